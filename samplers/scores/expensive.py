@@ -41,7 +41,7 @@ class ClaimTiming:
     flush_seconds: float = 0.25
     poll_seconds: float = 0.5
     patience_seconds: float = 600.0
-    ahead_seconds: float = 1.0
+    ahead_seconds: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 < self.renewal_seconds <= self.claim_seconds / 2:
@@ -53,8 +53,8 @@ class ClaimTiming:
 
 @dataclass
 class ClaimAhead:
-    """How many molecules are claimed at once: of quick calls those of a second, since a claim and the look-up after it
-    take as long as such a call; of others those of one call, since nobody else may compute what is claimed.
+    """How many molecules are claimed at once: of quick calls those of two seconds, since claim and look-up take as
+    long as such a call; of others those of one call, since nobody else may compute what is claimed.
 
     Attributes:
         together: the molecules of one call.

@@ -286,7 +286,7 @@ class Scorer:
         return scored
 
     def _claimed(self, expensive: ExpensiveScores, smiles: Sequence[str], scored: Computed) -> Iterator[str]:
-        """Yield the molecules that can be claimed, claimed shortly before they are asked for; add those known by now."""
+        """Yield the molecules that can be claimed, shortly before they are asked for; add those known by now."""
         components = [each.component for each in scored.group]
         together, pace = claimed_together(components[0]), self.pace.ahead_seconds
         ahead = self.ahead.setdefault(components[0].version, ClaimAhead(together, CLAIMED_TOGETHER, pace))

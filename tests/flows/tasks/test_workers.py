@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +41,13 @@ def dock(smiles, folder="", seconds=0.0):
     # Once, in the middle of the work.
     if calls > 5 and (folder / "kill").exists():
         (folder / "kill").rename(folder / "killed")
+        os.kill(os.getpid(), signal.SIGKILL)
+    # The run as well, once a score is handed over.
+    if calls > 5 and (folder / "kill-all").exists():
+        while not list((folder / "store" / "handed-over").glob("*.json")):
+            time.sleep(0.01)
+        (folder / "kill-all").rename(folder / "killed")
+        os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(seconds)
     return min(len(smiles) / 100, 1.0)
@@ -187,6 +196,43 @@ def test_scores_that_cost_are_shared_and_each_is_paid_once_through_a_kill(shop: 
     # What was in flight, or had been computed less than a quarter of a second before.
     assert sum(again.values()) - len(again) <= 5
     assert len(shop.calls()) <= len(set(shop.calls())) + 5
+
+
+RUN_THAT_DOES_NOT_COMMIT = """
+import sys
+import molbuffer.flows.tasks.workers as workers
+from molbuffer.flows.tasks.chunks import made_here
+from molbuffer.flows.work.building import run_build
+
+workers.COMMIT_SECONDS = 600
+run_build(sys.stdin.read(), sys.argv[1], made_here, run_id=sys.argv[2])
+"""
+
+
+def test_scores_that_were_handed_over_outlive_the_worker_and_the_run(shop: Shop) -> None:
+    """Both are killed before anybody has committed them; the run that is gone on with pays for none of them again."""
+    dock = shop.dock(in_process=True, cost="high")
+    (shop.folder / "kill-all").touch()
+    killed = subprocess.run(
+        [sys.executable, "-c", RUN_THAT_DOES_NOT_COMMIT, str(shop.folder / "store"), RUN_ID],
+        input=shop.settings(dock, kind="processes", workers=2).to_json().encode(),
+        timeout=600,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    files = list((shop.folder / "store" / "handed-over").glob("*.json"))
+    handed_over = {score["smiles"] for file in files for score in json.loads(file.read_text())["scores"]}
+    with SampleStore.open(shop.folder / "store", read_only=True) as store:
+        assert store.read_arrow("SELECT * FROM {scores}").num_rows == 0
+    # Claims of the dead end after a minute.
+    for path in (shop.folder / "store").glob("claims.sqlite*"):
+        path.unlink()
+    shop.build("store", dock)
+    assert handed_over
+    assert {shop.calls().count(smiles) for smiles in handed_over} == {1}
+    (shop.folder / "calls.log").unlink()
+    shop.build("undisturbed", dock)
+    assert shop.facts("store") == shop.facts("undisturbed")
 
 
 def test_two_parts_at_once_do_not_pay_for_the_same_molecule(shop: Shop) -> None:

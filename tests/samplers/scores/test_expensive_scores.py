@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from molbuffer.samplers.scores.expensive import ClaimAhead
 from molbuffer.samplers.scores.scorer import ClaimTiming, Scorer
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import PythonFunction
@@ -151,6 +152,27 @@ def test_a_store_that_cannot_be_written_ends_the_scoring(store: SampleStore, doc
 def test_a_pace_at_which_claims_would_expire_is_refused(renewal_seconds: float) -> None:
     with pytest.raises(ValueError, match="at most half of claim_seconds"):
         ClaimTiming(claim_seconds=60, renewal_seconds=renewal_seconds)
+
+
+def test_a_scorer_that_hands_over_commits_nothing(store: SampleStore, dock: Dock) -> None:
+    scored = Scorer(dock.objective, store, hands_over=True).score(["C", "CC"])
+    assert (scored.rewards.tolist(), scored.new) == ([0.1, 0.2], [])
+    assert store.read_arrow("SELECT * FROM {scores}").num_rows == 0
+    with SampleStore.open(store.path) as other:
+        assert Scorer(dock.objective, other).score(["CC", "C"]).rewards.tolist() == [0.2, 0.1]
+    assert dock.calls == ["C", "CC"]
+
+
+def test_of_quick_calls_those_of_two_seconds_are_claimed_at_once_and_of_others_one() -> None:
+    ahead = ClaimAhead(together=1, most=512, seconds=2.0)
+    claimed = [ahead.number]
+    for seconds in (0.05, 0.4, 2.0, 40.0, 60.0):
+        ahead.took(claimed[-1], seconds)
+        claimed.append(ahead.number)
+    assert claimed == [1, 8, 40, 40, 2, 1]
+    of_batches = ClaimAhead(together=32, most=512, seconds=2.0)
+    of_batches.took(32, 0.64)
+    assert of_batches.number == 96, "whole calls"
 
 
 def test_what_others_compute_is_read_and_what_they_leave_is_computed_here(store: SampleStore, dock: Dock) -> None:

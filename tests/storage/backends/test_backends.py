@@ -144,6 +144,11 @@ class Contract:
             assert shared.claims.claim("docking", "v1", ["O"], "first", 0) == {"O"}
             assert other.claims.claim("docking", "v1", ["O"], "second", 60) == {"O"}
 
+    def test_scores_that_are_handed_over_are_found_by_whoever_looks_them_up(self, shared):
+        shared.hand_over_scores([Score("CCCC", "docking", "v1", -8.0)])
+        with SampleStore.open(shared.path) as other:
+            assert other.find_scores("docking", "v1", ["CCCC"])["CCCC"].value == -8.0
+
     def test_an_old_version_stays_as_it_was(self, opened, make, tmp_path):
         then = opened.commit(Commit([make.make_build(0)])).snapshot
         opened.commit(Commit([make.make_build(1), make.make_build(2)]))

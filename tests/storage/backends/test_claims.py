@@ -1,3 +1,5 @@
+from contextlib import closing
+
 from molbuffer.storage.backends.sqlite import SqliteClaims
 
 
@@ -45,3 +47,15 @@ def test_many_molecules_and_repeats_are_claimed_at_once(tmp_path):
     smiles = [f"C{i}" for i in range(10_000)]
     assert claims.claim("docking", "v1", smiles + smiles[:5], "a", 60) == set(smiles)
     assert claims.claim("docking", "v1", [], "a", 60) == set()
+
+
+def test_a_file_that_is_gone_is_made_again_and_claims_go_on(tmp_path):
+    path = tmp_path / "claims.sqlite"
+    with closing(SqliteClaims(path)) as claims, closing(SqliteClaims(path)) as others:
+        assert claims.claim("docking", "v1", ["C"], "a", 60) == {"C"}
+        for each in tmp_path.iterdir():
+            each.unlink()
+        assert others.claim("docking", "v1", ["C"], "b", 60) == {"C"}
+        assert claims.claim("docking", "v1", ["C", "CC"], "a", 60) == {"CC"}
+        claims.close()
+        assert claims.claim("docking", "v1", ["CC"], "b", 60) == set()
