@@ -10,7 +10,9 @@ Of each pair of numbers of workers, the first is compared with the second:
                claimed before it is scored, and each score is stored within a second
 
 The processes are started, and have imported all that they need, before the time begins: they are used again for all
-builds of a run. The load average of the machine is told beside, since busy workers need a core each.
+builds of a run. A build also draws its molecules and commits, in the process of the run alone: of scores that molecules
+are shared for, the time in which they were scored is told beside. So is the load average of the machine, since busy
+workers need a core each.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from pathlib import Path
 from molbuffer.flows.campaign import Campaign, campaign_run
 from molbuffer.flows.settings import load_settings
 from molbuffer.flows.tasks import build_requests, made_here, make_chunks, opened_workers
+from molbuffer.flows.tasks.build_request import BuildRequest, ScoreRequest
+from molbuffer.flows.tasks.workers import Part, TaskWorkers
 from molbuffer.lab import limit_threads
 from molbuffer.storage import RunKind, SampleStore
 
@@ -80,11 +84,35 @@ class Case:
     kind: str
 
 
+class TimedWorkers(TaskWorkers):
+    """The workers of a run, and the seconds for which they have scored molecules."""
+
+    def __init__(self, workers: TaskWorkers) -> None:
+        self._workers, self.number, self.seconds = workers, workers.number, 0.0
+
+    def make(self, request: BuildRequest) -> Part:
+        return self._workers.make(request)
+
+    def score_part(self, request: ScoreRequest) -> Part:
+        return self._workers.score_part(request)
+
+    def score(self, campaign: Campaign, components: Sequence[str], molecules: Sequence[str]) -> None:
+        started = time.perf_counter()
+        super().score(campaign, components, molecules)
+        self.seconds += time.perf_counter() - started
+
+
 class Builds:
     """The builds of a run, one for each iteration."""
 
-    def __init__(self, campaign: Campaign) -> None:
-        self._campaign, self._make = campaign, made_here(campaign)
+    def __init__(self, campaign: Campaign, workers: TimedWorkers | None) -> None:
+        self._campaign, self._workers = replace(campaign, workers=workers), workers
+        self._make = made_here(self._campaign)
+
+    @property
+    def scoring_seconds(self) -> float:
+        """The seconds for which workers have scored the molecules of builds; 0 where none do."""
+        return 0.0 if self._workers is None else self._workers.seconds
 
     def build(self, iteration: int, rows: int | None = None) -> int:
         """Make a build, of fewer rows a chunk if told; return its rows."""
@@ -106,33 +134,38 @@ def builds(folder: Path, case: Case, workers: int) -> Iterator[Builds]:
         opened_workers(settings.runner) as opened,
         campaign_run(settings, store, RunKind.BUILD, f"{workers:032x}") as campaign,
     ):
-        yield Builds(replace(campaign, workers=opened))
+        # One thread is no worker: the run makes its builds itself.
+        yield Builds(campaign, None if opened is None else TimedWorkers(opened))
 
 
-def seconds_of(case: Case, workers: int) -> float:
-    """Return what a build takes once all workers are started."""
+def seconds_of(case: Case, workers: int) -> tuple[float, float]:
+    """Return what a build takes once all workers are started, and how much of it they score molecules for."""
     with tempfile.TemporaryDirectory() as folder, builds(Path(folder), case, workers) as made:
         # A few rows of each chunk are parts for all workers.
         made.build(0, rows=max(1, 4 * workers * case.chunk_rows // case.rows))
+        scored_before = made.scoring_seconds
         started = time.perf_counter()
         kept = made.build(1)
         taken = time.perf_counter() - started
     assert kept == case.rows, f"{kept} of {case.rows} rows"
-    return taken
+    return taken, made.scoring_seconds - scored_before
 
 
 def compare(case: Case, few: int, many: int) -> None:
     """Print how much faster more workers are."""
-    taken = []
+    taken: list[tuple[float, float]] = []
     for workers in (few, many):
         taken.append(seconds_of(case, workers))
-        load = os.getloadavg()[0]
+        build, scoring = taken[-1]
+        of_it = f", of which {scoring:.2f} s scoring" if scoring else ""
         print(
             f"{case.function}, {case.rows} molecules of {case.seconds * 1000:.0f} ms, {workers:2d} workers: "
-            f"{taken[-1]:7.2f} s (load average {load:.1f})",
+            f"{build:7.2f} s{of_it} (load average {os.getloadavg()[0]:.1f})",
             flush=True,
         )
-    print(f"{case.function}, from {few} to {many} workers: {taken[0] / taken[1]:.2f} times as fast", flush=True)
+    (build, scoring), (of_many, scoring_of_many) = taken
+    of_it = f", the scoring {scoring / scoring_of_many:.2f} times" if scoring and scoring_of_many else ""
+    print(f"{case.function}, from {few} to {many} workers: {build / of_many:.2f} times as fast{of_it}", flush=True)
 
 
 def resident(pid: int) -> float:
