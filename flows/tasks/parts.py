@@ -20,22 +20,37 @@ from molbuffer.storage import BuildReceipt, SampleStore
 
 def make_part(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
     """Make one chunk, for the process of the run to commit; return its name, or the receipt of an earlier attempt."""
-    from molbuffer.flows.campaign import reopen_campaign
-    from molbuffer.flows.tasks.chunks import chunk_of
-    from molbuffer.lab import stage_chunk
-
     with SampleStore.open(Path(request.store)) as store:
-        campaign = reopen_campaign(store, request.run_id, request.device, request.stage)
-        made = stage_chunk(campaign.context, *chunk_of(campaign, request, attempt))
-    return {"committed": made.to_json()} if isinstance(made, BuildReceipt) else {"staged": made}
+        return _make(store, request, attempt)
 
 
-def make_part_apart(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
+def make_part_on_cluster(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
     """Make one chunk in a process that is one of several, each of which has one thread."""
     from molbuffer.lab import one_thread
 
     one_thread()
     return make_part(request, attempt)
+
+
+def make_part_apart(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
+    """Make one chunk in a process of one thread that ends with the run: the store stays open.
+
+    DuckDB keeps a quarter of a megabyte of each store that was attached.
+    """
+    from molbuffer.lab import one_thread
+
+    one_thread()
+    return _make(_kept_store(request.store), request, attempt)
+
+
+def _make(store: SampleStore, request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
+    from molbuffer.flows.campaign import reopen_campaign
+    from molbuffer.flows.tasks.chunks import chunk_of
+    from molbuffer.lab import stage_chunk
+
+    campaign = reopen_campaign(store, request.run_id, request.device, request.stage)
+    made = stage_chunk(campaign.context, *chunk_of(campaign, request, attempt))
+    return {"committed": made.to_json()} if isinstance(made, BuildReceipt) else {"staged": made}
 
 
 def score_part(request: ScoreRequest) -> dict[str, int]:

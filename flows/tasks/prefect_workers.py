@@ -23,7 +23,13 @@ from molbuffer.flows.errors import WorkersError
 from molbuffer.flows.settings import RunnerSettings
 from molbuffer.flows.tasks.attempts import Attempt
 from molbuffer.flows.tasks.build_request import BuildRequest, ScoreRequest
-from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part, score_part_apart
+from molbuffer.flows.tasks.parts import (
+    make_part,
+    make_part_apart,
+    make_part_on_cluster,
+    score_part,
+    score_part_apart,
+)
 from molbuffer.flows.tasks.processes import WorkerProcesses
 from molbuffer.flows.tasks.retries import can_pass
 from molbuffer.flows.tasks.workers import Part, TaskWorkers
@@ -55,7 +61,7 @@ def make_part_task(
     attempt = present_attempt()
     if processes is not None:
         return processes.call(make_part_apart, request, attempt)
-    return make_part_apart(request, attempt) if apart else make_part(request, attempt)
+    return make_part_on_cluster(request, attempt) if apart else make_part(request, attempt)
 
 
 @task(
