@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
@@ -37,6 +37,7 @@ from molbuffer.storage.catalog.parquet.parquet_files import TableFiles, TableSou
 from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.catalog.schema.past_tables import PastTables
+from molbuffer.storage.catalog.schema.views import bind, with_views
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.errors import (
     CatalogUnavailableError,
@@ -151,6 +152,45 @@ class Catalog(ReadableCatalog):
         with closing(self.cursor()) as cursor:
             cursor.execute("BEGIN TRANSACTION")
             yield lambda sql, snapshot: self.run(cursor, sql, snapshot=snapshot)
+
+    @contextmanager
+    def executed(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        *,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
+        with_versions: bool = False,
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Execute a statement as ``ReadableCatalog.executed`` does; DuckLake is not asked for tables without rows."""
+        with ExitStack() as stack:
+            if snapshot is None and self._past.may_be_empty(sql):
+                # A table that is empty and one that is not are read as of one snapshot.
+                cursor.execute("BEGIN TRANSACTION")
+                stack.callback(_end, cursor)
+                sql = self.without_empty(sql, self.newest(cursor))
+            done = super().executed(
+                cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables, with_versions=with_versions
+            )
+            yield stack.enter_context(done)
+
+    def without_empty(self, sql: str, newest: int, changed: Collection[str] = ()) -> str:
+        """Return SQL for a transaction, in which nothing stands for tables without rows.
+
+        Args:
+            sql: names tables and views as ``{samples}``.
+            newest: the snapshot that the transaction reads.
+            changed: tables that the transaction may have changed itself.
+        """
+        if not self._past.may_be_empty(sql):
+            return sql
+
+        def relation(name: str) -> str:
+            return self.table(name) if name in changed else self._past.now(name, self.table(name), newest)
+
+        return bind(sql, with_views(relation))
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
         """Return the newest snapshot, as a cursor sees it: within a transaction, the one it started from."""
@@ -324,6 +364,12 @@ class Catalog(ReadableCatalog):
         folder = self._place.tables / "main" / table
         # DuckLake makes the folder with the first file.
         return {f"{folder}{os.sep}{name}" for name in names_on_disk(folder)}
+
+
+def _end(cursor: duckdb.DuckDBPyConnection) -> None:
+    """End a transaction that has read, unless an error has ended it."""
+    with suppress(duckdb.TransactionException):
+        cursor.execute("ROLLBACK")
 
 
 # Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import duckdb
@@ -22,6 +22,7 @@ class Lake(Protocol):
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int: ...
     def table(self, name: str, snapshot: int | None = None) -> str: ...
     def parquet_files(self, table: str) -> set[str]: ...
+    def without_empty(self, sql: str, newest: int, changed: Collection[str] = ()) -> str: ...
     def run(
         self,
         cursor: duckdb.DuckDBPyConnection,
@@ -49,12 +50,13 @@ class Transaction:
         self._cursor = cursor
         self._files_before: dict[str, set[str]] = {}
         self._merged: set[str] = set()
-        self.snapshot = catalog.newest(cursor)
+        self.snapshot = self._started = catalog.newest(cursor)
         self.changed = False
 
     def read(self, sql: str, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pa.Table:
         """Return the result of trusted SQL as ``Catalog.read`` does, with what this transaction inserted."""
-        return self._catalog.run(self._cursor, sql, parameters=parameters, tables=tables)
+        reading = self._catalog.without_empty(sql, self._started, self._files_before)
+        return self._catalog.run(self._cursor, reading, parameters=parameters, tables=tables)
 
     def watch(self, tables: Iterable[str]) -> None:
         """Watch tables for new Parquet files, so that these are synced and their checksums kept."""

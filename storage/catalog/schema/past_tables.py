@@ -1,4 +1,8 @@
-"""Tables as of a snapshot, with what migrations added since; those that have no rows are not asked for in DuckLake."""
+"""Tables as of a snapshot, with what migrations added since; those that have no rows are not asked for in DuckLake.
+
+DuckLake has no statistics of a table without rows, and looks for them in its catalog once for each column: to read
+nothing takes it several times as long as to read a table of rows.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from molbuffer.storage.catalog.parquet.parquet_files import Column, empty_tables, later_columns, select_nothing
+from molbuffer.storage.catalog.schema.views import tables_in
 
 # Snapshots of which is remembered what has no rows.
 _MOST_REMEMBERED = 100
@@ -24,6 +29,27 @@ class PastTables:
     def __init__(self, metadata: Callable[..., list[tuple[Any, ...]]]) -> None:
         self._metadata = metadata
         self._empty: dict[int, Mapping[str, Sequence[Column]]] = {}
+        # Tables that have had rows; only the newest snapshots are read by it.
+        self._filled: set[str] = set()
+
+    def may_be_empty(self, sql: str) -> bool:
+        """Return whether a table that SQL reads may have no row now, so that another SELECT can stand for it."""
+        # The column of DuckLake's own can be named where ``*`` does not have it, as of no other SELECT.
+        return _VERSION_COLUMN.name not in sql and not self._filled.issuperset(tables_in(sql))
+
+    def now(self, name: str, named: str, newest: int) -> str:
+        """Return the SQL that stands for a table in a transaction that reads the newest snapshot.
+
+        Args:
+            name: of the table.
+            named: the SQL that stands for the table as it is now.
+            newest: that snapshot.
+        """
+        if name not in self._filled:
+            if (empty := self._without_rows(newest).get(name)) is not None:
+                return f"({select_nothing(empty)})"
+            self._filled.add(name)
+        return named
 
     def select(self, name: str, named: str, snapshot: int, *, with_version: bool) -> str:
         """Return the SQL, in brackets, that stands for a table as of a snapshot.
@@ -45,11 +71,7 @@ class PastTables:
         return f"(SELECT {', '.join(columns)} FROM {named} AT (VERSION => {int(snapshot)}))"
 
     def _without_rows(self, snapshot: int) -> Mapping[str, Sequence[Column]]:
-        """Return the columns of each table that has no row at a snapshot.
-
-        DuckLake has no statistics of such a table, and looks for them in its catalog once for each column: to read
-        nothing takes it several times as long as to read a table of rows.
-        """
+        """Return the columns of each table that has no row at a snapshot."""
         if (known := self._empty.get(snapshot)) is None:
             if len(self._empty) >= _MOST_REMEMBERED:
                 self._empty.clear()
