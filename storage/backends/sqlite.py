@@ -290,11 +290,11 @@ def file_system_of(path: Path, mounts: Path = _MOUNTS) -> str | None:
         lines = mounts.read_text().splitlines()
     except OSError:
         return None
-    best, kind = -1, None
+    best, kind, resolved = -1, None, path.resolve()
     for line in lines:
         # mountinfo(5): the mount point is the fifth field, the type is the first one after a lone hyphen.
         before, _, after = line.partition(" - ")
         mount = Path(before.split()[4].replace("\\040", " "))
-        if path.resolve().is_relative_to(mount) and len(mount.parts) >= best:
+        if resolved.is_relative_to(mount) and len(mount.parts) >= best:
             best, kind = len(mount.parts), after.split()[0]
     return kind

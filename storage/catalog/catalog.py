@@ -37,7 +37,6 @@ from molbuffer.storage.catalog.parquet.parquet_files import TableFiles, TableSou
 from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.catalog.schema.past_tables import PastTables
-from molbuffer.storage.catalog.schema.views import bind, with_views
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.errors import (
     CatalogUnavailableError,
@@ -184,13 +183,7 @@ class Catalog(ReadableCatalog):
             newest: the snapshot that the transaction reads.
             changed: tables that the transaction may have changed itself.
         """
-        if not self._past.may_be_empty(sql):
-            return sql
-
-        def relation(name: str) -> str:
-            return self.table(name) if name in changed else self._past.now(name, self.table(name), newest)
-
-        return bind(sql, with_views(relation))
+        return self._past.now(sql, self.table, newest, changed) if self._past.may_be_empty(sql) else sql
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
         """Return the newest snapshot, as a cursor sees it: within a transaction, the one it started from."""

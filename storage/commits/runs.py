@@ -179,7 +179,8 @@ def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
 
 def _newest_config(reader: ReadableCatalog | Transaction, row: Mapping[str, Any]) -> str:
     """Return the configuration that a run goes on with, given its row in ``runs``."""
-    sql = "SELECT detail FROM {run_events} WHERE run_id = ? AND status = ? ORDER BY created DESC LIMIT 1"
+    # With a LIMIT, DuckDB reads the table twice.
+    sql = "SELECT detail FROM {run_events} WHERE run_id = ? AND status = ? ORDER BY created DESC"
     changed = reader.read(sql, parameters=[row["run_id"], RunStatus.RECONFIGURED.value])["detail"].to_pylist()
     return str(changed[0] if changed else row["config"])
 

@@ -7,11 +7,11 @@ nothing takes it several times as long as to read a table of rows.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from molbuffer.storage.catalog.parquet.parquet_files import Column, empty_tables, later_columns, select_nothing
-from molbuffer.storage.catalog.schema.views import tables_in
+from molbuffer.storage.catalog.schema.views import bind, tables_in, with_views
 
 # Snapshots of which is remembered what has no rows.
 _MOST_REMEMBERED = 100
@@ -29,27 +29,34 @@ class PastTables:
     def __init__(self, metadata: Callable[..., list[tuple[Any, ...]]]) -> None:
         self._metadata = metadata
         self._empty: dict[int, Mapping[str, Sequence[Column]]] = {}
-        # Tables that have had rows; only the newest snapshots are read by it.
-        self._filled: set[str] = set()
+        # Tables that have rows by now, as that of the migrations always does.
+        self._filled = {"migrations"}
 
     def may_be_empty(self, sql: str) -> bool:
-        """Return whether a table that SQL reads may have no row now, so that another SELECT can stand for it."""
-        # The column of DuckLake's own can be named where ``*`` does not have it, as of no other SELECT.
-        return _VERSION_COLUMN.name not in sql and not self._filled.issuperset(tables_in(sql))
+        """Return whether SQL reads a table that may have no row now, for which another SELECT can stand."""
+        names, text = tables_in(sql)
+        # What DuckLake calls the version of a row can be named, and is not in ``*``; of a SELECT, it would be.
+        return not self._filled.issuperset(names) and (_VERSION_COLUMN.name not in text or "*" not in text)
 
-    def now(self, name: str, named: str, newest: int) -> str:
-        """Return the SQL that stands for a table in a transaction that reads the newest snapshot.
+    def now(self, sql: str, named: Callable[[str], str], newest: int, changed: Collection[str] = ()) -> str:
+        """Return SQL for a transaction that reads the newest snapshot, in which names stand for tables as they are.
 
         Args:
-            name: of the table.
-            named: the SQL that stands for the table as it is now.
+            sql: names tables and views as ``{samples}``.
+            named: returns the SQL that stands for a table as it is now.
             newest: that snapshot.
+            changed: tables that the transaction may have changed itself.
         """
-        if name not in self._filled:
-            if (empty := self._without_rows(newest).get(name)) is not None:
-                return f"({select_nothing(empty)})"
-            self._filled.add(name)
-        return named
+        version = [_VERSION_COLUMN] if _VERSION_COLUMN.name in sql else []
+
+        def relation(name: str) -> str:
+            if name not in self._filled and name not in changed:
+                if (empty := self._without_rows(newest).get(name)) is not None:
+                    return f"({select_nothing([*empty, *version])})"
+                self._filled.add(name)
+            return named(name)
+
+        return bind(sql, with_views(relation))
 
     def select(self, name: str, named: str, snapshot: int, *, with_version: bool) -> str:
         """Return the SQL, in brackets, that stands for a table as of a snapshot.

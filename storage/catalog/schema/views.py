@@ -153,16 +153,15 @@ def with_views(table: Callable[[str], str]) -> Callable[[str], str]:
     return relation
 
 
-def tables_in(sql: str) -> set[str]:
-    """Return the tables that SQL of this package reads, those of its views among them."""
+def tables_in(sql: str) -> tuple[set[str], str]:
+    """Return the tables that SQL of this package reads, those of its views among them, and the SQL with these views."""
     found: set[str] = set()
 
     def relation(name: str) -> str:
         found.add(name)
         return name
 
-    bind(sql, with_views(relation))
-    return found
+    return found, bind(sql, with_views(relation))
 
 
 _NAME = re.compile(r"\{([a-z_]+)\}")

@@ -29,6 +29,8 @@ from molbuffer.storage import Process, SampleStore
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "flows" / "tools" / "demo.toml"
 PATIENCE_SECONDS = 600
+# A server closes what is idle for 5 s.
+KEPT = httpx.Limits(keepalive_expiry=2)
 LOST_HEARTBEAT, LOST_WINDOW = 31, 40
 """Seconds of the run whose worker is killed; the heartbeat is nobody else's, so that its window is not either."""
 COMPARED = (
@@ -68,18 +70,20 @@ class Night:
         environment: of processes that use it.
         log: the output of its processes.
         folder: a folder for stores and configurations.
+        client: makes the requests: one of its own for each would read the certificates of the world for each.
     """
 
     api: str
     environment: dict[str, str]
     log: Path
     folder: Path
+    client: httpx.Client
 
     def ask(self, method: str, path: str, values: Any = None) -> Any:
         """The answer to a request; a server whose database is busy is asked again, as its own clients do."""
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
-            answer = httpx.request(method, f"{self.api}{path}", json=values, timeout=600)
+            answer = self.client.request(method, f"{self.api}{path}", json=values)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:
                 return answer.raise_for_status().json() if answer.content else None
             time.sleep(0.5)
@@ -108,7 +112,7 @@ class Night:
         while not (found := happened()):
             if time.monotonic() > end:
                 pytest.fail(f"{what} did not happen:\n{self.log.read_text()}")
-            time.sleep(0.2)
+            time.sleep(0.5)
         return found
 
     def wait_for_state(self, flow_run: str, *states: str) -> None:
@@ -153,15 +157,15 @@ def night(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Ite
         # What a worker has by default, which the deployments must not go by.
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "180",
     }
-    made = Night(api, environment, folder / "log", folder)
+    made = Night(api, environment, folder / "log", folder, httpx.Client(timeout=600, limits=KEPT))
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
 
     def healthy() -> bool:
         with suppress(httpx.TransportError):
-            return httpx.get(f"{api}/health", timeout=2).is_success
+            return made.client.get(f"{api}/health", timeout=2).is_success
         return False
 
-    with services.process_group(*command, log=made.log, env=environment):
+    with made.client, services.process_group(*command, log=made.log, env=environment):
         made.wait_until(healthy, "the start of the server")
         with temporary_settings({PREFECT_API_URL: api}), _temporary_global_settings_context(get_settings_context()):
             yield made
