@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from molbuffer.flows.cli.common.first_imports import first_imports
 from molbuffer.flows.cli.common.options import DeviceOption, JsonOption, ResumeOption, StoreOption, known_run
 from molbuffer.flows.cli.common.output import output_kept_for_results, write_result
 from molbuffer.flows.cli.common.run_notes import told_how_to_go_on
@@ -50,7 +51,8 @@ def act(
     limit_threads()
     chosen = known_run(store, resume) or run_id or uuid.uuid4().hex
     with told_how_to_go_on(store, True, chosen), output_kept_for_results():
-        from molbuffer.flows.work import run_actor
+        with first_imports():
+            from molbuffer.flows.work import run_actor
 
         result = run_actor(str(store), run, builds=builds, run_id=chosen, device=device, parent_process=parent_process)
     write_result(result, json)

@@ -10,6 +10,7 @@ import typer
 
 from molbuffer.flows.cli.campaigns.work import build_work, offline_work, online_work, surroundings
 from molbuffer.flows.cli.common.archive_size import DEFAULT_MAX_SIZE, MaxSizeOption, limits
+from molbuffer.flows.cli.common.first_imports import first_imports
 from molbuffer.flows.cli.common.notes import note
 from molbuffer.flows.cli.common.options import CampaignOptions, IterationsOption, SnapshotOption, taking
 from molbuffer.flows.cli.common.output import write_result, write_text
@@ -141,7 +142,8 @@ def demo(
 ) -> None:
     """Show the whole pipeline: fill a buffer, train online and on the stored rows alone, and compare the policies."""
     with prefect_ready(store, resumable=False):
-        from molbuffer.flows.tools import demo_settings, run_demo
+        with first_imports():
+            from molbuffer.flows.tools import demo_settings, run_demo
 
         report = run_demo(demo_settings(), store, say=note)
     from rich.console import Console

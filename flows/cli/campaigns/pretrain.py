@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from molbuffer.flows.cli.common.first_imports import first_imports
 from molbuffer.flows.cli.common.options import (
     ColumnOption,
     JsonOption,
@@ -151,8 +152,9 @@ def pretrain(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
     }
-    from molbuffer.flows.campaign import DEFAULT_MODEL, PretrainRequest, check_before_a_run
-    from molbuffer.training import TRANSFER, Columns, PretrainSettings
+    with first_imports():
+        from molbuffer.flows.campaign import DEFAULT_MODEL, PretrainRequest, check_before_a_run
+        from molbuffer.training import TRANSFER, Columns, PretrainSettings
 
     request = PretrainRequest(
         str(smiles_file),

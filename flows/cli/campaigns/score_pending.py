@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from molbuffer.flows.cli.common.first_imports import first_imports
 from molbuffer.flows.cli.common.notes import note
 from molbuffer.flows.cli.common.options import JsonOption, StoreOption
 from molbuffer.flows.cli.common.output import as_json, output_kept_for_results, write_text
@@ -39,8 +40,9 @@ def score_pending(
     loses is tried again. Exit code 1: some molecules were lost each time, and wait still.
     """
     with output_kept_for_results(), told_how_to_go_on(store, resumable=False):
-        from molbuffer.flows.campaign import backlog_bar
-        from molbuffer.flows.work import run_score_pending
+        with first_imports():
+            from molbuffer.flows.campaign import backlog_bar
+            from molbuffer.flows.work import run_score_pending
 
         with backlog_bar("score-pending") as report:
             done = run_score_pending(str(store), run=run, watch=watch, batch=batch, progress=report)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import gc
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from molbuffer.flows.cli.common.first_imports import first_imports
 from molbuffer.flows.cli.common.options import CampaignOptions
 from molbuffer.flows.cli.common.output import output_kept_for_results
 from molbuffer.flows.cli.common.prefect_setup import prefect_ready
@@ -32,25 +31,7 @@ def _without_prefect(store: Path, *, run_id: str, longer: bool) -> Iterator[None
         yield
 
 
-@contextmanager
-def _first_imports() -> Iterator[None]:
-    """Collect no garbage while torch and Prefect are imported, nor go over what they leave afterwards.
-
-    Their modules have hundreds of thousands of objects, of which next to none is garbage: to go over them again and
-    again is a sixth of the time of the imports.
-    """
-    if "torch" in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-@_first_imports()
+@first_imports()
 def online_work(direct: bool) -> Work:
     """Return the flow ``train``, or what it does."""
     if not direct:
@@ -63,7 +44,7 @@ def online_work(direct: bool) -> Work:
     return functools.partial(run_online, builder=local_builder)
 
 
-@_first_imports()
+@first_imports()
 def build_work(direct: bool) -> Work:
     """Return the flow ``build``, or what it does."""
     if not direct:
@@ -76,7 +57,7 @@ def build_work(direct: bool) -> Work:
     return functools.partial(run_build, maker=made_here)
 
 
-@_first_imports()
+@first_imports()
 def offline_work(direct: bool) -> Work:
     """Return the flow ``train_offline``, or what it does."""
     if not direct:

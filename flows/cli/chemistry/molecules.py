@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from molbuffer.flows.cli.common.first_imports import first_imports
 from molbuffer.flows.cli.common.formats import EVERY, Format, chosen_format
 from molbuffer.flows.cli.common.notes import note
 from molbuffer.flows.cli.common.options import (
@@ -84,8 +85,9 @@ def score(
 
     with output_kept_for_results():
         settings = named_settings(objective or "") if config is None else load_settings(config)
-        from molbuffer.flows.tools import check_share, summary, with_columns_of_file
-        from molbuffer.samplers import read_molecule_table
+        with first_imports():
+            from molbuffer.flows.tools import check_share, summary, with_columns_of_file
+            from molbuffer.samplers import read_molecule_table
 
         table = read_molecule_table(smiles_file, column)
         scored = _scored(settings, smiles_file, table.rows, store)
@@ -152,8 +154,9 @@ def sample(
         raise UsageError(
             f"expected a finite --temperature > 0 and --top-p in (0, 1], got {temperature:g} and {top_p:g}"
         )
-    from molbuffer.flows.tools import draw, quality
-    from molbuffer.samplers.models import Sampling
+    with first_imports():
+        from molbuffer.flows.tools import draw, quality
+        from molbuffer.samplers.models import Sampling
 
     drawn = draw(policy, n, Sampling(temperature, top_k, top_p), seed, store, device or "cpu")
     write_frame(drawn, written, out)
