@@ -10,7 +10,6 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
 
 from molbuffer.kinds import Count, NotNegative, checked
 from molbuffer.scoring.surrogates.base import Prediction
@@ -152,6 +151,8 @@ class Posterior:
     @staticmethod
     def of(kernel: Values, targets: Values, noise: float) -> Posterior:
         """Return the process given targets [n] with the kernel [n, n], which is written over."""
+        from scipy.linalg import cholesky  # which takes 0.2 s, and only those pay who predict
+
         kernel[np.diag_indices_from(kernel)] += noise
         factor = cholesky(kernel, lower=True, overwrite_a=True, check_finite=False)
         ones = _solved(factor, np.ones(len(targets)))
@@ -212,6 +213,8 @@ class NothingKnown:
 
 
 def _solved(factor: Values, right: Values, transposed: bool = False) -> Values:
+    from scipy.linalg import solve_triangular  # which takes 0.2 s, and only those pay who predict
+
     found: Values = solve_triangular(factor, right, lower=True, trans=int(transposed), check_finite=False)
     return found
 

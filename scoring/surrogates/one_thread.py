@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import cache
 from threading import RLock
 
-import scipy.linalg  # noqa: F401 (its BLAS is another than numpy's, and is found only when it is loaded)
 from threadpoolctl import ThreadpoolController
 
 _LOCK = RLock()
@@ -28,4 +27,7 @@ def one_thread() -> Iterator[None]:
 
 @cache
 def _controller() -> ThreadpoolController:
+    # Its BLAS is another than numpy's, and is found only when it is loaded.
+    import scipy.linalg  # noqa: F401
+
     return ThreadpoolController().select(user_api="blas")
