@@ -167,9 +167,12 @@ class Catalog(ReadableCatalog):
         with ExitStack() as stack:
             if snapshot is None and self._past.may_be_empty(sql):
                 # A table that is empty and one that is not are read as of one snapshot.
-                cursor.execute("BEGIN TRANSACTION")
-                stack.callback(_end, cursor)
-                sql = self.without_empty(sql, self.newest(cursor))
+                try:
+                    cursor.execute("BEGIN TRANSACTION")
+                    stack.callback(_end, cursor)
+                    sql = self.without_empty(sql, self.newest(cursor))
+                except duckdb.Error as error:
+                    raise self.told(error) from error
             done = super().executed(
                 cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables, with_versions=with_versions
             )

@@ -17,6 +17,7 @@ DEBUG = "MOLBUFFER_DEBUG"
 
 _ROOTS = (
     ("molbuffer.flows.errors", "UsageError"),
+    ("molbuffer.flows.errors", "WorkersError"),
     ("molbuffer.flows.settings.problems", "ConfigurationError"),
     ("molbuffer.flows.cli.common.prefect_server", "PrefectServerError"),
     ("molbuffer.exchange.errors", "ExchangeError"),

@@ -84,7 +84,7 @@ def test_r10_compaction_syncs_the_segment_before_it_is_named_and_merged_files_be
     filled.maintenance.compact()
     (segment,) = set(places(filled).values())
     assert set(journal.paths) >= tree(filled, f"arrays/{segment}") | {"arrays"}
-    assert journal.last("arrays") < journal.first("tables")
+    assert journal.last("arrays") < journal.first("tables/main/placements")
     moved = filled.read_arrow("SELECT min(snapshot_id) AS version FROM {placements}")["version"][0].as_py()
     assert max(journal.versions[path] for path in tree(filled, f"arrays/{segment}")) < moved
 
