@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -150,6 +151,8 @@ def test_runs_without_a_seed_differ_and_runs_with_one_do_not(lab: mb.Lab, policy
     assert others[0] != others[1] != fives[0]
 
 
+# A signal within os.scandir leaves its iterator open.
+@pytest.mark.filterwarnings("ignore:unclosed scandir:ResourceWarning")
 def test_a_signal_at_any_moment_leaves_a_run_that_can_be_gone_on_with(
     lab: mb.Lab, policy: mb.Policy, qed: mb.Objective
 ) -> None:
@@ -174,7 +177,7 @@ def test_a_signal_at_any_moment_leaves_a_run_that_can_be_gone_on_with(
                 break
         assert error is not None
         assert error.__notes__
-        assert status(lab, run_id) == "interrupted"
+        assert status(lab, run_id) == "interrupted", "".join(traceback.format_exception(error))
     with lab.run("stopped", objective=qed, policy=policy, seed=3, resume=run_id) as run:
         assert work(run, 8, own_only=True).policy_sha256 == straight.policy_sha256
     assert status(lab, run.run_id) == "finished"
