@@ -227,10 +227,16 @@ class PostgresClaims:
     def _transaction(self) -> Iterator[psycopg.Connection[Any]]:
         if self._refusal is not None:
             raise StoreModeError(self._refusal)
-        with connect(self._uri) as connection, connection.transaction():
-            # Two that insert the same molecules in another order would each wait for the other's.
-            connection.execute(f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE")
-            yield connection
+        connected = connect(self._uri)
+        import psycopg
+
+        try:
+            with connected as connection, connection.transaction():
+                # Two that insert the same molecules in another order would each wait for the other's.
+                connection.execute(f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE")
+                yield connection
+        except psycopg.Error as error:
+            raise CatalogUnavailableError(f"the claims in {self._uri} cannot be used: {str(error).strip()}") from error
 
 
 def copy_schema(uri: str, schema: str, name: str) -> str:

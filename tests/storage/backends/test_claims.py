@@ -1,5 +1,9 @@
 from contextlib import closing
 
+import pytest
+
+from molbuffer.storage import CatalogUnavailableError
+from molbuffer.storage.backends import postgres
 from molbuffer.storage.backends.sqlite import SqliteClaims
 
 
@@ -59,3 +63,25 @@ def test_a_file_that_is_gone_is_made_again_and_claims_go_on(tmp_path):
         assert claims.claim("docking", "v1", ["C", "CC"], "a", 60) == {"CC"}
         claims.close()
         assert claims.claim("docking", "v1", ["CC"], "b", 60) == set()
+
+
+USES = {
+    "claim": lambda claims: claims.claim("docking", "v1", ["C"], "me", 60),
+    "holders": lambda claims: claims.holders("docking", "v1", ["C"]),
+    "release": lambda claims: claims.release("docking", "v1", ["C"], "me"),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_connection_that_breaks_is_an_error_that_may_pass(postgres_server, monkeypatch, use):
+    connect = postgres.connect
+
+    def broken(uri):
+        connection = connect(uri)
+        with connect(uri) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
+        return connection
+
+    monkeypatch.setattr(postgres, "connect", broken)
+    with pytest.raises(CatalogUnavailableError, match=r"the claims in .* cannot be used"):
+        use(postgres.PostgresClaims(postgres_server, "public"))
