@@ -55,8 +55,7 @@ def test_the_search_works_in_pages_that_are_opened_from_a_disk(site: Path, open_
     found = visit.page.get_by_role("option", name="mb.Screening")
     found.wait_for()
     assert box.input_value() == "screening"
-    found.click()
-    visit.page.wait_for_url("**/reference/python.html**")
+    assert "/reference/python.html" in found.get_attribute("href")
     assert {url.partition(":")[0] for url in visit.requests} <= {"file", "data"}
     assert (visit.errors, visit.failed) == ([], [])
     visit.page.close()

@@ -154,15 +154,12 @@ def test_runs_without_a_seed_differ_and_runs_with_one_do_not(lab: mb.Lab, policy
 # A signal within os.scandir leaves its iterator open.
 @pytest.mark.filterwarnings("ignore:unclosed scandir:ResourceWarning")
 def test_a_signal_at_any_moment_leaves_a_run_that_can_be_gone_on_with(
-    request: pytest.FixtureRequest, lab: mb.Lab, policy: mb.Policy, qed: mb.Objective
+    lab: mb.Lab, policy: mb.Policy, qed: mb.Objective
 ) -> None:
     with lab.run("whole", objective=qed, policy=policy, seed=3) as whole:
         straight = work(whole, 8, own_only=True)
     run_id: str | None = None
     main = threading.main_thread().ident
-    # A process in the background of a script ignores Ctrl-C.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     for delay in (0.1, 0.3, 0.6):
         error: BaseException | None = None
         for _ in range(3):  # Python drops a signal that comes while a finaliser runs.
