@@ -6,15 +6,17 @@ A server that is not installed skips the tests that need it, with the command th
 import fcntl
 import importlib.util
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,71 @@ def postgres(host: str = "127.0.0.1") -> Iterator[str]:
     """A Postgres server of its own, at an address of this machine; gives the address of it, without a database."""
     with postgres_that_crashes(host) as server:
         yield server.address
+
+
+class LossyPath:
+    """A way to a Postgres server on which the answer of a COMMIT can be lost, with the connection.
+
+    Attributes:
+        address: of the server by this way, without a database.
+        lost: how many answers were lost.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = ("127.0.0.1", int(server.rpartition(":")[2]))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"postgresql://postgres@127.0.0.1:{self._listener.getsockname()[1]}"
+        self.lost = 0
+        self._losing = self._broken = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_next_answer(self) -> None:
+        """Break the path after the next COMMIT of a snapshot is done, and let nobody through until it is mended."""
+        self._losing = True
+
+    def mend(self) -> None:
+        self._broken = False
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                if self._broken:
+                    client.close()
+                else:
+                    threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server, suppress(OSError):
+            adds_snapshot = last = False
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    if not (data := source.recv(1 << 20)):
+                        return
+                    if source is client:
+                        adds_snapshot = b"BEGIN" not in data[:10] and (
+                            adds_snapshot or (b"INSERT INTO" in data and b"ducklake_snapshot" in data)
+                        )
+                        last = self._losing and adds_snapshot and data[5:11] == b"COMMIT"
+                        server.sendall(data)
+                    elif last:
+                        self._losing, self._broken = False, True
+                        self.lost += 1
+                        return
+                    else:
+                        client.sendall(data)
+
+
+@contextmanager
+def lossy_path(server: str) -> Iterator[LossyPath]:
+    path = LossyPath(server)
+    try:
+        yield path
+    finally:
+        path.close()
 
 
 def _postgres_programs() -> Path:

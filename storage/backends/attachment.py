@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from uuid import uuid4
 
 import duckdb
@@ -20,6 +20,7 @@ import duckdb
 from molbuffer.storage.backends.base import CatalogPlace
 from molbuffer.storage.backends.duckdb_errors import lost, moved, not_attached
 from molbuffer.storage.backends.engine import engine, load, quote_name, reach
+from molbuffer.storage.backends.second_path import second_path
 from molbuffer.storage.backends.sqlite import BUSY_MILLISECONDS
 from molbuffer.storage.errors import StoreBusyError, StoreModeError
 
@@ -33,6 +34,7 @@ class Attachment:
         place: the place of the catalog.
         read_only: whether nothing is written through it.
         create: whether it is made when it is missing, as only the making of a store may do.
+        guarded: whether a COMMIT whose answer is lost leaves the Parquet files alone (``second_path``).
 
     Attributes:
         alias: the name of its database in DuckDB.
@@ -44,12 +46,13 @@ class Attachment:
         CatalogUnavailableError: it cannot be attached.
     """
 
-    def __init__(self, place: CatalogPlace, *, read_only: bool, create: bool = False) -> None:
+    def __init__(self, place: CatalogPlace, *, read_only: bool, create: bool = False, guarded: bool = False) -> None:
         self.alias = f"lake_{uuid4().hex}"
         self.metadata = place.backend.own_tables(self.alias)
         self._place = place
         self._process_id = os.getpid()
         self._closed = False
+        self._path = second_path(place.tables, engine(self._process_id)) if guarded else None
         self._attach(read_only, create)
         self._identity = place.backend.identity()
         self._keeper = self._keep_open()
@@ -63,6 +66,15 @@ class Attachment:
         """
         self.check_there()
         return engine(self._process_id).cursor()
+
+    def commit(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Commit the transaction of a cursor.
+
+        Raises:
+            duckdb.Error: it failed; when the answer of a server is lost, it may be done all the same.
+        """
+        with nullcontext() if self._path is None else self._path.closed():
+            cursor.execute("COMMIT")
 
     def check_there(self) -> None:
         """Refuse to use a store that is closed, or not where it was: writing would make its folder again.
@@ -87,6 +99,8 @@ class Attachment:
             self._keeper.close()
             with closing(engine(self._process_id).cursor()) as cursor:
                 cursor.execute(f"DETACH {quote_name(self.alias)}")
+            if self._path is not None:
+                self._path.remove()
         self._closed = True
 
     def _attach(self, read_only: bool, create: bool) -> None:
@@ -96,12 +110,14 @@ class Attachment:
         database = engine(self._process_id)
         for extension in self._place.backend.extensions:
             load(database, extension)
+        tables = self._place.tables if self._path is None else self._path.path
+        statement = self._place.backend.attach_sql(self.alias, str(tables), read_only=read_only, create=create)
         give_up = time.monotonic() + BUSY_MILLISECONDS / 1000
         with closing(database.cursor()) as cursor:
             reach(cursor, self._place.tables)
             while True:
                 try:
-                    cursor.execute(self._place.attach_sql(self.alias, read_only=read_only, create=create))
+                    cursor.execute(statement)
                     return
                 except duckdb.Error as error:
                     told = not_attached(error, self._place.backend, self._place.root, read_only=read_only)

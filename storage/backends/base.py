@@ -39,6 +39,10 @@ class Backend(Protocol):
     def extensions(self) -> tuple[str, ...]:
         """The extensions of DuckDB that it needs, beside DuckLake."""
 
+    @property
+    def loses_answers(self) -> bool:
+        """Whether a COMMIT can be done and seem to have failed, as that of a server whose answer is lost."""
+
     def attach_sql(self, alias: str, tables: str, *, read_only: bool, create: bool = False) -> str:
         """Return the statement that attaches the catalog under a name.
 

@@ -117,10 +117,24 @@ def reach_statements(place: Place) -> list[str]:
         f"LOAD {quote(str(file)) if file else 'httpfs'}",
         # httpfs copies credentials from the environment into settings that every query can read; a secret is not shown.
         *(f"SET GLOBAL s3_{setting} = ''" for setting in ("access_key_id", "secret_access_key", "session_token")),
-        f"CREATE OR REPLACE SECRET {name} (TYPE s3, {_secret_options(place, options)})",
+        f"CREATE OR REPLACE SECRET {name} (TYPE s3, {_secret_options(str(place), options)})",
         # What was read from a server is not read twice.
         "SET GLOBAL enable_external_file_cache = true",
     ]
+
+
+def object_secrets(place: ObjectPath, path: str) -> tuple[str, str, str]:
+    """Return the statements that let a database reach a place by another path, keep it from that, and forget the path.
+
+    Raises:
+        StorePlaceError: the place needs credentials, which the environment does not have.
+    """
+    name = re.sub(r"\W", "_", path)
+    create = f"CREATE OR REPLACE SECRET {name} (TYPE s3, {{}})"
+    there = _secret_options(path, credentials(place) | server())
+    # Nobody listens at this port, and no request leaves the machine.
+    nowhere = _secret_options(path, {"KEY_ID": "-", "SECRET": "-", "ENDPOINT": "127.0.0.1:1", "USE_SSL": "false"})
+    return create.format(there), create.format(nowhere), f"DROP SECRET IF EXISTS {name}"
 
 
 def reach_sql(place: Place) -> str:
@@ -128,12 +142,12 @@ def reach_sql(place: Place) -> str:
     if isinstance(place, Path):
         return ""
     options = {"PROVIDER": "credential_chain", **server()}
-    return f"{load_sql(['httpfs', 'aws'])}\nCREATE SECRET (TYPE s3, {_secret_options(place, options)});\n"
+    return f"{load_sql(['httpfs', 'aws'])}\nCREATE SECRET (TYPE s3, {_secret_options(str(place), options)});\n"
 
 
-def _secret_options(place: ObjectPath, options: Mapping[str, str | None]) -> str:
-    """Return the options of a secret that serves what is below a place, and nothing else."""
-    given = {"SCOPE": f"{place}/", **options}
+def _secret_options(path: str, options: Mapping[str, str | None]) -> str:
+    """Return the options of a secret that serves what is below a path, and nothing else."""
+    given = {"SCOPE": f"{path}/", **options}
     return ", ".join(f"{name} {quote(value)}" for name, value in given.items() if value)
 
 

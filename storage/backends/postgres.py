@@ -320,12 +320,14 @@ class PostgresBackend:
         uri: the address of the database, without a password.
         schema: the schema that the store's tables are in.
         extensions: the extensions of DuckDB that it needs.
+        loses_answers: that a COMMIT can be done and seem to have failed.
     """
 
     uri: str
     schema: str
 
     extensions: tuple[str, ...] = ("postgres_scanner",)
+    loses_answers: bool = True
 
     def __str__(self) -> str:
         return f"{self.uri} (schema {self.schema})"

@@ -39,11 +39,13 @@ class SqliteBackend:
     Attributes:
         database: the file.
         extensions: the extensions of DuckDB that it needs.
+        loses_answers: that no COMMIT can be done and seem to have failed.
     """
 
     database: Path
 
     extensions: tuple[str, ...] = ("sqlite_scanner",)
+    loses_answers: bool = False
 
     def __str__(self) -> str:
         return str(self.database)

@@ -89,6 +89,9 @@ class Catalog(ReadableCatalog):
         self.lock_seconds = lock_seconds
         self._writers = place.backend.writers(lock_seconds)
         self._attachment: Attachment | None = None
+        # That of transactions, where a COMMIT can be done and seem to have failed; a thread that is in one uses it.
+        self._guarded: Attachment | None = None
+        self._in_use = threading.local()
         # Before the lock is taken, which would make a file, and its folder.
         if not create and (reason := place.backend.lost()) is not None:
             raise lost(place.backend, place.root, reason)
@@ -105,14 +108,19 @@ class Catalog(ReadableCatalog):
     def close(self) -> None:
         """Detach the catalog; nothing can be read afterwards. Closing twice is no error."""
         self._attached.close()
+        if self._guarded is not None:
+            self._guarded.close()
 
     @property
     def alias(self) -> str:
-        """The name of the catalog in the DuckDB database of this process."""
+        """The name of the catalog in the DuckDB database of this process; in a transaction, that of its attachment."""
         return self._attached.alias
 
     @property
     def _attached(self) -> Attachment:
+        of_transaction: Attachment | None = getattr(self._in_use, "attachment", None)
+        if of_transaction is not None:
+            return of_transaction
         if self._attachment is None:
             raise StoreModeError(f"the store at {self._place.root} is not open yet")
         return self._attachment
@@ -294,7 +302,7 @@ class Catalog(ReadableCatalog):
     @contextmanager
     def transaction(self, author: str, message: str, extra: Mapping[str, Any]) -> Iterator[Transaction]:
         """Make one attempt of ``transact``: commit on leaving unless an error is raised or nothing was inserted."""
-        with self.locked(), closing(self.cursor()) as cursor:
+        with self.locked(), self._committing() as attached, closing(attached.cursor()) as cursor:
             with self.rolled_back(cursor):
                 self._durable.settle_journal()
                 cursor.execute("BEGIN TRANSACTION")
@@ -303,9 +311,28 @@ class Catalog(ReadableCatalog):
                 if transaction.changed:
                     said = self._durable.make_durable(transaction, author, message, extra)
                     cursor.execute(f"CALL {quote_name(self.alias)}.set_commit_message(?, ?, extra_info => ?)", said)
-                cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
+                    attached.commit(cursor)
+                else:
+                    cursor.execute("ROLLBACK")
             # It could only become the next one: had another come between, it would have failed.
             transaction.snapshot += transaction.changed
+
+    @contextmanager
+    def _committing(self) -> Iterator[Attachment]:
+        """Have this thread use the attachment that transactions are made on; the caller holds the lock."""
+        if not self._place.backend.loses_answers:
+            yield self._attached
+            return
+        if self._guarded is None:
+            try:
+                self._guarded = Attachment(self._place, read_only=False, guarded=True)
+            except OSError as error:
+                raise unwritten(self._place.root, error) from error
+        self._in_use.attachment = self._guarded
+        try:
+            yield self._guarded
+        finally:
+            del self._in_use.attachment
 
     @contextmanager
     def rolled_back(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
