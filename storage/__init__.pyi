@@ -2,6 +2,7 @@ from .archive.manifest import ArchiveLimits, is_archive
 from .archive.terms import ArchiveTerms
 from .backends.waiting import ClaimWait
 from .catalog.schema.migrate import MigrationReceipt, migrate_store
+from .catalog.schema.views import ACTORS_OF_RUN, RUN_AND_ACTORS
 from .commits.claimants import new_claimant, release_ended
 from .commits.commit import find_receipts
 from .commits.pending import PendingCount, PendingRow
@@ -90,8 +91,10 @@ from .verify.report import Finding, VerifyReport
 from .verify.verify import verify_store
 
 __all__ = [
+    "ACTORS_OF_RUN",
     "COLUMNS",
     "LOCATION_VARIABLE",
+    "RUN_AND_ACTORS",
     "SELECTIONS",
     "AboveQuantile",
     "ArchiveLimits",

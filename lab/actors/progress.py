@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from molbuffer.storage import Process, RunStatus, SampleStore, shown_event
+from molbuffer.storage import ACTORS_OF_RUN, Process, RunStatus, SampleStore, shown_event
 
 SAMPLED = "sampled"
 """The metric of a learner: the rows that it has taken from the buffer since the run began."""
@@ -16,17 +16,19 @@ _INSERTED = """
         SELECT bool_or(r.status = 'ok') AS good, bool_and(r.status = 'pending') AS pending
         FROM {rewards} AS r JOIN {builds} AS b USING (build_id)
         WHERE r.objective_sha256 = ? AND b.event = 'build_buffer'
-            AND b.run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build')
+            AND b.run_id IN [actors]
         GROUP BY r.build_id, r."row")
-    SELECT count(*) FILTER (good) AS good, count(*) FILTER (pending) AS pending FROM of_rows"""
+    SELECT count(*) FILTER (good) AS good, count(*) FILTER (pending) AS pending FROM of_rows""".replace(
+    "[actors]", ACTORS_OF_RUN
+)
 _SAMPLED = "SELECT max(value) AS sampled FROM {metrics} WHERE run_id = ? AND name = ? AND build_id IS NULL"
 _PUBLISHED = """
     SELECT sha256, iteration FROM {policies} WHERE run_id = ? AND kind = ? AND weights_kept AND iteration IS NOT NULL
     ORDER BY iteration DESC, created DESC LIMIT 1"""
 _BUILDS = """
     SELECT build_id FROM {builds}
-    WHERE event = 'build_buffer' AND run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build')
-    ORDER BY iteration, run_id, sampler_order, chunk"""
+    WHERE event = 'build_buffer' AND run_id IN [actors]
+    ORDER BY iteration, run_id, sampler_order, chunk""".replace("[actors]", ACTORS_OF_RUN)
 _STATUS = """
     SELECT run_id, arg_max(status, created) AS status, arg_max(detail, created) AS detail
     FROM {run_events} WHERE run_id = ? AND status NOT IN ('given', 'reconfigured') GROUP BY run_id"""

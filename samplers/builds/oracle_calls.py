@@ -17,7 +17,7 @@ from dataclasses import KW_ONLY, dataclass, field
 import pyarrow as pa
 
 from molbuffer.scoring import IMPROVEMENT
-from molbuffer.storage import Event, SampleStore
+from molbuffer.storage import ACTORS_OF_RUN, RUN_AND_ACTORS, Event, SampleStore
 
 BUDGET = "budget"
 """The reason that rejects a molecule which the run may not ask for."""
@@ -29,8 +29,7 @@ _BEFORE = """b.run_id = ? AND (
     b.iteration < ?
     OR (b.iteration = ? AND b.event = 'build_buffer'
         AND (? = 'sample_batch' OR (b.sampler_order, b.chunk) < (?, ?))))"""
-_OF_FAMILY = """b.run_id IN (
-    SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"""
+_OF_FAMILY = f"b.run_id IN {RUN_AND_ACTORS}"
 _ASKED = """
     WITH judged AS (
         SELECT s.smiles, s.source_smiles FROM {samples} AS s JOIN {builds} AS b USING (build_id)
@@ -45,8 +44,7 @@ _REFUSED = """
 
 _REFUSED_OF_ACTORS = """
     SELECT 1 AS refused FROM {samples} AS s JOIN {builds} AS b USING (build_id)
-    WHERE s.rejected_by = ?
-        AND b.run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build') LIMIT 1"""
+    WHERE s.rejected_by = ? AND b.run_id IN [actors] LIMIT 1""".replace("[actors]", ACTORS_OF_RUN)
 
 
 @dataclass

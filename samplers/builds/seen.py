@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from molbuffer.storage import Build, Event, SampleStore
+from molbuffer.storage import RUN_AND_ACTORS, Build, Event, SampleStore
 
 _BEFORE = """
     SELECT DISTINCT s.smiles
@@ -25,7 +25,7 @@ _ASKED = "SEMI JOIN asked ON asked.smiles = s.smiles"
 _WITH_ACTORS = """
     SELECT DISTINCT s.smiles
     FROM {samples} s JOIN {builds} b USING (build_id) SEMI JOIN asked ON asked.smiles = s.smiles
-    WHERE b.run_id IN (SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"""
+    WHERE b.run_id IN [run]""".replace("[run]", RUN_AND_ACTORS)
 _OF_BUILDS = """
     SELECT DISTINCT smiles FROM {samples}
     WHERE smiles IS NOT NULL AND build_id IN (SELECT build_id FROM wanted)"""

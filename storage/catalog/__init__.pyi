@@ -11,16 +11,18 @@ from .readable import BATCH_ROWS, ReadableCatalog, Version
 from .schema.migrate import check_schema, create_schema
 from .schema.migrations import MIGRATIONS, TABLES, Migration
 from .schema.score_views import molecule_scores
-from .schema.views import QUERYABLE_TABLES, VIEWS, bind, read_by
+from .schema.views import ACTORS_OF_RUN, QUERYABLE_TABLES, RUN_AND_ACTORS, VIEWS, bind, read_by
 from .transaction import Transaction
 
 __all__ = [
+    "ACTORS_OF_RUN",
     "BATCH_ROWS",
     "DESCRIPTIONS",
     "KEPT_BACKUPS",
     "LOST",
     "MIGRATIONS",
     "QUERYABLE_TABLES",
+    "RUN_AND_ACTORS",
     "TABLES",
     "VIEWS",
     "Catalog",

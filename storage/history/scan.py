@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from molbuffer.storage.catalog import RUN_AND_ACTORS
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.query import SomeBuilds, matching_rows
 
@@ -46,8 +47,7 @@ class HistoryPart:
     def of_run(self) -> str:
         """The SQL condition on ``builds`` with ``run_id`` for its only ``?``."""
         if self.with_actors:
-            family = "(SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"
-            return f"builds.run_id {'NOT IN' if self.others else 'IN'} {family}"
+            return f"builds.run_id {'NOT IN' if self.others else 'IN'} {RUN_AND_ACTORS}"
         # A bare comparison, so that Parquet files of other runs are known by their statistics and not opened.
         return f"builds.run_id {'<>' if self.others else '='} ?"
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from molbuffer.storage.catalog import Catalog, Transaction, kept_by_backups
+from molbuffer.storage.catalog import RUN_AND_ACTORS, Catalog, Transaction, kept_by_backups
 from molbuffer.storage.files import Place, delete, entries, files_at, set_aside
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.pins import archive_pins
@@ -44,20 +44,18 @@ _POLICIES = """
     HAVING bool_and(run_id IS NOT DISTINCT FROM ?) AND any_value(kind) = ?"""
 _REWARDS = """
     SELECT iteration, sum(mean_reward * kept) AS reward, sum(kept)::DOUBLE AS rows FROM {builds}
-    WHERE run_id IN (SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))
+    WHERE run_id IN [run]
         AND mean_reward IS NOT NULL AND kept > 0
         -- Rewards of a stage with another objective are of another scale.
         AND objective_sha256 IS NOT DISTINCT FROM (
-            SELECT arg_max(objective_sha256, iteration) FROM {builds}
-            WHERE run_id IN (
-                SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END)))
-    GROUP BY iteration"""
+            SELECT arg_max(objective_sha256, iteration) FROM {builds} WHERE run_id IN [run])
+    GROUP BY iteration""".replace("[run]", RUN_AND_ACTORS)
 _NAMED_ELSEWHERE = """
     SELECT parent_sha256 AS sha256 FROM {policies} WHERE run_id <> ? AND parent_sha256 IS NOT NULL
     -- What the actors of the run have drawn with is the run's own.
-    UNION SELECT unnest([policy_sha256, latent_sha256]) FROM {builds}
-        WHERE run_id NOT IN (
-            SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"""
+    UNION SELECT unnest([policy_sha256, latent_sha256]) FROM {builds} WHERE run_id NOT IN [run]""".replace(
+    "[run]", RUN_AND_ACTORS
+)
 _CONFIGS = """
     SELECT config AS text FROM {runs}
     UNION ALL SELECT detail FROM {run_events} WHERE status IN ('reconfigured', 'given')"""

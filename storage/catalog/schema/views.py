@@ -11,6 +11,10 @@ from molbuffer.storage.catalog.schema.score_views import SCORE_VIEWS
 QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
 """The tables that people may query: nothing is kept in the fence."""
 
+RUN_AND_ACTORS = "(SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"
+"""The ids of a run, for which ``?`` stands, and of its actors, whose rows count as its own."""
+ACTORS_OF_RUN = "(SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build')"
+"""The ids of the actors of a run, for which ``?`` stands."""
 
 VIEWS: Mapping[str, str] = {
     "sample_history": """
