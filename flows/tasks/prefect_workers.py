@@ -154,7 +154,8 @@ def _enter(stack: ExitStack, runner: TaskRunner[Any], settings: RunnerSettings) 
         stack.enter_context(runner)
         # The client of Dask is otherwise made by the first task.
         getattr(runner, "client", None)
-    except (OSError, TimeoutError, ConnectionError, RuntimeError) as error:
+    # Dask and Ray have errors of their own for what keeps one out, such as a token that is missing.
+    except Exception as error:
         at = f" at {settings.address}" if settings.address else ""
         raise WorkersError(
             f"the {settings.kind} cluster{at} cannot be reached: {type(error).__name__}: {error}"

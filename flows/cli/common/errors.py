@@ -53,7 +53,7 @@ class ReportingGroup(TyperGroup):
                 raise
             if code is not None:
                 raise typer.Exit(code) from None
-            if not isinstance(error, Exception) or not _is_for_users(error):
+            if not isinstance(error, Exception) or not is_for_users(error):
                 raise
             sys.stderr.write(f"error: {_in_words(error)}\n")
             raise typer.Exit(1) from error
@@ -79,7 +79,7 @@ def debugging() -> bool:
     return os.environ.get(DEBUG) == "1"
 
 
-def _is_for_users(error: Exception) -> bool:
+def is_for_users(error: Exception) -> bool:
     """Return whether a user, rather than a developer, can correct an error."""
     if isinstance(error, BrokenPipeError):
         # Not an error: the program that reads the output has ended. Typer ends the command.

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,3 +142,24 @@ def test_a_cluster_elsewhere_needs_a_server_that_it_reaches(tiny_settings: Setti
         prefect_workers(remote.runner),
     ):
         pass
+
+
+@needs("ray", "ray", "prefect_ray")
+def test_a_cluster_that_asks_for_a_token_says_so_in_one_line(tiny_settings: Settings, tmp_path: Path) -> None:
+    settings = Settings.from_json(with_runner(tiny_settings, kind="ray", address="127.0.0.1:1"))
+    program = """
+from molbuffer.flows.errors import WorkersError
+from molbuffer.flows.settings.settings import Settings
+from molbuffer.flows.tasks.prefect_workers import prefect_workers
+try:
+    with prefect_workers(Settings.from_json(input()).runner):
+        print("reached")
+except WorkersError as error:
+    print(error)
+"""
+    # Ray remembers in its process whether it has a token.
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=settings.to_json(), env=environment, text=True, capture_output=True
+    )
+    assert done.stdout.startswith("the ray cluster at 127.0.0.1:1 cannot be reached: AuthenticationError: "), done.stderr
