@@ -162,4 +162,6 @@ except WorkersError as error:
     done = subprocess.run(
         [sys.executable, "-c", program], input=settings.to_json(), env=environment, text=True, capture_output=True
     )
-    assert done.stdout.startswith("the ray cluster at 127.0.0.1:1 cannot be reached: AuthenticationError: "), done.stderr
+    assert done.stdout.startswith("the ray cluster at 127.0.0.1:1 cannot be reached: AuthenticationError: "), (
+        done.stderr
+    )
