@@ -34,6 +34,7 @@ from molbuffer.storage.backends import (
 )
 from molbuffer.storage.catalog.durability import DurableCommits
 from molbuffer.storage.catalog.parquet.parquet_files import TableFiles, TableSource, table_files
+from molbuffer.storage.catalog.parquet.statistics import TableStatistics, table_statistics
 from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.catalog.schema.past_tables import PastTables
@@ -251,9 +252,12 @@ class Catalog(ReadableCatalog):
         Raises:
             UnknownSnapshotError: the store has no such snapshot.
         """
+        self._check_version(snapshot)
+        return table_files(self.metadata, self._place.tables / "main", tables, snapshot, since)
+
+    def _check_version(self, snapshot: int) -> None:
         if not self.has_version(snapshot):
             raise UnknownSnapshotError(f"no version {snapshot} in {self.name}; the newest is {self.newest()}")
-        return table_files(self.metadata, self._place.tables / "main", tables, snapshot, since)
 
     def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
         """Return what a database without this catalog reads tables from, as of a snapshot; ``since`` as of ``files``.
@@ -262,6 +266,15 @@ class Catalog(ReadableCatalog):
             UnknownSnapshotError: the store has no such snapshot.
         """
         return self.files(tables, snapshot, since)
+
+    def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
+        """Return what the catalog knows of a table at a snapshot; None where it is not exact.
+
+        Raises:
+            UnknownSnapshotError: the store has no such snapshot.
+        """
+        self._check_version(snapshot)
+        return table_statistics(self.metadata, table, columns, snapshot)
 
     def transact(
         self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]

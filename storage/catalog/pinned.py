@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from molbuffer.storage.catalog.parquet.parquet_files import TableSource
+from molbuffer.storage.catalog.parquet.statistics import TableStatistics
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.errors import UnknownSnapshotError
 from molbuffer.storage.files import Place
@@ -90,6 +91,10 @@ class PinnedCatalog(ReadableCatalog):
     def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
         """Return what a database without this catalog reads tables from, as of the snapshot or of an older one."""
         return self._whole.sources(tables, self._known(snapshot), since)
+
+    def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
+        """Return what the whole catalog knows of a table as of the snapshot, or of an older one."""
+        return self._whole.statistics(table, columns, self._known(snapshot))
 
     def at(self, snapshot: int) -> PinnedCatalog:
         """Return the catalog as of the snapshot, or of an older one."""

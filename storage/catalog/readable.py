@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from molbuffer.storage.backends import as_store_error
 from molbuffer.storage.catalog.parquet.parquet_files import TableSource
+from molbuffer.storage.catalog.parquet.statistics import TableStatistics
 from molbuffer.storage.catalog.schema.views import bind, with_views
 from molbuffer.storage.errors import CatalogUnavailableError, StoreError, UnknownSnapshotError
 from molbuffer.storage.files import Place, checksums_in
@@ -110,6 +111,14 @@ class ReadableCatalog(ABC):
         Raises:
             UnknownSnapshotError: there is no such snapshot.
         """
+
+    def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
+        """Return how many rows a table has at a snapshot, and the extremes of columns; None where that is not known.
+
+        Raises:
+            UnknownSnapshotError: there is no such snapshot.
+        """
+        return None
 
     @abstractmethod
     def at(self, snapshot: int) -> ReadableCatalog:

@@ -48,7 +48,7 @@ def databases(monkeypatch):
 
 
 def test_only_what_is_named_is_made(shared, databases):
-    assert shared.query("SELECT count(*) FROM samples").item() == 6
+    assert shared.query("SELECT count(smiles) FROM samples").item() == 5
     assert databases == [("samples",)]
 
 

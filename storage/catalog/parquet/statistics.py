@@ -1,0 +1,81 @@
+"""How many rows a table has, and the least and greatest values of its columns, as the catalog knows them of each file.
+
+No file is opened. What the statistics do not say exactly is not said at all: of a table with files of which only some
+rows belong to the snapshot, nothing, and nothing of a column with a NaN, with text, or that a file is older than.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from molbuffer.storage.catalog.parquet.parquet_files import Metadata
+
+# Of DuckLake's names of types, those whose statistics are exact, and what they are in Arrow and DuckDB.
+_TYPES = {
+    "int32": (pa.int32(), "INTEGER"),
+    "int64": (pa.int64(), "BIGINT"),
+    "float64": (pa.float64(), "DOUBLE"),
+    "timestamp": (pa.timestamp("us"), "TIMESTAMP"),
+}
+_FLOATING = "float64"
+_OF_TABLE = """ FROM METADATA.ducklake_data_file AS file JOIN METADATA.ducklake_table AS whole USING (table_id)
+    WHERE whole.table_name = $table AND whole.end_snapshot IS NULL
+    AND file.begin_snapshot <= $snapshot AND coalesce(file.end_snapshot > $snapshot, true)"""
+_ROWS = f"""SELECT coalesce(sum(record_count), 0)::BIGINT, count(*),
+    coalesce(bool_and(coalesce(partial_max, file.begin_snapshot) <= $snapshot), true),
+    (SELECT count(*) FROM METADATA.ducklake_delete_file) = 0 {_OF_TABLE}"""
+_COLUMN = """SELECT part.column_id, column_type
+    FROM METADATA.ducklake_column AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
+    WHERE whole.table_name = $table AND lower(column_name) = $column
+    AND part.end_snapshot IS NULL AND whole.end_snapshot IS NULL"""
+_EXTREMES = f"""SELECT min(CAST(min_value AS [type])), max(CAST(max_value AS [type])), count(*),
+    coalesce(bool_and(value_count = 0 OR (min_value IS NOT NULL AND max_value IS NOT NULL)), true),
+    coalesce(bool_or(coalesce(contains_nan::BOOLEAN, true)), false)
+    FROM METADATA.ducklake_file_column_stats
+    WHERE column_id = $column AND data_file_id IN (SELECT file.data_file_id {_OF_TABLE})"""
+
+
+@dataclass(frozen=True)
+class TableStatistics:
+    """What the catalog knows of a table.
+
+    Attributes:
+        rows: the number of rows.
+        extremes: the least and the greatest value of each column that was asked for, as arrays of one value.
+    """
+
+    rows: int
+    extremes: dict[str, tuple[pa.Array, pa.Array]]
+
+
+def table_statistics(metadata: Metadata, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
+    """Return what the catalog knows of a table at a snapshot, which must exist; None where it is not exact.
+
+    Args:
+        metadata: answers SQL about DuckLake's own tables.
+        table: the name of the table.
+        columns: the names of the columns whose extremes are asked for, in lower case.
+        snapshot: the snapshot.
+    """
+    of_table: dict[str, Any] = {"table": table, "snapshot": snapshot}
+    rows, files, whole, undeleted = metadata(_ROWS, of_table)[0]
+    if not (whole and undeleted):
+        return None
+    extremes = {}
+    for name in columns:
+        found = metadata(_COLUMN, {"table": table, "column": name})
+        if not found or found[0][1] not in _TYPES:
+            return None
+        column_id, kind = found[0]
+        arrow_type, sql_type = _TYPES[kind]
+        least, greatest, known, all_known, has_nan = metadata(
+            _EXTREMES.replace("[type]", sql_type), {**of_table, "column": column_id}
+        )[0]
+        if known != files or not all_known or (kind == _FLOATING and has_nan):
+            return None
+        extremes[name] = (pa.array([least], arrow_type), pa.array([greatest], arrow_type))
+    return TableStatistics(rows, extremes)

@@ -1,0 +1,99 @@
+"""Statements that ask no more than how many rows a table has, and for the extremes of its columns.
+
+The catalog knows that, and often exactly: then no process is started and no file is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Set
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from molbuffer.storage.catalog import QUERYABLE_TABLES, ReadableCatalog
+
+# What such a statement is written with. The text of a user is parsed in this process only when it is no more than that.
+_PLAIN = re.compile(r'\s*select\s[\w\s,()*".]{1,400}\sfrom\s[\w\s".]{1,100};?\s*', re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a column of the result is: the name, ``count_star``, ``min`` or ``max``, and of which column."""
+
+    name: str
+    function: str
+    column: str
+
+
+def known_answer(catalog: ReadableCatalog, sql: str, snapshot: int) -> pa.Table | None:
+    """Return the answer to a statement that the catalog has; None where it has none, or the statement asks for more.
+
+    Raises:
+        UnknownSnapshotError: the store has no such snapshot.
+    """
+    if not _PLAIN.fullmatch(sql):
+        return None
+    with closing(catalog.cursor()) as cursor:
+        try:
+            ((parsed,),) = cursor.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+            keywords = {word for (word,) in cursor.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()}
+        except duckdb.Error:
+            return None
+    table, asked = _asked(json.loads(parsed), keywords)
+    if table is None or len({each.name for each in asked}) < len(asked):
+        return None
+    columns = sorted({each.column for each in asked if each.column})
+    known = catalog.statistics(table, columns, snapshot)
+    if known is None:
+        return None
+    values = {
+        each.name: pa.array([known.rows])
+        if each.function == "count_star"
+        else known.extremes[each.column][each.function == "max"]
+        for each in asked
+    }
+    return pa.table(values)
+
+
+def _asked(parsed: Mapping[str, Any], keywords: Set[str]) -> tuple[str | None, list[_Asked]]:
+    """Return the table and the columns of the result of a parsed statement; no table for one that asks for more."""
+    nothing: tuple[None, list[_Asked]] = (None, [])
+    statements = parsed.get("statements", [])
+    if parsed["error"] or len(statements) != 1 or statements[0].get("named_param_map"):
+        return nothing
+    node = statements[0]["node"]
+    more = ("modifiers", "where_clause", "group_expressions", "group_sets", "having", "sample", "qualify")
+    if node["type"] != "SELECT_NODE" or any(node[key] for key in more) or node["cte_map"]["map"]:
+        return nothing
+    source = node["from_table"]
+    extra = ("sample", "at_clause", "column_name_alias", "schema_name", "catalog_name")
+    if source["type"] != "BASE_TABLE" or any(source[key] for key in extra):
+        return nothing
+    table = source["table_name"].lower()
+    asked = [_item(each, {table, source["alias"].lower()}, keywords) for each in node["select_list"]]
+    known = [each for each in asked if each is not None]
+    return (table, known) if table in QUERYABLE_TABLES and len(known) == len(asked) else nothing
+
+
+def _item(item: Mapping[str, Any], tables: Set[str], keywords: Set[str]) -> _Asked | None:
+    """Return what an item of the SELECT list asks for; None for more than a count or an extreme."""
+    if item["type"] != "FUNCTION" or item["filter"] or item["distinct"] or item["order_bys"]["orders"]:
+        return None
+    function, arguments = item["function_name"].lower(), item["children"]
+    if item["schema"] or item["catalog"]:
+        return None
+    if function == "count_star" and not arguments:
+        return _Asked(item["alias"] or "count_star()", function, "")
+    if function not in ("min", "max") or len(arguments) != 1 or arguments[0]["type"] != "COLUMN_REF":
+        return None
+    *of, column = arguments[0]["column_names"]
+    if len(of) > 1 or not {each.lower() for each in of} <= tables:
+        return None
+    # As DuckDB names it.
+    shown = ".".join(f'"{each}"' if each.lower() in keywords else each for each in (*of, column))
+    return _Asked(item["alias"] or f"{function}({shown})", function, column.lower())
