@@ -13,6 +13,7 @@ from .actors import (
 from .backlog import BacklogProgress, BacklogScorer, FindBacklog, Pauses, find_among
 from .building import BufferBuilder, Chunk, chunk_rows, commit_chunk, latent_versions, publish_latents
 from .context import RunContext
+from .ctrl_c import kept_ctrl_c
 from .errors import (
     BacklogError,
     EmptyBuildError,
@@ -109,6 +110,7 @@ __all__ = [
     "draw_molecules",
     "find_among",
     "go_on",
+    "kept_ctrl_c",
     "latent_versions",
     "learner_state",
     "limit_threads",

@@ -11,6 +11,7 @@ from typing import Any
 
 from molbuffer.kinds import refuse_class, shown, source_sha256
 from molbuffer.lab.context import RunContext
+from molbuffer.lab.ctrl_c import kept_ctrl_c
 from molbuffer.lab.given import described, refuse_other_sources
 from molbuffer.lab.provenance import described_run
 from molbuffer.samplers import (
@@ -175,7 +176,7 @@ def started_run(
         screening=plan.screening,
     )
     try:
-        with store.recorded_run(record) as status:
+        with kept_ctrl_c(), store.recorded_run(record) as status:
             if plan.kind is not RunKind.OFFLINE:
                 check_stored_scores(plan.objective, store)
             fixed = {policy.sha256: policy for policy in (prior, context.start)}

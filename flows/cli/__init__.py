@@ -21,9 +21,11 @@ def main() -> None:
         raise SystemExit(128 + signal.SIGINT) from None
     with ends_on_signals():
         from molbuffer.flows.cli.commands import app, prepare_process
+        from molbuffer.lab import kept_ctrl_c
 
         prepare_process()
-        app()
+        with kept_ctrl_c():
+            app()
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ SECONDS_TO_END = 8.0
 
 def main() -> None:
     """Train as the job on standard input says."""
-    from molbuffer.lab import limit_threads
+    from molbuffer.lab import kept_ctrl_c, limit_threads
 
     # A command in the background of a script hands on that it ignores Ctrl-C, and this is how the agent ends.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,7 +26,8 @@ def main() -> None:
     from molbuffer.flows.work.online import run_online
 
     agent = AgentPlace(job["first"], job["number"])
-    run_online(job["config"], job["store"], local_builder, run_id=agent.run_id, device=job["device"], agent=agent)
+    with kept_ctrl_c():
+        run_online(job["config"], job["store"], local_builder, run_id=agent.run_id, device=job["device"], agent=agent)
 
 
 def _read_line() -> bytes:

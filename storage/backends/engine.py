@@ -123,8 +123,8 @@ def reach_statements(place: Place) -> list[str]:
     ]
 
 
-def object_secrets(place: ObjectPath, path: str) -> tuple[str, str, str]:
-    """Return the statements that let a database reach a place by another path, keep it from that, and forget the path.
+def object_secrets(place: ObjectPath, path: str) -> tuple[str, str]:
+    """Return the statements that let a database reach a place by another path, and that keep it from that.
 
     Raises:
         StorePlaceError: the place needs credentials, which the environment does not have.
@@ -134,7 +134,7 @@ def object_secrets(place: ObjectPath, path: str) -> tuple[str, str, str]:
     there = _secret_options(path, credentials(place) | server())
     # Nobody listens at this port, and no request leaves the machine.
     nowhere = _secret_options(path, {"KEY_ID": "-", "SECRET": "-", "ENDPOINT": "127.0.0.1:1", "USE_SSL": "false"})
-    return create.format(there), create.format(nowhere), f"DROP SECRET IF EXISTS {name}"
+    return create.format(there), create.format(nowhere)
 
 
 def reach_sql(place: Place) -> str:

@@ -85,7 +85,7 @@ class _Alias:
     def __init__(self, place: ObjectPath, database: duckdb.DuckDBPyConnection) -> None:
         self.path = str(place).replace("s3://", "s3a://", 1)
         self._database = database
-        self._open, self._shut, self._drop = object_secrets(place, self.path)
+        self._open, self._shut = object_secrets(place, self.path)
         self._execute(self._open)
 
     @contextmanager
@@ -97,7 +97,7 @@ class _Alias:
             self._execute(self._open)
 
     def remove(self) -> None:
-        self._execute(self._drop)
+        """Do nothing: all stores at the place have this path, of which one commits at a time."""
 
     def _execute(self, statement: str) -> None:
         with closing(self._database.cursor()) as cursor:

@@ -118,3 +118,11 @@ def test_nothing_is_left_of_the_second_path(store, place, tmp_path, monkeypatch)
         links = [link for link in Path(tmp_path).glob("molbuffer-*/*") if link.is_symlink()]
         assert len(links) == (0 if place["data_path"].startswith("s3://") else 1)
     assert list(Path(tmp_path).glob("molbuffer-*")) == []
+
+
+def test_a_store_that_is_closed_leaves_the_path_of_another(store):
+    with SampleStore.open(store.path) as other:
+        other.record_scores(scores("C"))
+        store.record_scores(scores("CC"))
+    store.record_scores(scores("CCC"))
+    assert store.query("SELECT count(*) FROM scores").item() == 3
