@@ -69,6 +69,19 @@ class Splice:
             [(old if kept else read)[part] for part, kept in zip(self.slices, self.kept, strict=True)]
         )
 
+    def positions(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where each of the old rows is now, int64 [rows], -1 for one that is gone, and where those read are."""
+        now: NDArray[np.int64] = np.full(rows, -1, np.int64)
+        start, read = 0, [np.zeros(0, np.int64)]
+        for part, kept in zip(self.slices, self.kept, strict=True):
+            places = np.arange(start, start + part.stop - part.start)
+            if kept:
+                now[part] = places
+            else:
+                read.append(places)
+            start += len(places)
+        return now, np.concatenate(read)
+
     def build_numbers(self, old: NDArray[np.int32], read: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the builds' numbers, of which those that were read are as they must be."""
         numbers = self.column(old, read)

@@ -20,6 +20,7 @@ from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.forward import ForwardRows, forward_rows
 from molbuffer.storage.history.index_arrays import IndexArrays, forward_arrays, locate_arrays
+from molbuffer.storage.history.ranking import ForwardRanking, RankedRows
 from molbuffer.storage.history.scan import HistoryPart, ScannedRows, TrainableRows, read_strings, scan
 from molbuffer.storage.history.verified import verify_tables
 from molbuffer.storage.query import matching_rows
@@ -168,6 +169,10 @@ class HistoryIndex:
             for query in forward.queries:
                 self._mark(found, query.matching(where), own=query.part.own)
             self._fulfil[where] = found
+        # What has been asked of the earlier one will be asked of this one.
+        if known := earlier.__dict__.keys() & {"best_first", "best_of_each_molecule"}:
+            ranking = ForwardRanking(earlier._ranked, self._ranked, forward.splice)
+            self.__dict__.update({name: getattr(ranking, name)(earlier.__dict__[name]) for name in sorted(known)})
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -260,13 +265,16 @@ class HistoryIndex:
     @cached_property
     def best_first(self) -> Positions:
         """All positions by descending reward, int64 [n]; of equal ones the earlier first."""
-        return np.argsort(-self.rewards, kind="stable")
+        return self._ranked.best_first()
 
     @cached_property
     def best_of_each_molecule(self) -> Positions:
         """The best position of each distinct molecule, int64 [m], by descending reward."""
-        first = np.unique(self.molecules[self.best_first], return_index=True)[1]
-        return self.best_first[np.sort(first)]
+        return self._ranked.best_of_each_molecule(self.best_first)
+
+    @property
+    def _ranked(self) -> RankedRows:
+        return RankedRows(self.rewards, self.molecules)
 
     def gather(self, positions: Positions) -> Rows:
         """Return the rows at positions [n] with their rewards, as wide as the longest; torch can take the memory.
