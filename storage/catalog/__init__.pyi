@@ -11,7 +11,7 @@ from .readable import BATCH_ROWS, ReadableCatalog, Version
 from .schema.migrate import check_schema, create_schema
 from .schema.migrations import MIGRATIONS, TABLES, Migration
 from .schema.score_views import molecule_scores
-from .schema.views import ACTORS_OF_RUN, QUERYABLE_TABLES, RUN_AND_ACTORS, VIEWS, bind, read_by
+from .schema.views import ACTORS_OF_RUN, QUERYABLE_TABLES, RUN_AND_ACTORS, VIEWS, bind, in_added, read_by
 from .transaction import Transaction
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "expire_versions",
     "file_list",
     "find_parquet",
+    "in_added",
     "kept_by_backups",
     "molecule_scores",
     "read_by",

@@ -49,6 +49,8 @@ from molbuffer.storage.errors import (
 from molbuffer.storage.files import Place, Sync, names_on_disk, sync_paths
 
 _RETRY_SECONDS = 0.05
+_MOST_NAMED = 3_000
+"""The most files that are named in a statement."""
 
 Result = TypeVar("Result")
 
@@ -266,6 +268,18 @@ class Catalog(ReadableCatalog):
             UnknownSnapshotError: the store has no such snapshot.
         """
         return self.files(tables, snapshot, since)
+
+    def added(self, tables: Sequence[str], snapshot: int, since: int) -> Mapping[str, str]:
+        """Return the SQL that stands for what was added to tables; see ``ReadableCatalog.added``.
+
+        The files are named in it: DuckLake lists all files of a table in each statement, however few have such rows.
+        """
+        found = self.files(tables, snapshot, since)
+        paths = [str(path) for of_table in found.values() for path in of_table.paths]
+        # A statement with more files takes longer to parse than DuckLake to list them, and braces stand for tables.
+        if len(paths) > _MOST_NAMED or any("{" in path for path in paths):
+            return super().added(tables, snapshot, since)
+        return {name: f"({of_table.select_added(since, snapshot)})" for name, of_table in found.items()}
 
     def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
         """Return what the catalog knows of a table at a snapshot; None where it is not exact.

@@ -92,6 +92,10 @@ class PinnedCatalog(ReadableCatalog):
         """Return what a database without this catalog reads tables from, as of the snapshot or of an older one."""
         return self._whole.sources(tables, self._known(snapshot), since)
 
+    def added(self, tables: Sequence[str], snapshot: int, since: int) -> Mapping[str, str]:
+        """Return the SQL that stands for what was added to tables up to the snapshot, or to an older one."""
+        return self._whole.added(tables, self._known(snapshot), since)
+
     def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
         """Return what the whole catalog knows of a table as of the snapshot, or of an older one."""
         return self._whole.statistics(table, columns, self._known(snapshot))

@@ -112,6 +112,24 @@ class ReadableCatalog(ABC):
             UnknownSnapshotError: there is no such snapshot.
         """
 
+    def added(self, tables: Sequence[str], snapshot: int, since: int) -> Mapping[str, str]:
+        """Return the SQL, in brackets, that stands for the rows of tables that the snapshots from one on added.
+
+        It has the column ``snapshot_id`` besides. ``in_added`` puts it into a statement.
+
+        Args:
+            tables: their names.
+            snapshot: the snapshot to read.
+            since: the first of the snapshots.
+
+        Raises:
+            UnknownSnapshotError: there is no such snapshot.
+        """
+        return {
+            name: f"(FROM {self.table(name, snapshot, with_version=True)} WHERE snapshot_id >= {int(since)})"
+            for name in tables
+        }
+
     def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
         """Return how many rows a table has at a snapshot, and the extremes of columns; None where that is not known.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from molbuffer.storage.catalog import in_added
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.history.scan import (
     HistoryPart,
@@ -39,12 +40,13 @@ MOST_CHANGED = 1_000
 """The changed builds beyond which it is faster to read all rows in one go."""
 
 _ADDED = """
-    SELECT DISTINCT 'changed' AS what, build_id AS id FROM {builds} AS builds WHERE snapshot_id > $1
-    UNION SELECT 'changed', build_id FROM {samples} AS samples WHERE snapshot_id > $1
-    UNION SELECT 'changed', build_id FROM {rewards} AS rewards WHERE snapshot_id > $1
-    UNION SELECT 'moved', build_id FROM {placements} AS placements WHERE snapshot_id > $1
-    UNION SELECT 'run', run_id FROM {runs} AS runs WHERE snapshot_id > $1
-    UNION SELECT 'quarantined', segment FROM {quarantine} AS quarantine WHERE snapshot_id > $1"""
+    SELECT DISTINCT 'changed' AS what, build_id AS id FROM {builds} AS builds
+    UNION SELECT 'changed', build_id FROM {samples} AS samples
+    UNION SELECT 'changed', build_id FROM {rewards} AS rewards
+    UNION SELECT 'moved', build_id FROM {placements} AS placements
+    UNION SELECT 'run', run_id FROM {runs} AS runs
+    UNION SELECT 'quarantined', segment FROM {quarantine} AS quarantine"""
+_CHANGING = ("builds", "samples", "rewards", "placements", "runs", "quarantine")
 
 Values = TypeVar("Values", bound=np.generic)
 
@@ -208,8 +210,9 @@ def _forward_builds(store: OpenStore, old: pa.Table, was: HistoryPart, part: His
     if part == was:
         return _PartBuilds(old, np.arange(old.num_rows), np.zeros(old.num_rows, bool))
     verify_tables(store, [part.snapshot], since=was.snapshot + 1)
+    sources = store.catalog.added(_CHANGING, part.snapshot, was.snapshot + 1)
     added: dict[str, set[str]] = {"changed": set(), "moved": set(), "run": set(), "quarantined": set()}
-    found = store.read_arrow(_ADDED, snapshot=part.snapshot, parameters=[was.snapshot], with_versions=True)
+    found = store.read_arrow(in_added(_ADDED, sources), snapshot=part.snapshot)
     for row in found.to_pylist():
         added[row["what"]].add(row["id"])
     if added["quarantined"] or not added["run"].isdisjoint(old["run_id"].to_pylist()):
@@ -221,16 +224,18 @@ def _forward_builds(store: OpenStore, old: pa.Table, was: HistoryPart, part: His
         of = [places.get(build_id, -1) for build_id in builds["build_id"].to_pylist()]
         old_places = np.array(of, np.int64)
     else:
-        fresh = _without(_fresh_builds(store, was, part), places)
+        # The arrays of a build that was added since can only have moved since.
+        of_builds = {name: sources[name] for name in ("builds", "placements")}
+        fresh = _without(_fresh_builds(store, was, part, of_builds), places)
         builds, old_places = _in_order(old, fresh)
     ids = builds["build_id"].to_pylist()
     changed = np.array([build_id in added["changed"] for build_id in ids], bool) | (old_places < 0)
     return _PartBuilds(builds, old_places, changed, moved)
 
 
-def _fresh_builds(store: OpenStore, was: HistoryPart, part: HistoryPart) -> pa.Table:
+def _fresh_builds(store: OpenStore, was: HistoryPart, part: HistoryPart, added: Mapping[str, str]) -> pa.Table:
     """Return the builds, in no order, that came after a snapshot or that are of a later iteration than counted."""
-    found = [read_builds(store, part, "builds.snapshot_id > ?", was.snapshot)]
+    found = [read_builds(store, part, added=added)]
     if part.up_to_iteration != was.up_to_iteration:
         assert was.up_to_iteration is not None
         found.append(read_builds(store, part, "builds.iteration > ?", was.up_to_iteration))

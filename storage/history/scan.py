@@ -8,7 +8,7 @@ two runs of one seed would draw different batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from molbuffer.storage.catalog import RUN_AND_ACTORS
+from molbuffer.storage.catalog import RUN_AND_ACTORS, in_added
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.query import SomeBuilds, matching_rows
 
@@ -149,7 +149,13 @@ def scan(store: OpenStore, parts: Sequence[HistoryPart], wanted: TrainableRows) 
     )
 
 
-def read_builds(store: OpenStore, part: HistoryPart, since: str = "true", *values: int) -> pa.Table:
+def read_builds(
+    store: OpenStore,
+    part: HistoryPart,
+    since: str = "true",
+    *values: int,
+    added: Mapping[str, str] | None = None,
+) -> pa.Table:
     """Return the builds of a part in order, with the columns of ``ScannedRows.builds``.
 
     Args:
@@ -157,6 +163,7 @@ def read_builds(store: OpenStore, part: HistoryPart, since: str = "true", *value
         part: the part.
         since: a condition on ``builds``, of ours, that must hold as well.
         values: for each ``?`` in it.
+        added: what stands for tables of which only rows that were added count, as of ``ReadableCatalog.added``.
     """
     conditions: dict[str, Any] = {
         part.of_run: part.run_id,
@@ -164,7 +171,7 @@ def read_builds(store: OpenStore, part: HistoryPart, since: str = "true", *value
         "list_contains(?, builds.run_id)": None if part.runs is None else list(part.runs),
     }
     given = {condition: value for condition, value in conditions.items() if value is not None}
-    sql = _BUILDS.replace("[condition]", " AND ".join([*given, since]))
+    sql = in_added(_BUILDS.replace("[condition]", " AND ".join([*given, since])), added or {})
     parameters = [*given.values(), *values]
     return store.read_arrow(sql, snapshot=part.snapshot, parameters=parameters, with_versions=True)
 
@@ -187,6 +194,9 @@ class PartQuery:
 
     def read(self, sql: str, parameter: str | bool, **tables: pa.Table) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a SELECT over ``numbered`` and the tables."""
+        if self.since is not None:
+            added = self.store.catalog.added(("samples", "rewards"), self.part.snapshot, self.since)
+            sql = in_added(sql, added)
         return self.store.read_batches(
             sql,
             snapshot=self.part.snapshot,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from molbuffer.storage.backends import quote, quote_name
@@ -30,7 +30,8 @@ _EMPTY = """SELECT table_name, column_name, column_type
         SELECT table_id FROM METADATA.ducklake_data_file WHERE begin_snapshot <= $snapshot)
     AND $snapshot <= (SELECT max(snapshot_id) FROM METADATA.ducklake_snapshot) ORDER BY table_name, column_order"""
 # Compaction makes files that hold rows of several versions, up to ``partial_max``.
-_DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot, false), record_count
+_DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot, false), record_count,
+        part.begin_snapshot, partial_max IS NOT NULL
     FROM METADATA.ducklake_data_file AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
     WHERE part.begin_snapshot <= $snapshot AND coalesce(part.end_snapshot > $snapshot, true)
     AND whole.begin_snapshot <= $snapshot AND coalesce(whole.end_snapshot > $snapshot, true)
@@ -87,12 +88,14 @@ class TableFiles:
         whole: Parquet files all of whose rows belong to the snapshot.
         partial: files made by compaction that also hold rows of later snapshots.
         rows: the number of rows in all of the files.
+        added: of each file that is not merged, the snapshot that added its rows.
     """
 
     columns: Mapping[int, Column]
     whole: tuple[Place, ...]
     partial: tuple[Place, ...]
     rows: int
+    added: Mapping[Place, int] = field(default_factory=dict)
 
     @property
     def paths(self) -> Sequence[Place]:
@@ -113,7 +116,27 @@ class TableFiles:
             pieces.append(select_nothing(self.columns.values()))
         return " UNION ALL ".join(pieces)
 
-    def _scan(self, paths: Sequence[Place], columns: Mapping[int, Column]) -> str:
+    def select_added(self, since: int, snapshot: int) -> str:
+        """Return a SELECT over the rows that the snapshots from ``since`` to ``snapshot`` added.
+
+        It has the column ``snapshot_id`` besides: of each row, the snapshot that added it.
+        """
+        names = ", ".join(quote_name(column.name) for column in self.columns.values())
+        version = Column("snapshot_id", "BIGINT")
+        pieces = []
+        if of_one := [path for path in self.paths if path in self.added]:
+            known = ", ".join(f"({quote(str(path))}, {self.added[path]}::BIGINT)" for path in of_one)
+            pieces.append(
+                f"SELECT {names}, snapshot_id FROM {self._scan(of_one, self.columns, with_path=True)} AS file "
+                f"JOIN (VALUES {known}) AS known (path, snapshot_id) ON file.filename = known.path"
+            )
+        if merged := [path for path in self.paths if path not in self.added]:
+            scan = self._scan(merged, {**self.columns, _SNAPSHOT_FIELD: version})
+            between = f"snapshot_id BETWEEN {int(since)} AND {int(snapshot)}"
+            pieces.append(f"SELECT {names}, snapshot_id FROM {scan} WHERE {between}")
+        return " UNION ALL ".join(pieces) or select_nothing([*self.columns.values(), version])
+
+    def _scan(self, paths: Sequence[Place], columns: Mapping[int, Column], *, with_path: bool = False) -> str:
         # By field id: files written before a column was added lack it and read as its default.
         schema = ", ".join(
             f"{field_id}: {{name: {quote(column.name)}, type: {quote(column.kind)}, "
@@ -121,7 +144,8 @@ class TableFiles:
             for field_id, column in columns.items()
         )
         # With a schema DuckDB takes every table for a small one, and would keep the larger side of a join in memory.
-        return f"read_parquet({file_list(paths)}, schema = MAP {{{schema}}}, explicit_cardinality = {self.rows})"
+        options = f"explicit_cardinality = {self.rows}{', filename = true' if with_path else ''}"
+        return f"read_parquet({file_list(paths)}, schema = MAP {{{schema}}}, {options})"
 
 
 def file_list(paths: Sequence[Place]) -> str:
@@ -152,9 +176,12 @@ def table_files(
             columns={
                 key: Column(name, _type(kind), default) for of, name, kind, key, default in columns if of == table
             },
-            whole=tuple(folder / table / path for of, path, partial, _ in paths if of == table and not partial),
-            partial=tuple(folder / table / path for of, path, partial, _ in paths if of == table and partial),
-            rows=sum(rows for of, _, _, rows in paths if of == table),
+            whole=tuple(folder / table / path for of, path, partial, *_ in paths if of == table and not partial),
+            partial=tuple(folder / table / path for of, path, partial, *_ in paths if of == table and partial),
+            rows=sum(rows for of, _, _, rows, *_ in paths if of == table),
+            added={
+                folder / table / path: begin for of, path, _, _, begin, merged in paths if of == table and not merged
+            },
         )
         for table in tables
     }

@@ -157,6 +157,16 @@ def with_views(table: Callable[[str], str]) -> Callable[[str], str]:
     return relation
 
 
+def in_added(sql: str, added: Mapping[str, str]) -> str:
+    """Return SQL of this package in which some tables stand for rows that were added to them.
+
+    Args:
+        sql: names tables and views in braces; tables of which nothing is given stay.
+        added: the SQL that stands for a table, as of ``ReadableCatalog.added``.
+    """
+    return bind(sql, with_views(lambda name: added.get(name, f"{{{name}}}")))
+
+
 def tables_in(sql: str) -> tuple[set[str], str]:
     """Return the tables that SQL of this package reads, those of its views among them, and the SQL with these views."""
     found: set[str] = set()
