@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from molbuffer.storage.backends import quote, quote_name
 from molbuffer.storage.catalog import QUERYABLE_TABLES, ReadableCatalog
 
 # What such a statement is written with. The text of a user is parsed in this process only when it is no more than that.
@@ -40,25 +41,24 @@ def known_answer(catalog: ReadableCatalog, sql: str, snapshot: int) -> pa.Table 
         return None
     with closing(catalog.cursor()) as cursor:
         try:
-            ((parsed,),) = cursor.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+            ((parsed,),) = cursor.execute(f"SELECT json_serialize_sql({quote(sql)})").fetchall()
             keywords = {word for (word,) in cursor.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()}
         # DuckDB without its extension for JSON.
         except duckdb.CatalogException:
             return None
-    table, asked = _asked(json.loads(parsed), keywords)
-    if table is None or len({each.name for each in asked}) < len(asked):
-        return None
-    columns = sorted({each.column for each in asked if each.column})
-    known = catalog.statistics(table, columns, snapshot)
-    if known is None:
-        return None
-    values = {
-        each.name: pa.array([known.rows])
-        if each.function == "count_star"
-        else known.extremes[each.column][each.function == "max"]
-        for each in asked
-    }
-    return pa.table(values)
+        table, asked = _asked(json.loads(parsed), keywords)
+        if table is None or len({each.name for each in asked}) < len(asked):
+            return None
+        known = catalog.statistics(table, sorted({each.column for each in asked if each.column}), snapshot)
+        if known is None:
+            return None
+        values = (
+            f"{known.rows}::BIGINT" if not each.column else known.extremes[each.column][each.function == "max"]
+            for each in asked
+        )
+        # By SQL: to make an array of a value, Arrow imports pandas where it is installed.
+        items = (f"{value} AS {quote_name(each.name)}" for value, each in zip(values, asked, strict=True))
+        return cursor.execute(f"SELECT {', '.join(items)}").to_arrow_table()
 
 
 def _asked(parsed: Mapping[str, Any], keywords: Set[str]) -> tuple[str | None, list[_Asked]]:

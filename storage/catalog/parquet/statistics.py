@@ -6,31 +6,24 @@ rows belong to the snapshot, nothing, and nothing of a column with a NaN, with t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import pyarrow as pa
-
+from molbuffer.storage.backends import quote
 from molbuffer.storage.catalog.parquet.parquet_files import Metadata
 
-# Of DuckLake's names of types, those whose statistics are exact, and what they are in Arrow and DuckDB.
-_TYPES = {
-    "int32": (pa.int32(), "INTEGER"),
-    "int64": (pa.int64(), "BIGINT"),
-    "float64": (pa.float64(), "DOUBLE"),
-    "timestamp": (pa.timestamp("us"), "TIMESTAMP"),
-}
+# Of DuckLake's names of types, those whose statistics are exact, and what they are in DuckDB.
+_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE", "timestamp": "TIMESTAMP"}
 _FLOATING = "float64"
 _OF_TABLE = """ FROM METADATA.ducklake_data_file AS file JOIN METADATA.ducklake_table AS whole USING (table_id)
-    WHERE whole.table_name = $table AND whole.end_snapshot IS NULL
+    WHERE whole.table_name = [table] AND whole.end_snapshot IS NULL
     AND file.begin_snapshot <= $snapshot AND coalesce(file.end_snapshot > $snapshot, true)"""
 _ROWS = f"""SELECT coalesce(sum(record_count), 0)::BIGINT, count(*),
     coalesce(bool_and(coalesce(partial_max, file.begin_snapshot) <= $snapshot), true),
     (SELECT count(*) FROM METADATA.ducklake_delete_file) = 0 {_OF_TABLE}"""
 _COLUMN = """SELECT part.column_id, column_type
     FROM METADATA.ducklake_column AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
-    WHERE whole.table_name = $table AND lower(column_name) = $column
+    WHERE whole.table_name = [table] AND lower(column_name) = [column]
     AND part.end_snapshot IS NULL AND whole.end_snapshot IS NULL"""
 _EXTREMES = f"""SELECT min(CAST(min_value AS [type])), max(CAST(max_value AS [type])), count(*),
     coalesce(bool_and(value_count = 0 OR (min_value IS NOT NULL AND max_value IS NOT NULL)), true),
@@ -45,11 +38,11 @@ class TableStatistics:
 
     Attributes:
         rows: the number of rows.
-        extremes: the least and the greatest value of each column that was asked for, as arrays of one value.
+        extremes: the least and the greatest value of each column that was asked for, as SQL.
     """
 
     rows: int
-    extremes: dict[str, tuple[pa.Array, pa.Array]]
+    extremes: Mapping[str, tuple[str, str]]
 
 
 def table_statistics(metadata: Metadata, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
@@ -61,21 +54,25 @@ def table_statistics(metadata: Metadata, table: str, columns: Sequence[str], sna
         columns: the names of the columns whose extremes are asked for, in lower case.
         snapshot: the snapshot.
     """
-    of_table: dict[str, Any] = {"table": table, "snapshot": snapshot}
-    rows, files, whole, undeleted = metadata(_ROWS, of_table)[0]
+    at = {"snapshot": snapshot}
+    rows, files, whole, undeleted = metadata(_ROWS.replace("[table]", quote(table)), at)[0]
     if not (whole and undeleted):
         return None
     extremes = {}
     for name in columns:
-        found = metadata(_COLUMN, {"table": table, "column": name})
+        of_column = _COLUMN.replace("[table]", quote(table)).replace("[column]", quote(name))
+        found = metadata(of_column, {})
         if not found or found[0][1] not in _TYPES:
             return None
         column_id, kind = found[0]
-        arrow_type, sql_type = _TYPES[kind]
-        least, greatest, known, all_known, has_nan = metadata(
-            _EXTREMES.replace("[type]", sql_type), {**of_table, "column": column_id}
-        )[0]
+        sql_type = _TYPES[kind]
+        of_values = _EXTREMES.replace("[table]", quote(table)).replace("[type]", sql_type)
+        least, greatest, known, all_known, has_nan = metadata(of_values, {**at, "column": int(column_id)})[0]
         if known != files or not all_known or (kind == _FLOATING and has_nan):
             return None
-        extremes[name] = (pa.array([least], arrow_type), pa.array([greatest], arrow_type))
+        extremes[name] = (_literal(least, sql_type), _literal(greatest, sql_type))
     return TableStatistics(rows, extremes)
+
+
+def _literal(value: object, sql_type: str) -> str:
+    return f"CAST({'NULL' if value is None else quote(str(value))} AS {sql_type})"
