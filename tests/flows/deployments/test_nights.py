@@ -253,9 +253,13 @@ def test_a_build_of_a_worker_in_any_folder_says_what_it_did_and_shows_it(night: 
     assert told["name"] == f"tiny {asked.run_id('ours')[:8]}"
     assert f"run-{asked.run_id('ours')}" in told["tags"]
     of_run = {"flow_run_id": {"any_": [flow_run]}}
-    lines = [each["message"] for each in night.post("/logs/filter", logs=of_run)]
+
+    def logged(expected: str) -> bool:
+        return any(re.search(expected, each["message"]) for each in night.post("/logs/filter", logs=of_run))
+
     for expected in (re.escape(f"of the store {store}"), "drew", r"kept 24: \d+ scored", r"best so far: 0\."):
-        assert [line for line in lines if re.search(expected, line)], (expected, lines)
+        # A process sends its last lines when it ends, after the state of its run.
+        night.wait_until(lambda expected=expected: logged(expected), expected)
     shown = night.post("/artifacts/filter", artifacts=of_run)
     assert {each["key"]: each["type"] for each in shown} == {
         "tiny-progress": "progress",
