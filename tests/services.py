@@ -15,13 +15,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 _START_SECONDS = 600
+_MOST_ATTEMPTS = 20
 _DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 S3_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "never-shown", "AWS_REGION": "us-east-1"}
 
@@ -162,6 +164,18 @@ def lossy_path(server: str) -> Iterator[LossyPath]:
         yield path
     finally:
         path.close()
+
+
+def attempt(work: Callable[[], Any]) -> Any:
+    """What a caller does who waits for a server: DuckDB's connections to it each tell of their end once."""
+    from molbuffer.storage.errors import CatalogUnavailableError
+
+    for _ in range(_MOST_ATTEMPTS):
+        try:
+            return work()
+        except CatalogUnavailableError:
+            pass
+    return work()
 
 
 def _postgres_programs() -> Path:

@@ -8,9 +8,6 @@ from molbuffer.storage import SampleStore, may_pass
 from molbuffer.storage.errors import CatalogUnavailableError
 from molbuffer.storage.records import Commit, Score
 
-ATTEMPTS = 20
-"""DuckDB keeps connections to the server, each of which tells of its end once."""
-
 
 @pytest.fixture
 def server(services):
@@ -18,17 +15,7 @@ def server(services):
         yield server
 
 
-def attempt(work):
-    """What a caller does who waits for a server."""
-    for _ in range(ATTEMPTS):
-        try:
-            return work()
-        except CatalogUnavailableError:
-            pass
-    return work()
-
-
-def test_a_crash_passes_and_the_store_that_is_open_goes_on(server, tmp_path, make):
+def test_a_crash_passes_and_the_store_that_is_open_goes_on(server, services, tmp_path, make):
     place = {"catalog": f"{server.address}/postgres", "catalog_schema": f"lab_{uuid4().hex}"}
     place["data_path"] = str(tmp_path / "data")
     first, second = (Commit([make.make_build(iteration, policy_sha256=None)]) for iteration in range(2))
@@ -49,9 +36,11 @@ def test_a_crash_passes_and_the_store_that_is_open_goes_on(server, tmp_path, mak
             assert may_pass(told.value)
         server.start()
         # What was acknowledged is there once, and what was not is stored now, once.
-        (again,), (new,) = (attempt(lambda commit=commit: store.commit(commit)).builds for commit in (first, second))
+        (again,), (new,) = (
+            services.attempt(lambda commit=commit: store.commit(commit)).builds for commit in (first, second)
+        )
         assert (again.repeated, new.repeated) == (True, False)
-        attempt(lambda: store.record_scores(score))
+        services.attempt(lambda: store.record_scores(score))
         assert store.find_scores("docking", "v1", ["CC"])["CC"].value == -7.5
         assert store.claims.claim("docking", "v1", ["C"], "owner", 60) == {"C"}
         assert store.query("SELECT count(*), count(DISTINCT build_id) FROM samples").rows() == [(12, 2)]

@@ -63,42 +63,32 @@ def lose_answer(path, work):
     assert path.lost
 
 
-def attempt(work):
-    """What a caller does who waits for a server: DuckDB's connections to it each tell of their end once."""
-    for _ in range(20):
-        try:
-            return work()
-        except CatalogUnavailableError:
-            pass
-    return work()
-
-
-def test_scores_stay(store, path, elsewhere):
+def test_scores_stay(store, services, path, elsewhere):
     store.record_scores(scores("C"))
     lose_answer(path, lambda: store.record_scores(scores("CC")))
     with elsewhere() as there:
         assert there.find_scores("docking", "v1", ["C", "CC"]).keys() == {"C", "CC"}
     path.mend()
-    attempt(lambda: store.record_scores(scores("CC", "CCC")))
+    services.attempt(lambda: store.record_scores(scores("CC", "CCC")))
     assert store.find_scores("docking", "v1", ["CC"])["CC"].value == -2
     assert store.query("SELECT count(*), count(DISTINCT smiles) FROM scores").rows() == [(3, 3)]
     assert store.verify().errors == ()
 
 
-def test_a_build_stays_and_counts_once(store, path, elsewhere, make):
+def test_a_build_stays_and_counts_once(store, services, path, elsewhere, make):
     commit = Commit([make.make_build(0, policy_sha256=None)])
     lose_answer(path, lambda: store.commit(commit))
     with elsewhere() as there:
         rows = there.query("SELECT count(*) FROM samples").rows()
         assert rows[0][0] > 0
     path.mend()
-    (again,) = attempt(lambda: store.commit(commit)).builds
+    (again,) = services.attempt(lambda: store.commit(commit)).builds
     assert again.repeated
     assert store.query("SELECT count(*) FROM samples").rows() == rows
     assert store.verify().errors == ()
 
 
-def test_rows_that_a_compaction_has_merged_stay(store, path, elsewhere):
+def test_rows_that_a_compaction_has_merged_stay(store, services, path, elsewhere):
     for number in range(4):
         store.record_scores(scores("C" * (number + 1)))
     lose_answer(path, store.maintenance.compact)
@@ -106,7 +96,7 @@ def test_rows_that_a_compaction_has_merged_stay(store, path, elsewhere):
         assert there.query("SELECT smiles FROM scores ORDER BY smiles").rows() == [("C",), ("CC",), ("CCC",), ("CCCC",)]
         assert there.verify().errors == ()
     path.mend()
-    attempt(store.maintenance.compact)
+    services.attempt(store.maintenance.compact)
     assert store.query("SELECT count(*) FROM scores").rows() == [(4,)]
     assert store.verify().errors == ()
 
