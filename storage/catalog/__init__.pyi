@@ -7,7 +7,7 @@ from .metadata import change_metadata, expire_versions
 from .parquet.parquet_files import Column, TableFiles, TableSource, file_list, select_nothing
 from .parquet.parquet_folder import ParquetFile, ParquetFolder, find_parquet
 from .parquet.registration import RegisteredFile, drop_files, register, renumber
-from .readable import BATCH_ROWS, ReadableCatalog, Version
+from .readable import BATCH_ROWS, Addition, ReadableCatalog, Version
 from .schema.migrate import check_schema, create_schema
 from .schema.migrations import MIGRATIONS, TABLES, Migration
 from .schema.score_views import molecule_scores
@@ -25,6 +25,7 @@ __all__ = [
     "RUN_AND_ACTORS",
     "TABLES",
     "VIEWS",
+    "Addition",
     "Catalog",
     "Column",
     "Description",

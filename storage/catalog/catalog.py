@@ -36,7 +36,7 @@ from molbuffer.storage.catalog.durability import DurableCommits
 from molbuffer.storage.catalog.parquet.parquet_files import TableFiles, TableSource, table_files
 from molbuffer.storage.catalog.parquet.statistics import TableStatistics, table_statistics
 from molbuffer.storage.catalog.pinned import PinnedCatalog
-from molbuffer.storage.catalog.readable import ReadableCatalog, Version
+from molbuffer.storage.catalog.readable import Addition, ReadableCatalog, Version
 from molbuffer.storage.catalog.schema.past_tables import PastTables
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.errors import (
@@ -230,6 +230,14 @@ class Catalog(ReadableCatalog):
     def versions(self, since: int = 0) -> list[Version]:
         """Return all snapshots that can be read, from a number on, the oldest first."""
         return [Version(*row) for row in self.metadata(_VERSIONS, {"since": since})]
+
+    def additions(self, table: str, since: int, snapshot: int) -> list[Addition]:
+        """Return the snapshots of a range, both ends in it, and whether they added rows to a table; the oldest first.
+
+        One that has expired is not among them.
+        """
+        found = self.metadata(_ADDITIONS, {"table": table, "since": since, "snapshot": snapshot})
+        return [Addition(*row) for row in found]
 
     def has_version(self, snapshot: int) -> bool:
         """Return whether a snapshot can be read; an expiry may have removed it."""
@@ -426,6 +434,12 @@ def _end(cursor: duckdb.DuckDBPyConnection) -> None:
 _VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
     FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
     WHERE snapshot_id >= $since ORDER BY snapshot_id"""
+_ADDITIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ),
+        list_has_any(string_split(changes_made, ','),
+            (SELECT list('inserted_into_table:' || table_id) FROM METADATA.ducklake_table WHERE table_name = $table)),
+        commit_extra_info
+    FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
+    WHERE snapshot_id BETWEEN $since AND $snapshot ORDER BY snapshot_id"""
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
 
 

@@ -39,6 +39,22 @@ class Version(NamedTuple):
     extra: str | None
 
 
+class Addition(NamedTuple):
+    """What a snapshot added to a table.
+
+    Attributes:
+        snapshot: the number of the snapshot.
+        created: when it was made, in microseconds since the epoch.
+        adds: whether it added rows to the table; None when DuckLake does not say.
+        extra: its provenance, as JSON.
+    """
+
+    snapshot: int
+    created: int
+    adds: bool | None
+    extra: str | None
+
+
 class ReadableCatalog(ABC):
     """Tables and views that SQL of this package reads.
 

@@ -27,6 +27,7 @@ import pyarrow as pa
 from molbuffer.storage.backends import unwritten
 from molbuffer.storage.catalog import Catalog, Transaction
 from molbuffer.storage.commits import tables
+from molbuffer.storage.commits.known_builds import KnownBuilds
 from molbuffer.storage.commits.prepared import PreparedCommit, runs_of
 from molbuffer.storage.commits.scores import insert_poses, insert_scores
 from molbuffer.storage.commits.tables import PlacedBuild
@@ -67,6 +68,7 @@ class Committer:
         self._layout = layout
         self._sync = sync
         self._known_runs: set[str] = set()
+        self._known_builds = KnownBuilds(catalog)
         self._turns: Turns | None = None
 
     def commit(self, commit: Commit) -> CommitReceipt:
@@ -158,9 +160,8 @@ class Committer:
             # A vacuum removes nothing while the lock is held.
             if not self._all_there(prepared.written):
                 return None
-            there = find_receipts(
-                transaction, [*prepared.keys, *(key for each in others for key in each.request.builds)]
-            )
+            keys = [*prepared.keys, *(key for each in others for key in each.request.builds)]
+            there = find_receipts(transaction, self._known_builds.among(transaction, keys))
             outcomes = self._outcomes(others, {key.build_id for key in prepared.keys} | there.keys())
             together = [
                 each.request for each, outcome in zip(others, outcomes, strict=True) if outcome is Outcome.COMMITTED

@@ -35,7 +35,7 @@ from molbuffer.storage.errors import StoreBusyError
 from molbuffer.storage.files import PRIVATE_FILE, PRIVATE_FOLDER, write_private
 from molbuffer.storage.records import PolicyVersion
 
-_POLL_SECONDS = 0.002
+_POLL_SECONDS = 0.004
 _LOCK, _REQUEST, _ANSWER = "turn.lock", ".request", ".answer"
 _OLD_SECONDS = 3600
 
@@ -169,10 +169,11 @@ class Turns:
     def _queue(self, descriptor: int, lock: Path, request: CommitRequest | None) -> Answer | None:
         name = f"{time.time_ns():020d}-{uuid4().hex}"
         asked, answer = self._folder / f"{name}{_REQUEST}", self._folder / f"{name}{_ANSWER}"
+        said = str(answer)
 
         def wait(seconds: float) -> bool:
             end = time.monotonic() + seconds
-            while not answer.exists() and not _taken(descriptor):
+            while not os.path.exists(said) and not _taken(descriptor):
                 if time.monotonic() > end:
                     return False
                 time.sleep(_POLL_SECONDS)

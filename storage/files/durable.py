@@ -86,7 +86,7 @@ def write_files(folder: Place, files: Mapping[str, bytes], sync: Sync, *, named_
 
     Args:
         folder: the folder, or the prefix in an object store, where files that are there already are left as they are.
-        files: the content of each file by name, in the order in which an object store is given them.
+        files: the content of each file by its path in the folder, in the order in which they are written.
         sync: makes files and folders durable.
         named_in: the folders above that may be new, the innermost first.
     """
@@ -97,11 +97,12 @@ def write_files(folder: Place, files: Mapping[str, bytes], sync: Sync, *, named_
                 (folder / name).write_bytes(content)
         return
     above = on_disk(named_in)
-    for each in (*reversed(above), folder):
+    folders = [folder, *dict.fromkeys(inner for name in files if (inner := (folder / name).parent) != folder)]
+    for each in (*reversed(above), *folders):
         make_folder(each)
     for name, content in files.items():
         write_private(folder / name, content)
-    sync([*(folder / name for name in files), folder, *above])
+    sync([*(folder / name for name in files), *folders, *above])
 
 
 def write_folder(folder: Place, files: Mapping[str, bytes], sync: Sync) -> None:

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.storage.errors import ArraysError
-from molbuffer.storage.files import Place, file_sha256, sync_tree
+from molbuffer.storage.files import Place, file_sha256, sync_paths, write_files
 from molbuffer.storage.rows import STORED, Rows, check_complete
 
 if TYPE_CHECKING:
@@ -68,26 +68,10 @@ def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
         ArraysError: the folder exists, there is no block, or vocabularies differ.
         OSError: the disk is full or failed.
     """
-    import zarr
-
     vocabulary_sha256 = _one_vocabulary(folder, blocks)
     if folder.exists():
         raise ArraysError(f"segment {folder} exists; segments are written once, each under a new name")
-    joined = Rows.concat(blocks)
-    arrays = {name: array for name, array in joined.columns().items() if name in STORED}
-    attributes: dict[str, Any] = {
-        "format": SEGMENT_FORMAT,
-        "segment": folder.name,
-        "vocabulary_sha256": vocabulary_sha256,
-        "rows": len(joined),
-    }
-    attributes["arrays"] = list(arrays)
-    group = zarr.create_group(store=_store(folder), zarr_format=3, attributes=attributes)
-    for name, array in arrays.items():
-        _create_array(group, name, array)
-    attributes["headers"] = {name: file_sha256(folder / name / _HEADER) for name in arrays}
-    group.update_attributes({**attributes, "checksum": _checksum(attributes)})
-    sync_tree(folder)
+    write_files(folder, _encode(folder.name, vocabulary_sha256, blocks), sync_paths, named_in=[folder.parent])
     ends = np.cumsum([len(block) for block in blocks])
     return [0, *ends[:-1].tolist()]
 
@@ -143,13 +127,41 @@ def inspect_segment(folder: Place) -> SegmentHeader:
     return header
 
 
-def _store(folder: Place, *, read_only: bool = False) -> Store:
-    """Return the store in which Zarr finds a segment."""
+def _store(folder: Place) -> Store:
+    """Return the store in which Zarr finds a segment, for reading."""
     from zarr.storage import LocalStore, ObjectStore
 
     if isinstance(folder, Path):
-        return LocalStore(folder, read_only=read_only)
-    return ObjectStore(folder.client(), read_only=read_only)
+        return LocalStore(folder, read_only=True)
+    return ObjectStore(folder.client(), read_only=True)
+
+
+def _encode(segment: str, vocabulary_sha256: str, blocks: Sequence[Rows]) -> dict[str, bytes]:
+    """Return the files of a segment by their paths in its folder, its own description last.
+
+    Zarr encodes into memory: in a folder each of its steps asks the disk first, which takes twice as long.
+    """
+    import zarr
+    from zarr.core.buffer import Buffer
+    from zarr.storage import MemoryStore
+
+    joined = Rows.concat(blocks)
+    arrays = {name: array for name, array in joined.columns().items() if name in STORED}
+    held: dict[str, Buffer] = {}
+    group = zarr.create_group(store=MemoryStore(held), zarr_format=3)
+    for name, array in arrays.items():
+        _create_array(group, name, array)
+    attributes: dict[str, Any] = {
+        "format": SEGMENT_FORMAT,
+        "segment": segment,
+        "vocabulary_sha256": vocabulary_sha256,
+        "rows": len(joined),
+        "arrays": list(arrays),
+        "headers": {name: hashlib.sha256(held[f"{name}/{_HEADER}"].to_bytes()).hexdigest() for name in arrays},
+    }
+    group.update_attributes({**attributes, "checksum": _checksum(attributes)})
+    own = held.pop(_HEADER)
+    return {path: held.pop(path).to_bytes() for path in list(held)} | {_HEADER: own.to_bytes()}
 
 
 def _one_vocabulary(folder: Place, blocks: Sequence[Rows]) -> str:
@@ -178,7 +190,7 @@ def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
     import zarr
 
     try:
-        group = zarr.open_group(store=_store(folder, read_only=True), mode="r", zarr_format=3)
+        group = zarr.open_group(store=_store(folder), mode="r", zarr_format=3)
         said: dict[str, Any] = group.attrs.asdict()
         found = said["format"]
         header = SegmentHeader(
