@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molbuffer.lab.stored_lab import StoredLab, as_texts, check_count, prepare_torch
-from molbuffer.storage import RunKind, SampleStore, Selection, Uniform
+from molbuffer.storage import EachMolecule, RunKind, SampleStore, Selection
 
 if TYPE_CHECKING:
     import polars
@@ -154,7 +154,7 @@ class Lab(StoredLab):
         agent: Policy | str | None = None,
         device: str = "cpu",
         seed: int | None = None,
-        selection: Selection | str = Uniform(),
+        selection: Selection | str = EachMolecule(),
         randomise: bool = False,
         where: str | None = None,
         sources: str | Path | Sequence[str | Path] = (),

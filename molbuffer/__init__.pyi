@@ -33,7 +33,16 @@ from .scoring.surrogates.base import Acquisition, FittedSurrogate, Picks, Predic
 from .scoring.surrogates.gaussian_process import GaussianProcess
 from .scoring.transforms import Desirability, DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
 from .scoring.unlikely_groups import UnlikelyGroups
-from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
+from .storage.history.selections import (
+    ConsumeOnce,
+    EachMolecule,
+    Mixture,
+    MixturePart,
+    Prioritized,
+    RankWindow,
+    TopK,
+    Uniform,
+)
 from .training.batches.replay import Replay
 from .training.batches.stored_batches import StoredBatches
 from .training.course.settings import GuardSettings, StageEndSettings
@@ -55,6 +64,7 @@ __all__ = [
     "DiversitySettings",
     "DoubleSigmoid",
     "Draw",
+    "EachMolecule",
     "ExpectedImprovement",
     "ExternalProgram",
     "FittedSurrogate",

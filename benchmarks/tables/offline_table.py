@@ -5,7 +5,7 @@
     python benchmarks/tables/offline_table.py FOLDER --table
 
 For each objective an online run (REINVENT, live rows only) fills a store: the behaviour data. From the prior, each loss
-then learns from all of its rows, drawn uniformly, with the same number of steps and the same learning rate, and 1,000
+then learns from all of its molecules, drawn uniformly, with the same number of steps and the same learning rate, and 1,000
 fresh draws of the result are compared with the last 1,000 rows of the run. Rows of ``prior`` are those of a build
 without training.
 
@@ -195,6 +195,8 @@ def stored_cells(path: Path, size: Size) -> list[dict[str, Any]]:
 
 def is_good(cell: Mapping[str, Any]) -> bool:
     """Return whether a policy beats the last rows of its data and is about as diverse."""
+    if cell["internal_diversity"] is None:
+        return False
     lost = cell["behaviour_internal_diversity"] - cell["internal_diversity"]
     return bool(cell["mean"] > cell["behaviour_mean"] and cell["uniqueness"] >= 0.9 and lost <= 0.1)
 

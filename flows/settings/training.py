@@ -26,9 +26,9 @@ class BufferSettings(Section):
     """The stored rows that fill the part of a batch that is not drawn live."""
 
     selection: Annotated[KindTable, SELECTION] = Field(default_factory=SELECTION.default("consume_once"))
-    """consume_once: each row once, at random; uniform: every row with the same probability; top_k: the best
-    molecules; rank_window and prioritized: better rows more often; recent: the run's own rows of the last iterations;
-    mixture: several of them, each with a share."""
+    """consume_once: each row once, at random; uniform: every row with the same probability; each_molecule: every
+    molecule; top_k: the best molecules; rank_window and prioritized: better rows more often; recent: the run's own rows
+    of the last iterations; mixture: several of them, each with a share."""
 
     build_every: Count = 10
     """The number of iterations between builds; a build also happens whenever the buffer cannot fill the next batch."""
@@ -177,7 +177,7 @@ class EvaluationSettings(Section):
 class OfflineSettings(LossKeys):
     """Training on stored rows alone, by ``molbuffer offline`` or with ``campaign.offline``."""
 
-    selection: Annotated[KindTable, SELECTION] = Field(default_factory=SELECTION.default("uniform"))
+    selection: Annotated[KindTable, SELECTION] = Field(default_factory=SELECTION.default("each_molecule"))
     """The selection of stored rows, as in the buffer table."""
 
     steps: Count = 500

@@ -20,11 +20,11 @@ from molbuffer.lab.score_failures import log_warning
 from molbuffer.lab.training import TrainingPlan, go_on
 from molbuffer.storage import (
     ArchiveLimits,
+    EachMolecule,
     RunConflictError,
     RunKind,
     SampleStore,
     Selection,
-    Uniform,
     check_predicate,
 )
 from molbuffer.training import BatchPlan, FitProgress, LearnerSettings, Loss, Replay, conservative
@@ -53,7 +53,7 @@ class OfflinePlan:
     steps: int
     batch_size: int
     _: KW_ONLY
-    selection: Selection = Uniform()
+    selection: Selection = EachMolecule()
     randomise: bool = False
     where: str | None = None
     sources: Sequence[str | Path] = ()

@@ -32,9 +32,9 @@ class HistorySamplerTable(SamplerTable):
     says how often they come.
 
     Attributes:
-        select: which rows: uniform: every row with the same probability; top_k: the best molecules; quantile: the rows
-            whose reward is at least a quantile of all rewards; recent: rows of the newest iterations; scaffold: every
-            scaffold with the same probability.
+        select: which rows: uniform: every row with the same probability; each_molecule: every molecule; top_k: the best
+            molecules; quantile: the rows whose reward is at least a quantile of all rewards; recent: rows of the newest
+            iterations; scaffold: every scaffold with the same probability.
         runs: "own": rows of this run before its last checkpoint; "all": also rows of other runs, as of the start of
             this run; or a list of ids of runs, or their starts, which may include "own".
         where: an SQL condition on ``sample_history`` that the rows must also fulfil, such as ``reward > 0.5``.

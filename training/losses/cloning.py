@@ -14,6 +14,9 @@ from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, e
 if TYPE_CHECKING:
     from torch import Tensor
 
+_SMALLEST_DEVIATION = 1e-6
+"""What is added to the standard deviation of rewards, so that the rounding of equal ones is no advantage."""
+
 
 def top_share_likelihood(agent: Tensor, rewards: Tensor, share: float, weights: Tensor | None = None) -> Tensor:
     """Return the mean negative log-likelihood of the rows with the highest rewards, ⌈share · n⌉ of n.
@@ -60,23 +63,29 @@ def filtered_cloning(agent: Tensor, rewards: Tensor, threshold: float, weights: 
 def advantage_weighted(
     agent: Tensor, rewards: Tensor, temperature: float, max_weight: float, weights: Tensor | None = None
 ) -> Tensor:
-    """Return −1/n Σ min(exp((reward − mean reward) / temperature), max_weight) · log π.
+    """Return −1/n Σ min(exp(A / temperature), max_weight) · log π, A = (reward − mean reward) / standard deviation.
 
     Args:
         agent: log π [n] of the rows; the gradient flows through them only.
         rewards: [n]; their mean stands for the value of the behaviour policy.
-        temperature: β, in units of the reward; the smaller, the more the best rows count.
+        temperature: β, in standard deviations of the rewards; the smaller, the more the best rows count.
         max_weight: the largest weight.
         weights: [n], how much each row counts beside; None is 1 for each.
 
     Returns:
         A scalar.
 
-    Source: Peng et al. 2019, advantage-weighted regression, arXiv:1910.00177, equation 11 and appendix.
+    Source: Peng et al. 2019, advantage-weighted regression, arXiv:1910.00177, equation 11, with advantages that are
+    standardised, so that one temperature does for rewards of any spread.
     """
     expect_rows(agent=agent, rewards=rewards)
+    return -row_mean(_exponential(rewards, temperature).clamp(max=max_weight) * agent, weights)
+
+
+def _exponential(rewards: Tensor, temperature: float) -> Tensor:
+    """Return exp(A / temperature) [n], without a bound; 1 for rewards that are all equal."""
     advantages = (rewards - rewards.mean()).detach()
-    return -row_mean((advantages / temperature).exp().clamp(max=max_weight) * agent, weights)
+    return (advantages / (temperature * (advantages.std(correction=0) + _SMALLEST_DEVIATION))).exp()
 
 
 @checked
@@ -119,11 +128,12 @@ class AdvantageWeighted:
     """The likelihood of rows, weighted by the exponential of reward less mean reward: advantage-weighted regression.
 
     Attributes:
-        temperature: the reward above the mean that multiplies the weight of a row by e.
+        temperature: the standard deviations of the rewards of the batch, above their mean, that multiply the weight of
+            a row by e.
         max_weight: the largest weight of a row.
     """
 
-    temperature: Positive = 0.1
+    temperature: Positive = 0.5
     max_weight: Annotated[float, Gt(0)] = 20.0
 
     valid_on: ClassVar[ValidOn] = ValidOn.ANY
@@ -133,5 +143,4 @@ class AdvantageWeighted:
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the rows whose weight is bounded."""
-        weights = ((rows.rewards - rows.rewards.mean()) / self.temperature).exp()
-        return (weights > self.max_weight).float().mean()
+        return (_exponential(rows.rewards, self.temperature) > self.max_weight).float().mean()

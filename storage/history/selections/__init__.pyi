@@ -1,5 +1,5 @@
 from .base import SELECTIONS, Positions, SelectableRows, Selection, WeighingSelection, weights_of
-from .candidates import AboveQuantile, BelowQuantile, ConsumeOnce, Recent, TopK, Uniform
+from .candidates import AboveQuantile, BelowQuantile, ConsumeOnce, EachMolecule, Recent, TopK, Uniform
 from .mixture import Mixture, MixturePart
 from .ranked import Prioritized, RankWindow
 from .subset import RowsSubset, WithinLag, WithoutRows
@@ -9,6 +9,7 @@ __all__ = [
     "AboveQuantile",
     "BelowQuantile",
     "ConsumeOnce",
+    "EachMolecule",
     "Mixture",
     "MixturePart",
     "Positions",

@@ -81,6 +81,20 @@ class _AmongCandidates(ABC):
 
 @checked
 @dataclass(frozen=True)
+class EachMolecule(_AmongCandidates):
+    """The best row of each distinct molecule, each as likely as any other: a molecule with many rows counts once.
+
+    Example:
+        >>> len(lab.dataset(objective, batch_size=8, selection=mb.EachMolecule(), batches=2)[1])
+        8
+    """
+
+    def candidates(self, rows: SelectableRows) -> Positions:
+        return rows.best_of_each_molecule
+
+
+@checked
+@dataclass(frozen=True)
 class TopK(_AmongCandidates):
     """The best rows of the ``k`` best distinct molecules, each as likely as any other.
 

@@ -62,7 +62,7 @@ def test_selections_are_built_with_their_keys(tmp_path: Path, table: str, expect
         ("[{ share = 0 }]", "parts[0].share", "expected a number > 0"),
         ('[{}, { where = "reward > (SELECT 1)" }]', "parts[1].where", "subquery"),
         ('[{ where = "no_such_column" }]', "parts[0].where", "no_such_column"),
-        ('[{ selection = "consume_once" }]', "parts[0].selection", "expected one of: lowest"),
+        ('[{ selection = "consume_once" }]', "parts[0].selection", "expected one of: each_molecule, lowest"),
         ('[{ selection = { kind = "prioritized", beta = 0.5 } }]', "parts[0]", "leave beta out"),
     ],
 )

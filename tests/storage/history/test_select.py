@@ -18,6 +18,7 @@ from molbuffer.storage.history.selections import (
     AboveQuantile,
     BelowQuantile,
     ConsumeOnce,
+    EachMolecule,
     Mixture,
     MixturePart,
     Prioritized,
@@ -74,6 +75,7 @@ def make_rows(n: int, seed: int = 0) -> Rows:
 
 PLAIN = st.one_of(
     st.just(Uniform()),
+    st.just(EachMolecule()),
     st.builds(TopK, k=st.integers(1, 30)),
     st.builds(Prioritized, alpha=st.floats(0, 6), by=st.sampled_from(["rank", "reward"])),
     st.builds(RankWindow, window=st.integers(1, 30), k=st.floats(0.001, 10)),
@@ -124,6 +126,18 @@ def test_consume_once_delivers_each_row_once_a_pass(size: int, n: int, epochs: i
     for epoch in range(epochs):
         assert sorted(delivered[epoch * size : (epoch + 1) * size]) == list(range(size))
     assert selection.available(rows, consumed) == 0
+
+
+def test_each_molecule_is_as_likely_as_any_other_however_many_rows_it_has() -> None:
+    rewards = np.array([0.1, 0.9, 0.9, 0.3, 0.2, 0.2, 0.2, 0.2])
+    rows = Rows(rewards, np.zeros(8, np.int64), np.array([0, 1, 1, 2, 3, 3, 3, 3]), np.ones(8, bool))
+    best = rows.best_of_each_molecule
+    assert sorted(rows.molecules[best].tolist()) == [0, 1, 2, 3]
+    rng, n = np.random.default_rng(3), 20_000
+    first = np.array([EachMolecule().draw(rows, 1, rng, np.zeros(8, np.int32))[0] for _ in range(n)])
+    assert np.abs(np.bincount(first, minlength=8)[best] / n - 0.25).max() < 5 * np.sqrt(0.25 * 0.75 / n)
+    every = EachMolecule().draw(rows, 9, rng, np.zeros(8, np.int32))
+    assert sorted(every.tolist()) == sorted(best.tolist())
 
 
 def test_consume_once_lets_new_rows_catch_up() -> None:
@@ -313,7 +327,7 @@ def test_settings_that_draw_nothing_are_refused(kind: type[TopK], wrong: dict[st
 
 
 def test_each_kind_draws_with_its_defaults() -> None:
-    kinds = (ConsumeOnce, Uniform, TopK, Prioritized, Recent, AboveQuantile, BelowQuantile, RankWindow)
+    kinds = (ConsumeOnce, Uniform, EachMolecule, TopK, Prioritized, Recent, AboveQuantile, BelowQuantile, RankWindow)
     assert all(kind().draw(make_rows(9), 2, np.random.default_rng(0), np.zeros(9)).size for kind in kinds)
 
 

@@ -18,6 +18,7 @@ from molbuffer.storage import (
     AboveQuantile,
     BelowQuantile,
     ConsumeOnce,
+    EachMolecule,
     Mixture,
     MixturePart,
     Positions,
@@ -37,6 +38,7 @@ from molbuffer.training.losses import Reinvent
 
 EACH: tuple[Selection, ...] = (
     Uniform(),
+    EachMolecule(),
     TopK(6),
     RankWindow(window=20),
     Prioritized(beta=0.5, anneal=10),
