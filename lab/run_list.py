@@ -16,7 +16,7 @@ def list_runs(store: SampleStore) -> polars.DataFrame:
     """Return a row for each run, the newest first; one whose process is gone without a word is ``lost``."""
     import polars
 
-    runs = list_run_facts(scope_of(store))[::-1]
+    runs = list_run_facts(scope_of(store, actors_apart=True))[::-1]
     # The rewards of rows that were scored after their build are not in the means that builds have.
     later = {(each.run_id, each.objective_sha256): each for each in store.count_pending()}
     counts = [later.get((run.run_id, run.objective_sha256 or "")) for run in runs]

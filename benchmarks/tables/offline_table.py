@@ -5,9 +5,9 @@
     python benchmarks/tables/offline_table.py FOLDER --table
 
 For each objective an online run (REINVENT, live rows only) fills a store: the behaviour data. From the prior, each loss
-then learns from all of its molecules, drawn uniformly, with the same number of steps and the same learning rate, and 1,000
-fresh draws of the result are compared with the last 1,000 rows of the run. Rows of ``prior`` are those of a build
-without training.
+then learns from all of its molecules, each as likely as any other, with the same number of steps and the same learning
+rate, and 1,000 fresh draws of the result are compared with the last 1,000 rows of the run. Rows of ``prior`` are those
+of a build without training.
 
 Each cell is a line of ``FOLDER/cells.jsonl``; a cell that is there is not computed again, so that the table can be
 stopped and gone on with. ``--table`` only prints what is there.

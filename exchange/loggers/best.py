@@ -10,7 +10,7 @@ from itertools import groupby
 from molbuffer.exchange.loggers.base import LogPicture, LogPoint
 from molbuffer.exchange.loggers.pictures import molecule_grid
 from molbuffer.exchange.loggers.points import RunState
-from molbuffer.storage import SampleStore
+from molbuffer.storage import RUN_AND_ACTORS, SampleStore
 
 SHOWN = 12
 """The molecules of a picture."""
@@ -25,7 +25,8 @@ _BEST = f"""
     FROM {{builds}} AS builds JOIN {{samples}} AS samples ON samples.build_id = builds.build_id
     JOIN {{rewards}} AS rewards ON rewards.build_id = samples.build_id AND rewards."row" = samples."row"
         AND rewards.objective_sha256 = builds.objective_sha256 AND rewards.status = 'ok'
-    WHERE builds.run_id = ? AND builds.iteration >= ? AND (? IS NULL OR builds.iteration < ?) AND samples.kept
+    WHERE builds.run_id IN {RUN_AND_ACTORS} AND builds.iteration >= ? AND (? IS NULL OR builds.iteration < ?)
+        AND samples.kept
     GROUP BY builds.iteration, samples.smiles, rewards.objective_sha256
     QUALIFY row_number() OVER (PARTITION BY builds.iteration, rewards.objective_sha256
         ORDER BY max(rewards.value) DESC, samples.smiles) <= {SHOWN}

@@ -90,8 +90,8 @@ def _statement(scope: Scope, wanted: MoleculeFilter) -> tuple[str, list[Any]]:
     """Return the SELECT of a filter without a limit, and the values of its parameters."""
     conditions, having, parameters = ["kept"], list[str](), list[Any]()
     if not scope.whole:
-        conditions.append(f"run_id IN ({', '.join('?' * len(scope.run_ids)) or 'NULL'})")
-        parameters += scope.run_ids
+        conditions.append(f"run_id IN ({', '.join('?' * len(scope.all_ids)) or 'NULL'})")
+        parameters += scope.all_ids
     if wanted.objective_sha256 is not None:
         conditions.append("reward_status = 'ok' AND objective_sha256 = ?")
         parameters.append(wanted.objective_sha256)

@@ -74,7 +74,7 @@ def best_molecules(scope: Scope, objective_sha256: str, n: int = 10) -> list[Bes
     Raises:
         UnknownObjectiveError: no run or reward of the store has the objective.
     """
-    runs: Sequence[str | None] = [None] if scope.whole else scope.run_ids
+    runs: Sequence[str | None] = [None] if scope.whole else scope.all_ids
     frames = [scope.store.best_molecules(n, run=run, objective_sha256=objective_sha256) for run in runs]
     if not frames:
         return []

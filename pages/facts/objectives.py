@@ -150,7 +150,7 @@ counted AS (
 ),
 owners AS (
     SELECT runs.objective_sha256, list(runs.name ORDER BY wanted.number) AS runs, max(runs.created) AS started
-    FROM {{runs}} AS runs JOIN wanted ON wanted.run_id = runs.run_id
+    FROM {{runs}} AS runs JOIN wanted ON wanted.run_id = runs.run_id AND NOT wanted.acts
     WHERE runs.objective_sha256 IS NOT NULL GROUP BY runs.objective_sha256
 )
 SELECT coalesce(counted.objective_sha256, owners.objective_sha256) AS objective_sha256, owners.runs,

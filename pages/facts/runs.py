@@ -32,7 +32,8 @@ class RunFacts:
         started: when, in UTC.
         changed: when its newest event was, in UTC; of a run at work, when its newest build or metric was.
         config: its configuration; empty where that cannot be read.
-        drawn: rows that its samplers drew.
+        actors: the actors that drew for it.
+        drawn: rows that its samplers drew, and those of its actors.
         kept: rows that passed every filter.
         iterations: its iterations up to the newest build or, where it learns without drawing, the newest step.
         oracle_calls: different molecules that it has asked its objective for; None where no call was counted.
@@ -53,11 +54,17 @@ class RunFacts:
     started: datetime
     changed: datetime
     config: Mapping[str, Any] = field(repr=False)
+    actors: int
     drawn: int
     kept: int
     iterations: int
     oracle_calls: int | None
     mean_reward: float | None
+
+    @property
+    def shown_kind(self) -> str:
+        """The kind with the number of actors, such as ``train, 2 actors``."""
+        return f"{self.kind}, {self.actors} actor{'s' if self.actors > 1 else ''}" if self.actors else self.kind
 
     @property
     def seconds(self) -> float:
@@ -82,10 +89,12 @@ def list_run_facts(scope: Scope) -> list[RunFacts]:
     """Return the runs of a scope, the oldest first."""
     rows = scope.read(_RUNS).to_dicts()
     names = Counter(row["name"] for row in rows)
+    actors = Counter(scope.actors.values())
     found = []
     for row in rows:
         status, detail = shown_event(row.pop("status"), row.pop("detail"))
         label = row["name"] if names[row["name"]] == 1 else f"{row['name']} {row['run_id'][:SHORT_ID]}"
+        row["actors"] = actors[row["run_id"]]
         row |= {"config": _parsed(row["config"]), "libraries": _parsed(row["libraries"])}
         found.append(RunFacts(label=label, status=status, detail=detail, **row))
     return found
@@ -107,18 +116,18 @@ SELECT runs.run_id, runs.name, runs.kind, events.status, events.detail, runs.see
     coalesce(totals.drawn, 0)::BIGINT AS drawn, coalesce(totals.kept, 0)::BIGINT AS kept,
     coalesce(greatest(totals.iterations, learnt.iterations), 0)::BIGINT AS iterations, learnt.oracle_calls,
     totals.mean_reward
-FROM {runs} AS runs JOIN wanted ON wanted.run_id = runs.run_id
+FROM {runs} AS runs JOIN wanted ON wanted.run_id = runs.run_id AND NOT wanted.acts
 LEFT JOIN (
     SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
     FROM {run_events} AS run_events WHERE status <> 'given' GROUP BY run_id
 ) AS events ON events.run_id = runs.run_id
 LEFT JOIN (
-    SELECT run_id, sum(drawn) AS drawn, sum(kept) AS kept, max(iteration) + 1 AS iterations,
+    SELECT wanted.number, sum(drawn) AS drawn, sum(kept) AS kept, max(iteration) + 1 AS iterations,
         max(created) AS newest,
         sum(mean_reward * kept) FILTER (mean_reward IS NOT NULL)
             / nullif(sum(kept) FILTER (mean_reward IS NOT NULL), 0) AS mean_reward
-    FROM {builds} AS builds GROUP BY run_id
-) AS totals ON totals.run_id = runs.run_id
+    FROM {builds} AS builds JOIN wanted ON wanted.run_id = builds.run_id GROUP BY wanted.number
+) AS totals ON totals.number = wanted.number
 LEFT JOIN (
     SELECT run_id, max(value) FILTER (name = 'oracle_calls')::BIGINT AS oracle_calls,
         -- A report at the end of a training has metrics of the iteration after its last step.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -46,26 +46,37 @@ class Scope:
         snapshot: its number.
         run_ids: the ids of the runs, the oldest first.
         whole: whether these are all runs of the store.
+        actors: the training of each actor, by the ids of both: what the actor drew counts as drawn by the training.
     """
 
     store: SampleStore
     snapshot: int
     run_ids: tuple[str, ...]
     whole: bool
+    actors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_ids(self) -> tuple[str, ...]:
+        """The ids of the runs and of their actors."""
+        return (*self.run_ids, *self.actors)
 
     def read(self, sql: str, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pl.DataFrame:
         """Return the result of trusted SQL as a frame.
 
         Args:
-            sql: as ``SampleStore.read_arrow`` takes it; it may name the table ``wanted`` (run_id, number), the runs of
-                the scope, numbered from 0 in their order.
+            sql: as ``SampleStore.read_arrow`` takes it; it may name the table ``wanted`` (run_id, number, acts), the
+                runs of the scope, numbered from 0 in their order, and their actors, each with the number of its
+                training.
             parameters: for each ``?`` in the SQL.
             tables: other Arrow tables that the SQL names.
         """
+        numbers = {run_id: number for number, run_id in enumerate(self.run_ids)}
+        of_actors = [numbers[training] for training in self.actors.values()]
         wanted = pa.table(
             {
-                "run_id": pa.array(self.run_ids, pa.string()),
-                "number": pa.array(range(len(self.run_ids)), pa.int64()),
+                "run_id": pa.array(self.all_ids, pa.string()),
+                "number": pa.array([*numbers.values(), *of_actors], pa.int64()),
+                "acts": pa.array([False] * len(numbers) + [True] * len(of_actors), pa.bool_()),
             }
         )
         found = pl.from_arrow(self.store.read_arrow(sql, parameters=parameters, wanted=wanted, **tables))
@@ -78,7 +89,9 @@ class Scope:
         return found.drop("run").insert_column(0, ids)
 
 
-def scope_of(store: SampleStore, runs: Sequence[str] = (), *, snapshot: int | None = None) -> Scope:
+def scope_of(
+    store: SampleStore, runs: Sequence[str] = (), *, snapshot: int | None = None, actors_apart: bool = False
+) -> Scope:
     """Return the scope of some runs.
 
     Args:
@@ -86,6 +99,7 @@ def scope_of(store: SampleStore, runs: Sequence[str] = (), *, snapshot: int | No
         runs: the runs, each by its name or the start of its id; a name that several runs have stands for all of them.
             Empty for all runs of the store.
         snapshot: the snapshot to read; None is the newest.
+        actors_apart: whether actors are runs of their own, and not parts of their training where that is in the scope.
 
     Raises:
         UnknownRunError: the store has no run of a name, or that starts with an id.
@@ -93,8 +107,8 @@ def scope_of(store: SampleStore, runs: Sequence[str] = (), *, snapshot: int | No
     """
     number = store.snapshot() if snapshot is None else snapshot
     pinned = store.at(number)
-    known = pinned.read_arrow("SELECT run_id, name FROM {runs} AS runs ORDER BY created, run_id").to_pylist()
-    chosen = set()
+    known = pinned.read_arrow(_KNOWN).to_pylist()
+    chosen = set() if runs else {row["run_id"] for row in known}
     for run in runs:
         found = {row["run_id"] for row in known if row["name"] == run or row["run_id"].startswith(run)}
         if not found:
@@ -103,8 +117,15 @@ def scope_of(store: SampleStore, runs: Sequence[str] = (), *, snapshot: int | No
                 f"no run in {store.path} has the name, or an id that starts with, {run!r}; newest: {newest}"
             )
         chosen |= found
-    run_ids = tuple(row["run_id"] for row in known if not runs or row["run_id"] in chosen)
-    return Scope(pinned, number, run_ids, whole=len(run_ids) == len(known))
+    actors = {row["run_id"]: row["training"] for row in known if not actors_apart and row["training"] in chosen}
+    run_ids = tuple(row["run_id"] for row in known if row["run_id"] in chosen - actors.keys())
+    return Scope(pinned, number, run_ids, len(run_ids) + len(actors) == len(known), actors)
+
+
+_KNOWN = """
+SELECT run_id, name, CASE kind WHEN 'build' THEN parent_run_id END AS training
+FROM {runs} AS runs ORDER BY created, run_id
+"""
 
 
 def bin_sizes(scope: Scope, bins: int) -> pa.Table:
@@ -120,9 +141,9 @@ def bin_sizes(scope: Scope, bins: int) -> pa.Table:
 
 
 _LAST = """
-SELECT wanted.number AS run, greatest(
+SELECT wanted.number AS run, max(greatest(
         coalesce((SELECT max(iteration) FROM {builds} AS builds WHERE builds.run_id = wanted.run_id), 0),
         coalesce((SELECT max(iteration) FROM {metrics} AS metrics WHERE metrics.run_id = wanted.run_id), 0)
-    )::BIGINT AS last
-FROM wanted ORDER BY run
+    ))::BIGINT AS last
+FROM wanted GROUP BY wanted.number ORDER BY run
 """

@@ -51,7 +51,7 @@ def compare_runs(scope: Scope) -> Comparison:
     funnels = [funnel_of(outcomes.filter(run_id=run.run_id)) for run in runs]
     rows: dict[str, Sequence[Any]] = {
         "id": [run.run_id[:SHORT_ID] for run in runs],
-        "kind": [run.kind for run in runs],
+        "kind": [run.shown_kind for run in runs],
         "status": [run.status for run in runs],
         "objective": [(run.objective_sha256 or "")[:SHORT_ID] or None for run in runs],
         "seed": [run.seed for run in runs],

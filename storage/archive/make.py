@@ -104,7 +104,7 @@ def make_archive(
     Args:
         store: the store.
         out: a new folder, or a new file when it ends in .tar, .tar.gz, .tgz or .tar.zst.
-        runs: ids of runs, or how they start; none is all runs.
+        runs: ids of runs, or how they start; none is all runs. What the actors of a training drew comes with it.
         where: a predicate over ``sample_history`` that the rows must fulfil.
         snapshot: the snapshot of the store; None is the newest.
         terms: the licence and the authors, which the archive states.
@@ -147,8 +147,9 @@ def make_archive(
 _BUILDS = """
     SELECT builds.build_id, builds.run_id, builds.drawn, builds.vocabulary_sha256,
         builds.segment, builds.segment_offset, builds.segment IN (SELECT segment FROM {quarantine}) AS quarantined
-    FROM {placed_builds} AS builds
+    FROM {placed_builds} AS builds JOIN {runs} AS runs ON runs.run_id = builds.run_id
     WHERE len(?) = 0 OR list_contains(?, builds.run_id)
+        OR runs.kind = 'build' AND list_contains(?, runs.parent_run_id)
     ORDER BY builds.vocabulary_sha256, builds.segment, builds.segment_offset"""
 _ROWS = """SELECT samples.build_id, samples."row" FROM {samples} AS samples SEMI JOIN usable USING (build_id)
     [matching] ORDER BY samples.build_id, samples."row" """
@@ -157,7 +158,7 @@ _MATCHING = 'SEMI JOIN matching ON matching.build_id = samples.build_id AND matc
 
 def _choose(store: OpenStore, runs: Sequence[str], where: str | None, snapshot: int) -> _Contents:
     ids = tuple(dict.fromkeys(store.run(run).run_id for run in runs))
-    builds = store.read_arrow(_BUILDS, snapshot=snapshot, parameters=[list(ids), list(ids)])
+    builds = store.read_arrow(_BUILDS, snapshot=snapshot, parameters=[list(ids)] * 3)
     usable = builds.filter(pc.invert(builds["quarantined"])).drop_columns("quarantined")
     tables = {"usable": usable.select(["build_id"])}
     if where is not None:

@@ -80,6 +80,9 @@ _NAMES = """SELECT component FROM {objective_components} AS components
     GROUP BY component ORDER BY min(position), component"""
 
 
+_OF_RUNS = """builds.run_id IN (
+    WITH named AS (SELECT run_id FROM {runs} WHERE name = ? OR starts_with(run_id, ?))
+    FROM named UNION SELECT run_id FROM {runs} WHERE kind = 'build' AND parent_run_id IN (FROM named))"""
 _RUNS_NAMED = "SELECT run_id FROM {runs} WHERE name = ? OR starts_with(run_id, ?) LIMIT 1"
 _OBJECTIVES = """SELECT 1 FROM {runs} WHERE objective_sha256 = ?
     UNION ALL SELECT 1 FROM {rewards} WHERE objective_sha256 = ? LIMIT 1"""
@@ -93,7 +96,7 @@ def best_molecules(
     Args:
         store: the store.
         n: how many molecules of each objective.
-        run: the name of runs, or the start of a run_id: the molecules are those of these runs.
+        run: the name of runs, or the start of a run_id: the molecules are those of these runs and of their actors.
         objective_sha256: the only objective, which may then be another one than that of the run which drew a molecule.
 
     Raises:
@@ -105,7 +108,7 @@ def best_molecules(
     if objective_sha256 is not None:
         conditions, given = ["rewards.objective_sha256 = ?"], [objective_sha256]
     if run is not None:
-        conditions.append("(builds.run_name = ? OR starts_with(builds.run_id, ?))")
+        conditions.append(_OF_RUNS)
         given += [run, run]
     columns, snapshot = ", ".join(_FROM[name] for name in (*_LEADING, *_FOLLOWING)), store.snapshot()
     sql = f"WITH {_BEST} SELECT {columns} FROM {_SHOWN} WHERE best.place <= {int(n)} {_ORDER}"

@@ -38,7 +38,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Memory:
-    """A logger of somebody else's, which may fail at some write."""
+    """A logger of somebody else's, which may have room for a number of points only."""
 
     written: Written = field(default_factory=Written, compare=False, hash=False)
     fails_at: int | None = None
@@ -55,7 +55,7 @@ class Memory:
         return known
 
     def write(self, points: Sequence[LogPoint], pictures: Sequence[LogPicture]) -> None:
-        if self.fails_at is not None and len(self.written.points) >= self.fails_at:
+        if self.fails_at is not None and len(self.written.points) + len(points) > self.fails_at:
             raise OSError(28, "No space left on device")
         self.written.points += points
         self.written.pictures += pictures

@@ -85,7 +85,7 @@ def watch_facts(store: SampleStore, run_id: str) -> WatchFacts:
     """Return what there is to show of a run at the newest snapshot."""
     from molbuffer.pages import best_molecules, funnel, learning_curve, list_run_facts, rewards_by_calls, scope_of
 
-    every = scope_of(store)
+    every = scope_of(store, actors_apart=True)
     scope = scope_of(store, [run_id], snapshot=every.snapshot)
     (run,) = list_run_facts(scope)
     found = learning_curve(scope, [*_REWARDS, *_SECONDS, "loss"], bins=POINTS)

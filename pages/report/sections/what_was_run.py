@@ -71,7 +71,7 @@ def _run(run: RunFacts) -> list[Cell]:
     return [
         text_cell(run.name),
         text_cell(run.run_id[:SHORT_ID]),
-        text_cell(run.kind),
+        text_cell(run.shown_kind),
         text_cell(shown(detail, 160)),
         text_cell((run.objective_sha256 or "")[:SHORT_ID]),
         text_cell(_policy(run)),

@@ -51,6 +51,36 @@ def test_runs_have_settings_status_and_totals(every_run, small):
     assert first.mean_reward == pytest.approx((1.0 / 3 * 3 + 0.75 * 4) / 7)
 
 
+def test_what_actors_drew_counts_as_drawn_by_their_training(store, small):
+    store.start_run(small.alpha("learner", 1))
+    store.commit(Commit(run_id="learner", run_metrics=small.of_iteration(0, None, 0.5, 3)))
+    for actor, drawn, rewards in (("x", ["CCO", "CCC"], {0: 0.2, 1: 0.6}), ("y", ["CCC", "CCN"], {0: 0.6, 1: 0.9})):
+        store.start_run(replace(small.alpha(actor, 2), kind=RunKind.BUILD, parent_run_id="learner"))
+        store.commit(Commit([small.build(actor, 0, drawn, rewards)]))
+    for runs in ([], ["alpha"], ["learner"]):
+        scope = scope_of(store, runs)
+        (run,) = list_run_facts(scope)
+        assert (run.run_id, run.shown_kind, run.label) == ("learner", "train, 2 actors", "alpha")
+        assert (run.drawn, run.kept, run.iterations, run.mean_reward) == (4, 4, 1, pytest.approx(2.3 / 4))
+        (curve,) = rewards_by_calls(scope, small.A)
+        assert (curve.run_id, curve.calls, curve.best) == ("learner", 3, 0.9)
+        best = best_molecules(scope, small.A)[0]
+        assert (best.smiles, best.run_id) == ("CCN", "y")
+        assert funnel(scope).rewarded == 4
+        (objective,) = list_objectives(scope)
+        assert list(objective.runs) == ["alpha"]
+        assert scope.whole
+    apart = list_run_facts(scope_of(store, actors_apart=True))
+    assert [(each.run_id, each.shown_kind, each.drawn) for each in apart] == [
+        ("learner", "train", 0),
+        ("x", "build", 2),
+        ("y", "build", 2),
+    ]
+    # Without its training, an actor is a run like any other.
+    (actor,) = list_run_facts(scope_of(store, ["x"]))
+    assert (actor.shown_kind, actor.drawn) == ("build", 2)
+
+
 def test_a_run_that_only_learns_has_the_iterations_of_its_steps(store, small):
     store.start_run(replace(small.alpha("off", 1), kind=RunKind.OFFLINE))
     steps = [(at, Metric("loss", None if at == 2 else 1.0)) for at in range(3)]

@@ -29,7 +29,7 @@ from molbuffer.storage.errors import (
     UnknownSnapshotError,
 )
 from molbuffer.storage.history.index import IndexScope
-from molbuffer.storage.records import Commit, Consumed, Metric, PolicyVersion, RunStatus, Score
+from molbuffer.storage.records import Commit, Consumed, Metric, PolicyVersion, RunKind, RunStatus, Score
 from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays
 from molbuffer.storage.trusted import trusted_archive
 
@@ -105,6 +105,17 @@ def test_an_archive_of_a_run_has_all_that_belongs_to_its_rows(filled, tmp_path):
             np.testing.assert_array_equal(ours.samples.rows.tokens, their.samples.rows.tokens)
             np.testing.assert_array_equal(ours.samples.rows.log_probs, their.samples.rows.log_probs)
             np.testing.assert_array_equal(ours.samples.rows.lengths, their.samples.rows.lengths)
+
+
+def test_an_archive_of_a_training_has_what_its_actors_drew(started, make, tmp_path):
+    started.start_run(make.make_run("actor", kind=RunKind.BUILD, parent_run_id="run-1"))
+    started.start_run(make.make_run("other", kind=RunKind.BUILD))
+    started.commit(Commit([make.make_build(1), make.make_build(run_id="actor"), make.make_build(run_id="other")]))
+    assert started.archive(tmp_path / "training", runs=["run-1"]).builds == 2
+    with SampleStore.open(tmp_path / "training") as archive:
+        assert archive.query("SELECT DISTINCT run_id FROM builds ORDER BY ALL").rows() == [("actor",), ("run-1",)]
+        assert archive.run("actor").parent_run_id == "run-1"
+    assert started.archive(tmp_path / "actor", runs=["actor"]).builds == 1
 
 
 def test_lineage_goes_to_the_root_and_has_the_nearest_kept_weights(filled, tmp_path):

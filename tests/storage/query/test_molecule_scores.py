@@ -152,6 +152,17 @@ def test_the_best_molecules_have_two_columns_for_each_component(scored):
         scored.best_molecules(1, run="zz")
 
 
+def test_the_best_molecules_of_a_training_are_also_those_of_its_actors(started, make):
+    started.start_run(make.make_run("actor", kind=RunKind.BUILD, parent_run_id="run-1"))
+    started.start_run(make.make_run("other", kind=RunKind.BUILD))
+    started.commit(Commit([make.make_build(run_id="actor", objective_sha256=make.OBJECTIVE)]))
+    best = started.best_molecules(10)
+    assert best.height == 4
+    assert started.best_molecules(10, run="run-1").equals(best)
+    assert started.best_molecules(10, run="actor").equals(best)
+    assert started.best_molecules(10, run="other").height == 0
+
+
 def test_all_molecules_can_be_exported_with_what_columns_mean(scored, tmp_path):
     receipt = scored.export(tmp_path / "all.parquet", molecules=True)
     frame = pl.read_parquet(tmp_path / "all.parquet")
