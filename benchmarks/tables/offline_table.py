@@ -1,7 +1,7 @@
 """The losses of offline training, on stored runs of three objectives: the table of docs/how-to/offline.md.
 
     python benchmarks/tables/offline_table.py FOLDER [--minutes 60] [--seeds 3] [--losses reinvent dpo]
-        [--objectives profile]
+        [--objectives profile] [--data online]
     python benchmarks/tables/offline_table.py FOLDER --table
 
 For each objective an online run (REINVENT, live rows only) fills a store: the behaviour data. From the prior, each loss
@@ -88,8 +88,8 @@ def losses() -> dict[str, Any]:
         "importance_weighted": {"form": "token"},
     }
     order = [
-        "augmented_hill_climb",
         "advantage_weighted",
+        "augmented_hill_climb",
         "reinvent",
         "top_share_likelihood",
         "filtered_cloning",
@@ -104,13 +104,13 @@ def losses() -> dict[str, Any]:
     return {name: LOSSES[name](**given.get(name, {})) for name in order}
 
 
-def cells(names: Sequence[str], of: Sequence[str], seeds: int) -> Iterator[Cell]:
+def cells(names: Sequence[str], of: Sequence[str], seeds: int, data: Sequence[str]) -> Iterator[Cell]:
     """Yield the cells, those of the first seed before those of the second."""
     for seed in range(seeds):
-        for loss in names:
+        for loss in names if ONLINE in data else ():
             for objective in of:
                 yield Cell(objective, ONLINE, loss, seed)
-        for objective in of:
+        for objective in of if PRIOR in data else ():
             yield Cell(objective, PRIOR, names[0], seed)
 
 
@@ -238,6 +238,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--losses", nargs="*", default=list(losses()))
     parser.add_argument("--objectives", nargs="*", default=list(objectives()))
+    parser.add_argument("--data", nargs="*", choices=(ONLINE, PRIOR), default=[ONLINE, PRIOR])
     parser.add_argument("--iterations", type=int, default=Size.iterations)
     parser.add_argument("--batch-size", type=int, default=Size.batch_size)
     parser.add_argument("--steps", type=int, default=Size.steps)
@@ -249,7 +250,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     if not given.table:
         with mb.open(given.folder / "store") as lab:
-            for cell in cells(given.losses, given.objectives, given.seeds):
+            for cell in cells(given.losses, given.objectives, given.seeds, given.data):
                 there = [{key: each[key] for key in asdict(cell)} for each in stored_cells(path, size)]
                 if asdict(cell) in there or time.monotonic() >= end:
                     continue
