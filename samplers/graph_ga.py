@@ -6,6 +6,8 @@ samples are, and the best of them become parents, beside the best of every other
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, Protocol
@@ -23,8 +25,8 @@ from molbuffer.scoring import Breeding, children, standardise_many
 class MoleculeHistory(Protocol):
     """What parents are taken from."""
 
-    def best_molecules(self, n: int) -> list[str]:
-        """Return the canonical SMILES of the n different molecules with the best rewards, the best first."""
+    def best_molecules(self, n: int) -> Mapping[str, float]:
+        """Return the rewards of the n different molecules with the best ones by canonical SMILES, the best first."""
         ...
 
 
@@ -39,7 +41,8 @@ class GraphGASampler(Sampler):
         vocabulary: the vocabulary of the policy in training, which the tokens of token changes come from.
         parents: the number of best molecules that have children, at least 2.
         weighting: the probability of a parent by its rank, which is 0 for the best: "harmonic": in proportion to
-            1 / (k n + rank) among n; "linear": to n - rank, nearly 0 for the last.
+            1 / (k n + rank) among n; "linear": to n - rank, nearly 0 for the last. Parents of equal rewards share
+            theirs.
         k: the share of the parents that are about as likely as the best, for "harmonic".
         breeding: the shares of the ways to make a child, and the size of children.
         unique: "run": refuse children that the run has drawn before; true: those that a build has kept.
@@ -67,34 +70,38 @@ class GraphGASampler(Sampler):
     def draw(self, n: int, seed: int) -> Draw:
         """Draw up to n children, fewer when the parents have no more children that differ from them."""
         parents = self._parents(n, seed)
-        probabilities = by_rank(len(parents), None if self.weighting == "linear" else self.k * len(parents))
+        rewards = np.array(list(parents.values()))
+        probabilities = by_rank(rewards, None if self.weighting == "linear" else self.k * len(parents))
         found = children(
-            parents, probabilities, n, numpy_generator(seed, "children"), self.breeding, self._token_changes
+            list(parents), probabilities, n, numpy_generator(seed, "children"), self.breeding, self._token_changes
         )
         return Draw(list(found), encode_rows(list(found), self.vocabulary), parents=list(found.values()))
 
-    def _parents(self, n: int, seed: int) -> list[str]:
-        """Return the parents, the best first and those of the base sampler last."""
+    def _parents(self, n: int, seed: int) -> Mapping[str, float]:
+        """Return the rewards of the parents, the best first and those of the base sampler, which have none, last."""
         best = self.history.best_molecules(self.parents)
         missing = min(self.parents, max(n, 2)) - len(best)
         if missing <= 0:
             return best
         drawn = standardise_many(self.base_sampler.draw(missing, derive_seed(seed, "parents")).raw)
-        return list(dict.fromkeys([*best, *(text for text in drawn if text is not None)]))
+        return {**best, **{text: -math.inf for text in drawn if text is not None and text not in best}}
 
     @cached_property
     def _token_changes(self) -> TokenChanges:
         return TokenChanges(self.vocabulary)
 
 
-def by_rank(n: int, best: float | None) -> NDArray[np.float64]:
-    """Return the probabilities [n] of parents, the best first, of sum 1.
+def by_rank(rewards: NDArray[np.float64], best: float | None) -> NDArray[np.float64]:
+    """Return the probabilities [n] of parents, of sum 1; those of equal rewards are equal.
 
     Args:
-        n: the number of parents.
+        rewards: [n], the best first.
         best: they are in proportion to 1 / (best + rank); None falls linearly.
     """
-    ranks = np.arange(n, dtype=np.float64)
-    weights: NDArray[np.float64] = n - ranks if best is None else 1 / (best + ranks)
-    weights /= weights.sum()
-    return weights
+    ranks = np.arange(len(rewards), dtype=np.float64)
+    weights: NDArray[np.float64] = len(rewards) - ranks if best is None else 1 / (best + ranks)
+    # An earlier one of equal rewards is no better: while all rewards are 0, every parent has children.
+    _, group = np.unique(rewards, return_inverse=True)
+    shared: NDArray[np.float64] = (np.bincount(group, weights) / np.bincount(group))[group]
+    shared /= shared.sum()
+    return shared

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -127,8 +128,8 @@ class RunHistory:
         """Return the rows, which are read again only after the run has settled more iterations."""
         return self._up_to(self.settled() - 1 if self._own else -1)
 
-    def best_molecules(self, n: int) -> list[str]:
-        """Return the canonical SMILES of the n different molecules with the best rewards, the best first.
+    def best_molecules(self, n: int) -> dict[str, float]:
+        """Return the rewards of the n different molecules with the best ones by canonical SMILES, the best first.
 
         They are chosen among those of all iterations before the present one, committed or not, as if all were
         committed: of equal rewards the earlier row is the better (R7). So a resumed run has the same ones. The
@@ -148,8 +149,11 @@ class RunHistory:
             *live,
             *(each for each, is_own in zip(found, own, strict=True) if not is_own),
         ]
-        best = sorted(ordered, key=lambda each: -each[1])
-        return list(dict.fromkeys(text for text, _ in best if text is not None))[:n]
+        best: dict[str, float] = {}
+        for text, reward in sorted(ordered, key=lambda each: -each[1]):
+            if text is not None:
+                best.setdefault(text, reward)
+        return dict(islice(best.items(), n))
 
     @property
     def _own(self) -> bool:

@@ -121,8 +121,8 @@ class Best:
 
     smiles: Sequence[str]
 
-    def best_molecules(self, n: int) -> list[str]:
-        return list(self.smiles[:n])
+    def best_molecules(self, n: int) -> dict[str, float]:
+        return {text: -float(rank) for rank, text in enumerate(self.smiles[:n])}
 
 
 def write_molecules(smiles: Sequence[str], vocabulary: Vocabulary, folder: Path, store: SampleStore) -> Molecules:

@@ -67,7 +67,7 @@ class GraphGASamplerTable(OuterTable):
     Attributes:
         parents: the number of best molecules that are parents.
         weighting: the probability of a parent by its rank, which is 0 for the best: harmonic: in proportion to
-            1 / (k n + rank) among n; linear: to n - rank.
+            1 / (k n + rank) among n; linear: to n - rank. Parents of equal rewards share theirs.
         k: of harmonic: the share of the parents that are about as likely as the best.
         fragment_crossover: the weight of children of two parents, joined at single bonds outside of rings.
         token_change: the weight of parents with one token replaced, inserted, deleted or swapped.

@@ -26,16 +26,23 @@ class Best:
 
     smiles: Sequence[str]
 
-    def best_molecules(self, n: int) -> list[str]:
-        return list(self.smiles[:n])
+    def best_molecules(self, n: int) -> dict[str, float]:
+        return {text: -float(rank) for rank, text in enumerate(self.smiles[:n])}
 
 
 def test_probabilities_by_rank_by_hand() -> None:
-    np.testing.assert_allclose(by_rank(3, None), [1 / 2, 1 / 3, 1 / 6])
-    np.testing.assert_allclose(by_rank(3, 1.0), np.array([6, 3, 2]) / 11)
-    harmonic = by_rank(1024, 0.01 * 1024)
+    falling = np.array([0.9, 0.5, 0.1])
+    np.testing.assert_allclose(by_rank(falling, None), [1 / 2, 1 / 3, 1 / 6])
+    np.testing.assert_allclose(by_rank(falling, 1.0), np.array([6, 3, 2]) / 11)
+    harmonic = by_rank(-np.arange(1024.0), 0.01 * 1024)
     assert harmonic[0] / harmonic[10] == pytest.approx(20.24 / 10.24)
-    assert by_rank(0, 1.0).size == by_rank(0, None).size == 0
+    assert by_rank(falling[:0], 1.0).size == by_rank(falling[:0], None).size == 0
+
+
+def test_parents_of_equal_rewards_have_equal_probabilities() -> None:
+    np.testing.assert_allclose(by_rank(np.zeros(5), 1.0), np.full(5, 0.2))
+    tied = by_rank(np.array([0.9, 0.5, 0.5, -np.inf, -np.inf]), None)
+    np.testing.assert_allclose(tied, np.array([5, 3.5, 3.5, 1.5, 1.5]) / 15)
 
 
 def test_the_best_have_more_children_the_smaller_k() -> None:

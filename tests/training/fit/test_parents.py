@@ -32,9 +32,9 @@ class Told(RunHistory):
 
     told: Bred
 
-    def best_molecules(self, n: int) -> list[str]:
+    def best_molecules(self, n: int) -> dict[str, float]:
         found = super().best_molecules(n)
-        self.told.append((self.settled(), found))
+        self.told.append((self.settled(), list(found)))
         return found
 
 
