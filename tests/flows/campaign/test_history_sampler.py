@@ -48,7 +48,7 @@ def test_a_key_of_another_choice_is_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, 'select = { kind = "top_k", quantile = 0.5 }\n')
     assert "samplers[1].select.quantile`: this key is not known" in found
     (found,) = problems(tmp_path, 'select = "consume_once"\n')
-    assert 'samplers[1].select`: got kind "consume_once", expected one of: lowest' in found
+    assert 'samplers[1].select`: got kind "consume_once", expected one of: each_molecule' in found
     (found,) = problems(tmp_path, 'select = "best"\n')
     assert "uniform" in found and "scaffold" in found
 
