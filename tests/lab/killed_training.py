@@ -69,7 +69,7 @@ RUNS: dict[str, tuple[Part, Part]] = {
         Part("grpo", "recent", mb.Replay(updates=2, max_policy_lag=2)),
     ),
     "weights": (
-        Part("gspo", "uniform", diversity=PURGE),
+        Part("gspo", "each_molecule", diversity=PURGE),
         Part("importance_weighted", "prioritized", more={"patience": 50}),
     ),
     "cloning": (
