@@ -92,7 +92,8 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
         (
             '[buffer]\nselection = "topk"\n',
             'line 2, key `buffer.selection`: got kind "topk", expected one of: consume_once, each_molecule, lowest, '
-            "mixture, prioritized, python, quantile, rank_window, recent, scaffold, top_k, uniform; did you mean `top_k`?",
+            "mixture, prioritized, python, quantile, rank_window, recent, scaffold, top_k, uniform; did you mean "
+            "`top_k`?",
         ),
         (
             '[buffer]\nselection = { kind = "uniform", k = 5 }\n',
