@@ -216,8 +216,11 @@ def table(found: Sequence[Mapping[str, Any]]) -> str:
             for c in of_names
         ]
         lines.append(f"| {data} | *last {LAST:,} rows* | " + " | ".join(shown) + " | |")
-        for loss in dict.fromkeys(cell["loss"] for cell in found if cell["data"] == data):
-            of_loss = [cell for cell in found if (cell["data"], cell["loss"]) == (data, loss)]
+        of_losses: dict[str, list[Mapping[str, Any]]] = {}
+        for cell in found:
+            if cell["data"] == data:
+                of_losses.setdefault(cell["loss"], []).append(cell)
+        for loss, of_loss in sorted(of_losses.items(), key=lambda each: -sum(map(is_good, each[1]))):
             by_name = [[cell for cell in of_loss if cell["objective"] == name] for name in names]
             shown = [_shown(each, "mean", "uniqueness", "internal_diversity") if each else "" for each in by_name]
             good = sum(map(is_good, of_loss))
