@@ -1,7 +1,7 @@
 """How many dockings a campaign needs with a screening and without: the same campaign, killed once and resumed.
 
     pip install 'molbuffer[docking]'
-    python benchmarks/tables/docking_table.py FOLDER [--calls 600] [--seeds 1 2 3] [--campaign FILE.toml]
+    python benchmarks/tables/docking_table.py FOLDER [--calls 450] [--seeds 1 2 3] [--campaign FILE.toml]
     python benchmarks/tables/docking_table.py FOLDER --table
 
 For each seed the campaign of ``examples/docking`` runs twice, with ``[screening]`` and without, each into a store of
@@ -34,7 +34,7 @@ from molbuffer.flows.settings import ConfigurationError, load_settings
 from molbuffer.storage import SampleStore
 
 CAMPAIGN = Path(__file__).parents[2] / "examples/docking/campaign.toml"
-SCREENING = 'candidates = 4.0; model = "gp"; acquisition = "ucb"; explore = 0.125'
+SCREENING = 'candidates = 64.0; warm_up = 32; model = "gp"; acquisition = "ucb"; explore = 0.0'
 PLAIN, SCREENED = "without", "with"
 BEST = 10
 
@@ -108,7 +108,7 @@ def main() -> None:
 def _arguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--calls", type=int, default=600, help="the dockings of a run")
+    parser.add_argument("--calls", type=int, default=450, help="the dockings of a run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--campaign", type=Path, default=CAMPAIGN)
     parser.add_argument("--screening", default=SCREENING, help="the keys of [screening], with semicolons between them")
