@@ -23,13 +23,11 @@ from molbuffer.storage.commits.turns import BuildKey
 
 MOST_KNOWN = 1_000_000
 """The builds of which a process keeps the ids, about 100 bytes each; with more it begins anew."""
+MOST_SNAPSHOTS = 10_000
+"""The new snapshots beyond which the builds are looked up again rather than taken from them."""
 
 _FROM_ITERATION = """SELECT build_id FROM {builds} JOIN wanted USING (run_id)
     WHERE run_id BETWEEN ? AND ? AND iteration >= ? AND iteration >= from_iteration"""
-
-
-MOST_SNAPSHOTS = 10_000
-"""The new snapshots beyond which the builds are looked up again rather than taken from them."""
 
 
 @dataclass
