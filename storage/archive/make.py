@@ -147,9 +147,9 @@ def make_archive(
 _BUILDS = """
     SELECT builds.build_id, builds.run_id, builds.drawn, builds.vocabulary_sha256,
         builds.segment, builds.segment_offset, builds.segment IN (SELECT segment FROM {quarantine}) AS quarantined
-    FROM {placed_builds} AS builds JOIN {runs} AS runs ON runs.run_id = builds.run_id
+    FROM {placed_builds} AS builds
     WHERE len(?) = 0 OR list_contains(?, builds.run_id)
-        OR runs.kind = 'build' AND list_contains(?, runs.parent_run_id)
+        OR builds.run_id IN (SELECT run_id FROM {runs} WHERE kind = 'build' AND list_contains(?, parent_run_id))
     ORDER BY builds.vocabulary_sha256, builds.segment, builds.segment_offset"""
 _ROWS = """SELECT samples.build_id, samples."row" FROM {samples} AS samples SEMI JOIN usable USING (build_id)
     [matching] ORDER BY samples.build_id, samples."row" """
