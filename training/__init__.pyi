@@ -32,7 +32,7 @@ from .fit.held_out import HeldOutQuality, held_out_batches, held_out_quality
 from .fit.history_writer import HistoryWriter
 from .fit.learner import Learner
 from .fit.loop import FitProgress, commit_checkpoint, fit_policy
-from .fit.settings import LearnerSettings, Precision
+from .fit.settings import AutoPrecision, LearnerSettings
 from .fit.trainables import Trainable, Trainables
 from .latents.trainers import LatentTrainerSettings, PriorTrainer, VectorTrainer
 from .losses import BASELINES, LOSSES, Loss, Reinvent, ScoredSequences, StatefulLoss, ValidOn, conservative
@@ -51,6 +51,7 @@ __all__ = [
     "LOSSES",
     "STAGE",
     "TRANSFER",
+    "AutoPrecision",
     "BatchOrigin",
     "BatchPlan",
     "BatchShortError",
@@ -83,7 +84,6 @@ __all__ = [
     "OffPolicyEstimate",
     "OthersFinds",
     "PatienceStop",
-    "Precision",
     "PretrainData",
     "PretrainProgress",
     "PretrainSettings",

@@ -5,7 +5,7 @@
 Both do forward and backward passes of 2 layers of 384 units over one batch, in turn, by one thread; the best time of
 the processor of each counts. The rows have the lengths of molecules, 20 to 60 tokens. ``torch.nn.GRU`` takes all of
 them to the end of the longest one; ours computes the tokens inside rows, with the products in float32, with those of
-the gradient in bfloat16, and with all of them in bfloat16 (``torch.autocast``). Beside the time stands the cosine of
+the gradient in bfloat16, and with all of them in bfloat16. Beside the time stands the cosine of
 the gradient with that of ``torch.nn.GRU`` in float32.
 """
 
@@ -22,13 +22,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from molbuffer.samplers import START
-from molbuffer.samplers.models import GRUArchitecture, GRULanguageModel, gradient_products
+from molbuffer.samplers.models import GRUArchitecture, GRULanguageModel, products_in
 
 VOCABULARY, SHORTEST, LONGEST = 64, 20, 60
 PRECISIONS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "float32": contextlib.nullcontext,
-    "gradient in bfloat16": lambda: gradient_products(torch.bfloat16),
-    "bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
+    "gradient in bfloat16": lambda: products_in("mixed"),
+    "bfloat16": lambda: products_in("bfloat16"),
 }
 
 

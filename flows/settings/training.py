@@ -13,7 +13,7 @@ from molbuffer.kinds import Condition, Count, KindTable, OneOf, Text, refuse
 from molbuffer.lab import Criterion, EvaluationPlan, Judging, Relabel, SplitBy, ValidationPlan
 from molbuffer.samplers import CHUNK_ROWS
 from molbuffer.storage import SELECTIONS, Selection
-from molbuffer.training import LOSSES, LearnerSettings, Loss, Precision, Replay, Waiting, conservative
+from molbuffer.training import LOSSES, AutoPrecision, LearnerSettings, Loss, Replay, Waiting, conservative
 
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
@@ -97,9 +97,11 @@ class TrainingSettings(LossKeys):
     gradient_norm: Positive = LearnerSettings.gradient_norm
     """The largest norm of a step's gradient; longer gradients are scaled down to it."""
 
-    precision: Precision = LearnerSettings.precision
-    """The precision of the matrix products of a GRU's gradient: float32; bfloat16, in about half the time on a
-    processor that has it; auto: bfloat16 there, float32 elsewhere. Likelihoods and weights are always in float32."""
+    precision: AutoPrecision = LearnerSettings.precision
+    """The precision of the matrix products of a GRU: float32; mixed, with those of the gradient in bfloat16; bfloat16,
+    with those of the likelihoods and of live draws in it, too. On a processor that has it a product of bfloat16 takes
+    about half the time. auto: mixed there, float32 elsewhere. Weights, states, logits and losses are always in
+    float32."""
 
     updates: Count = 1
     """The number of gradient steps in an iteration. The first is on the batch; each further one is on a draw of its own

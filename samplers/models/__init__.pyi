@@ -11,7 +11,7 @@ from .huggingface.folder import check_folder, check_safetensors, is_huggingface,
 from .language_model import LanguageModel
 from .lstm import LSTMLanguageModel
 from .protocol import GenerativeModel, LatentModel, Sequences
-from .recurrent.products import gradient_products, has_bfloat16
+from .recurrent.products import Precision, has_bfloat16, products_in
 from .registry import MODELS, check_new_model, check_sizes
 from .seq2seq import Seq2SeqModel
 from .transformer import TransformerLanguageModel
@@ -31,6 +31,7 @@ __all__ = [
     "LanguageModel",
     "LatentModel",
     "Posterior",
+    "Precision",
     "Sampling",
     "Seq2SeqModel",
     "Sequences",
@@ -42,11 +43,11 @@ __all__ = [
     "convert_folder",
     "decode",
     "draw_sequences",
-    "gradient_products",
     "has_bfloat16",
     "is_huggingface",
     "likelihoods",
     "log_normaliser",
+    "products_in",
     "read_json",
     "sample_directions",
     "tokens_before",

@@ -20,7 +20,7 @@ from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.language_model import LanguageModel
 from molbuffer.samplers.models.recurrent.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.recurrent.packing import Packing, packed_log_probs
-from molbuffer.samplers.models.recurrent.products import linear
+from molbuffer.samplers.models.recurrent.products import logits_of
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class GRULanguageModel(LanguageModel):
         table = self.recurrent.token_gates(self.embedding.weight)
         gates = functional.embedding(packing.pack(tokens_before(tokens)), table)
         output = self.recurrent.outputs(gates, packing, self.sizes.dropout)
-        return linear(output, self.head.weight, self.head.bias) + self.impossible
+        return logits_of(output, self.head) + self.impossible
 
     def step(self, n: int, device: torch.device) -> DecodingStep:
         states = torch.zeros(self.sizes.layers, n, self.sizes.hidden_size, device=device)

@@ -18,6 +18,7 @@ from molbuffer.samplers.models import (
     Sampling,
     Sequences,
     draw_sequences,
+    products_in,
 )
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.tokens import Vocabulary
@@ -38,17 +39,18 @@ def draw_rows(
 
     The condition may be on any device.
     """
-    parts = [
-        draw_sequences(
-            policy.model,
-            min(ROWS_AT_ONCE, n - start),
-            condition[start : start + ROWS_AT_ONCE].to(policy.model.device),
-            sampling,
-            generator,
-            len(policy.vocabulary),
-        )
-        for start in range(0, n, ROWS_AT_ONCE)
-    ]
+    with products_in(policy.precision):
+        parts = [
+            draw_sequences(
+                policy.model,
+                min(ROWS_AT_ONCE, n - start),
+                condition[start : start + ROWS_AT_ONCE].to(policy.model.device),
+                sampling,
+                generator,
+                len(policy.vocabulary),
+            )
+            for start in range(0, n, ROWS_AT_ONCE)
+        ]
     return _draw_of(Rows.concat([_rows_of(part, policy.vocabulary) for part in parts]), policy.vocabulary)
 
 
@@ -60,7 +62,7 @@ def draw_parts(policy: Policy, parts: Sequence[tuple[int, torch.Generator]], sam
     model, counts = policy.model, [n for n, _ in parts]
     if not isinstance(model, GRULanguageModel) or sum(counts) > ROWS_AT_ONCE:
         return None
-    with calling("model", model, f"to sample {sum(counts)} sequences"):
+    with calling("model", model, f"to sample {sum(counts)} sequences"), products_in(policy.precision):
         rows = _rows_of(model.sample_parts(parts, sampling), policy.vocabulary)
     ends = np.cumsum(counts).tolist()
     inside = [slice(end - n, end) for end, n in zip(ends, counts, strict=True)]

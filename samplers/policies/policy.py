@@ -21,7 +21,7 @@ from torch import Tensor
 from molbuffer.kinds import KindError, WrongKeyError, shown
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
-from molbuffer.samplers.models import MODELS, GenerativeModel, convert_folder, is_huggingface
+from molbuffer.samplers.models import MODELS, GenerativeModel, Precision, convert_folder, is_huggingface
 from molbuffer.samplers.policies.folders import CONFIG, VOCABULARY, WEIGHTS, check_policy_folder
 from molbuffer.samplers.policies.of_runs import OF_RUN, policy_of_run
 from molbuffer.samplers.tokens import Vocabulary
@@ -37,6 +37,7 @@ class Policy:
         vocabulary: the tokens that it draws.
         sha256: the hash of the policy's files. It changes with every training step: ``fingerprint`` computes that of a
             policy in training.
+        precision: the precision of the matrix products with which a GRU draws; all other models draw in float32.
 
     Example:
         >>> policy = lab.policy("zinc-gru")
@@ -47,6 +48,7 @@ class Policy:
     model: GenerativeModel
     vocabulary: Vocabulary
     sha256: str
+    precision: Precision = "float32"
 
     @classmethod
     def of(cls, model: GenerativeModel, vocabulary: Vocabulary) -> Policy:

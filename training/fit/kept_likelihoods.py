@@ -2,10 +2,10 @@
 
     CACHE/likelihoods/<key>/<random>.bin   the sequences and their values, that one training has computed
 
-The key is the hash of the prior's weights and of what else decides the bits of a value: torch, the processor and the
-number of threads. So values of another prior, or of another machine with the same folder, are never used. A file is
-written aside and renamed, never changed, and has the sha256 of its content at its end; one that is damaged counts as
-missing. The folder can be deleted at any time.
+The key is the hash of the prior's weights and of what else decides the bits of a value: the precision of products,
+torch, the processor and the number of threads. So values of another prior, or of another machine with the same folder,
+are never used. A file is written aside and renamed, never changed, and has the sha256 of its content at its end; one
+that is damaged counts as missing. The folder can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from molbuffer.samplers import Vocabulary, fingerprint
-from molbuffer.samplers.models import GenerativeModel
+from molbuffer.samplers.models import GenerativeModel, Precision
 from molbuffer.storage import default_folder
 
 SUBFOLDER = "likelihoods"
@@ -120,9 +120,11 @@ class KeptLikelihoods:
     _portions: list[Portion] | None = field(default=None, init=False)
 
     @classmethod
-    def of(cls, model: GenerativeModel, vocabulary: Vocabulary) -> Self:
-        """Return those of a model with its present weights, on this machine."""
-        decides = (fingerprint(model, vocabulary), torch.__version__, torch.backends.cpu.get_cpu_capability())
+    def of(cls, model: GenerativeModel, vocabulary: Vocabulary, precision: Precision = "float32") -> Self:
+        """Return those of a model with its present weights, on this machine, with products of values in a precision."""
+        products = "bfloat16" if precision == "bfloat16" else "float32"
+        libraries = (torch.__version__, torch.backends.cpu.get_cpu_capability())
+        decides = (fingerprint(model, vocabulary), products, *libraries)
         machine = (platform.machine(), _processor(), torch.get_num_threads())
         key = hashlib.sha256(repr((*decides, *machine)).encode()).hexdigest()
         return cls(default_folder() / SUBFOLDER / key)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from molbuffer.samplers import Policy, fingerprint, policy_files
-from molbuffer.samplers.models import gradient_products, has_bfloat16, likelihoods
+from molbuffer.samplers.models import Precision, has_bfloat16, likelihoods, products_in
 from molbuffer.storage import Place, PolicyStore, PolicyVersion
 from molbuffer.training.adam import Adam
 from molbuffer.training.batches import TrainingBatch
@@ -48,6 +48,12 @@ def check_agent(agent: Policy, prior: Policy) -> None:
         )
 
 
+def _precision(settings: LearnerSettings, device: torch.device) -> Precision:
+    if settings.precision != "auto":
+        return settings.precision
+    return "mixed" if has_bfloat16(device) else "float32"
+
+
 class Learner:
     """A copy of a policy in training, with its loss and optimizer, on the device of the prior.
 
@@ -81,10 +87,8 @@ class Learner:
         self._model = copy.deepcopy(self._start.model)
         device = self._model.device
         self._optimizer = Adam(self._model.parameters(), settings.learning_rate)
-        automatic = settings.precision == "auto" and has_bfloat16(device)
-        lowered = settings.precision == "bfloat16" or automatic
-        self._precision = torch.bfloat16 if lowered else None
-        self._prior_likelihoods = PriorLikelihoods.of(prior)
+        self._precision: Precision = _precision(settings, device)
+        self._prior_likelihoods = PriorLikelihoods.of(prior, self._precision)
         self._loss_in_training = LossInTraining(loss, device, len(prior.vocabulary))
         self._parent = self._start.sha256
         self._current: Policy | None = self._start
@@ -104,7 +108,7 @@ class Learner:
         # One condition for both: otherwise the likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
         prior = self._prior_likelihoods(batch, condition)
-        with gradient_products(self._precision):
+        with products_in(self._precision):
             agent = likelihoods(self._model, batch.tokens, batch.lengths, condition=condition)
         rows = ScoredSequences(
             agent,
@@ -202,10 +206,11 @@ class Learner:
         check_rows(self._loss, batch)
         batch = batch.to(self._model.device)
         condition = condition_for(self.prior.model, batch)
-        prior, agent = (
-            model.log_probs(batch.tokens, batch.lengths, condition=condition)
-            for model in (self.prior.model, self._model)
-        )
+        with products_in(self._precision):
+            prior, agent = (
+                model.log_probs(batch.tokens, batch.lengths, condition=condition)
+                for model in (self.prior.model, self._model)
+            )
         rows = ScoredSequences(
             agent,
             prior,
@@ -228,7 +233,7 @@ class Learner:
         if self._current is None:
             vocabulary = self.prior.vocabulary
             self._current = Policy(self._model, vocabulary, fingerprint(self._model, vocabulary))
-        return Policy(self._model, self._current.vocabulary, self._current.sha256)
+        return Policy(self._model, self._current.vocabulary, self._current.sha256, self._precision)
 
     def version(self, run_id: str, iteration: int) -> PolicyVersion:
         """Return the present policy as a row of the lineage, without weights; its parent is the last version that

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molbuffer.samplers import RESERVED, Policy, numpy_generator
-from molbuffer.samplers.models import Condition, GenerativeModel, GRULanguageModel, likelihoods
+from molbuffer.samplers.models import (
+    Condition,
+    GenerativeModel,
+    GRULanguageModel,
+    Precision,
+    likelihoods,
+    products_in,
+)
 from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.fit.kept_likelihoods import KeptLikelihoods
 
@@ -44,12 +51,14 @@ class PriorLikelihoods:
 
     Attributes:
         model: the model, which nobody trains.
+        precision: the precision of its matrix products.
         most_bytes: the memory for likelihoods.
         kept: those that earlier trainings have computed; None keeps none.
         computed: the rows that were computed so far.
     """
 
     model: GenerativeModel
+    precision: Precision = "float32"
     most_bytes: int = MOST_BYTES
     kept: KeptLikelihoods | None = None
     computed: int = field(default=0, init=False)
@@ -58,14 +67,19 @@ class PriorLikelihoods:
     _independent: bool | None = field(default=None, init=False)
 
     @classmethod
-    def of(cls, prior: Policy) -> Self:
+    def of(cls, prior: Policy, precision: Precision = "float32") -> Self:
         """Return the likelihoods of rows under a policy, with those that earlier trainings have computed."""
-        kept = KeptLikelihoods.of(prior.model, prior.vocabulary) if _remembers(prior.model) else None
-        return cls(prior.model, kept=kept)
+        remembers = _remembers(prior.model)
+        kept = KeptLikelihoods.of(prior.model, prior.vocabulary, precision) if remembers else None
+        return cls(prior.model, precision, kept=kept)
 
     @torch.no_grad()
     def __call__(self, batch: TrainingBatch, condition: Condition) -> Tensor:
         """Return the log-probability [n, L] of each token of a batch; 0 after the end of a row."""
+        with products_in(self.precision):
+            return self._values(batch, condition)
+
+    def _values(self, batch: TrainingBatch, condition: Condition) -> Tensor:
         if not _remembers(self.model):
             self.computed += len(batch)
             return likelihoods(self.model, batch.tokens, batch.lengths, condition=condition)
@@ -85,7 +99,8 @@ class PriorLikelihoods:
         if self.kept is None or not self._known or not _remembers(self.model):
             return
         if self._independent is None:
-            self._independent = rows_are_independent(self.model, ROWS_AT_ONCE)
+            with products_in(self.precision):
+                self._independent = rows_are_independent(self.model, ROWS_AT_ONCE)
         if self._independent:
             self.kept.add(self._known)
 

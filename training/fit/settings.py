@@ -10,7 +10,8 @@ from annotated_types import Gt
 from molbuffer.kinds import checked
 
 Positive = Annotated[float, Gt(0)]
-Precision = Literal["auto", "float32", "bfloat16"]
+AutoPrecision = Literal["auto", "float32", "mixed", "bfloat16"]
+"""A precision of matrix products, or the choice of one by the processor."""
 
 
 @checked
@@ -21,9 +22,10 @@ class LearnerSettings:
     Attributes:
         learning_rate: the learning rate of Adam.
         gradient_norm: the largest norm of a step's gradient; longer gradients are scaled down to it.
-        precision: the precision of the matrix products of a gradient: float32; bfloat16, in about half the time on a
-            processor that has it; or auto, bfloat16 there and float32 elsewhere. Likelihoods, losses and weights are
-            always in float32. Only the gradients of GRUs know of it.
+        precision: the precision of the matrix products of a GRU: float32; mixed, with those of the gradient in
+            bfloat16; bfloat16, with those of the likelihoods and of what the learner's policy draws in it, too. On a
+            processor that has it a product of bfloat16 takes about half the time. auto is mixed there, and float32
+            elsewhere. Weights, states, logits and losses are always in float32.
 
     Example:
         >>> mb.LearnerSettings(learning_rate=2e-4).gradient_norm
@@ -32,4 +34,4 @@ class LearnerSettings:
 
     learning_rate: Positive = 3e-4
     gradient_norm: Positive = 1.0
-    precision: Precision = "auto"
+    precision: AutoPrecision = "auto"

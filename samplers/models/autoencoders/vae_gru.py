@@ -16,7 +16,7 @@ from molbuffer.samplers.models.decoding import DecodingStep
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.recurrent.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.recurrent.packing import Packing, packed_log_probs
-from molbuffer.samplers.models.recurrent.products import linear
+from molbuffer.samplers.models.recurrent.products import logits_of
 from molbuffer.samplers.tokens import PAD
 
 
@@ -68,7 +68,7 @@ class VAE(VariationalAutoencoder):
         gates = functional.embedding(packing.pack(self.seen(tokens)), table)
         gates = gates + packing.pack_rows(self.recurrent.context_gates(latents))
         output = self.recurrent.outputs(gates, packing, self.sizes.dropout, self._first_states(latents))
-        return linear(output, self.head.weight, self.head.bias) + self.impossible
+        return logits_of(output, self.head) + self.impossible
 
     def step(self, latents: Tensor) -> DecodingStep:
         return GRUStep(

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from molbuffer.samplers.models.recurrent.gated import gated_recurrence, next_state
 from molbuffer.samplers.models.recurrent.packing import Packing
-from molbuffer.samplers.models.recurrent.products import Product, linear
+from molbuffer.samplers.models.recurrent.products import Precisions, Product, linear
 
 
 class GRUStack(nn.GRU):
@@ -51,7 +51,9 @@ class GRUStack(nn.GRU):
 
 
 class GRUStep:
-    """One step of all layers and of the head for a batch, with the weights at the time of construction."""
+    """One step of all layers and of the head for a batch, with the weights and in the precision at the time of
+    construction.
+    """
 
     def __init__(
         self,
@@ -74,8 +76,9 @@ class GRUStep:
             context_gates: [n, 3H], as ``GRUStack.context_gates`` returns them.
         """
         weights = [tuple(layer) for layer in recurrent.all_weights]
-        self._from_input = [Product(weight, bias) for weight, _, bias, _ in weights[1:]]
-        self._from_state = [Product(weight, bias) for _, weight, _, bias in weights]
+        dtype = Precisions.of(head.weight).forward
+        self._from_input = [Product(weight, bias, dtype) for weight, _, bias, _ in weights[1:]]
+        self._from_state = [Product(weight, bias, dtype) for _, weight, _, bias in weights]
         self._token_gates = recurrent.token_gates(embedding)
         self._context_gates = context_gates
         self._head = Product(head.weight, head.bias + impossible)
@@ -87,9 +90,10 @@ class GRUStep:
         if self._context_gates is not None:
             gates += self._context_gates
         for layer, state in enumerate(self._states):
+            from_state = self._from_state[layer]
             if layer:
-                gates = self._from_input[layer - 1](self._states[layer - 1])
-            self._states[layer] = next_state(gates, self._from_state[layer](state), state)
+                gates = self._from_input[layer - 1](self._states[layer - 1].to(from_state.dtype)).to(state.dtype)
+            self._states[layer] = next_state(gates, from_state(state.to(from_state.dtype)), state)
         return self._head(self._states[-1])
 
     def keep(self, rows: Tensor) -> None:

@@ -4,8 +4,8 @@ On a processor, torch takes the products of float32 from MKL, which on processor
 instructions. Those of oneDNN, which torch has as well, take less than half the time there, and the result of a row does
 not depend on how many others there are. oneDNN compiles a product anew for each number of rows, and keeps a thousand of
 them, of a megabyte each: the rows of all tokens of a batch, of which no two batches have as many, are rounded up with
-zeros, so that few products are compiled. ``torch.autocast`` lowers the precision of all products; ``gradient_products``
-that of products of the backward pass alone, so that likelihoods stay what they are in float32.
+zeros, so that few products are compiled. ``torch.autocast`` and ``products_in`` lower the precision of products, of all
+or of those of the backward pass alone, so that likelihoods stay what they are in float32.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-_gradient: ContextVar[torch.dtype | None] = ContextVar("gradient", default=None)
+Precision = Literal["float32", "mixed", "bfloat16"]
+"""The precision of matrix products: float32, which is that of the weights; mixed, float32 for values and bfloat16 for
+their gradient; bfloat16 for both."""
+
+_precision: ContextVar[Precision] = ContextVar("precision", default="float32")
 
 
 @contextlib.contextmanager
-def gradient_products(dtype: torch.dtype | None) -> Iterator[None]:
-    """Take the products of the gradient of what is computed within in a precision; None is that of the weights."""
-    token = _gradient.set(dtype)
+def products_in(precision: Precision) -> Iterator[None]:
+    """Take the products of what is computed within, and those of its gradient, in a precision."""
+    token = _precision.set(precision)
     try:
         yield
     finally:
-        _gradient.reset(token)
+        _precision.reset(token)
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -78,7 +82,11 @@ class Precisions:
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             lowered = torch.get_autocast_dtype(device)
             return cls(lowered, lowered)
-        return cls(weight.dtype, _gradient.get() or weight.dtype)
+        lowered, precision = torch.bfloat16, _precision.get()
+        return cls(
+            lowered if precision == "bfloat16" else weight.dtype,
+            weight.dtype if precision == "float32" else lowered,
+        )
 
 
 class Product:
@@ -110,7 +118,20 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     It is differentiable, as ``torch.nn.functional.linear`` is.
     """
-    made: Tensor = _Linear.apply(rows, weight, bias, Precisions.of(weight))  # type: ignore[no-untyped-call]
+    return _linear(rows, weight, bias, Precisions.of(weight))
+
+
+def logits_of(rows: Tensor, head: nn.Linear) -> Tensor:
+    """Return the logits [n, V] of rows [n, H]: the product is in the precision of the weight, that of its gradient in
+    the one that holds.
+
+    It is a small part of a model, and bfloat16 would round a logit of 10 by 0.03.
+    """
+    return _linear(rows, head.weight, head.bias, replace(Precisions.of(head.weight), forward=head.weight.dtype))
+
+
+def _linear(rows: Tensor, weight: Tensor, bias: Tensor, precisions: Precisions) -> Tensor:
+    made: Tensor = _Linear.apply(rows, weight, bias, precisions)  # type: ignore[no-untyped-call]
     return made
 
 

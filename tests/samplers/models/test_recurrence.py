@@ -1,17 +1,26 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from molbuffer.samplers.models.distribution import UNTRUNCATED
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.recurrent.gated import gated_recurrence, tanh_
 from molbuffer.samplers.models.recurrent.packing import Packing
 from molbuffer.samplers.models.recurrent.products import (
+    Precision,
     Product,
-    gradient_products,
     has_bfloat16,
     linear,
+    products_in,
     rounded_up,
 )
+from molbuffer.samplers.policies.drawing import draw_rows
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.tokens import Vocabulary
 
 STEPS, ROWS, INPUT, HIDDEN = 7, 3, 4, 5
 
@@ -199,7 +208,7 @@ def test_the_gradient_alone_can_be_in_half_precision() -> None:
     upstream = torch.randn(STEPS, ROWS, HIDDEN)
     expected = ours(gru, inputs)
     expected_gradients = torch.autograd.grad(expected, leaves, upstream)
-    with gradient_products(torch.bfloat16):
+    with products_in("mixed"):
         found = ours(gru, inputs)
     assert torch.equal(found, expected)
     gradients = torch.autograd.grad(found, leaves, upstream)
@@ -207,3 +216,32 @@ def test_the_gradient_alone_can_be_in_half_precision() -> None:
     for got, wanted in zip(gradients, expected_gradients, strict=True):
         assert got.dtype == wanted.dtype
         assert torch.nn.functional.cosine_similarity(got.flatten(), wanted.flatten(), 0) > 0.9995
+
+
+def test_all_products_can_be_in_half_precision() -> None:
+    gru, inputs = arguments(torch.float32)
+    expected = ours(gru, inputs)
+    with products_in("bfloat16"):
+        found = ours(gru, inputs)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, expected)
+    assert_close(found, expected, atol=0.03, rtol=0)
+
+
+def test_a_draw_and_its_likelihood_are_in_one_precision(vocabulary: Vocabulary) -> None:
+    torch.manual_seed(3)
+    model = GRULanguageModel(GRUArchitecture(len(vocabulary), 16, 32, 2, max_length=20)).eval()
+    policy = Policy.of(model, vocabulary)
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    rows = {
+        precision: draw_rows(
+            replace(policy, precision=precision), 64, UNTRUNCATED, torch.Generator().manual_seed(1)
+        ).rows
+        for precision in precisions
+    }
+    assert not np.array_equal(rows["float32"].log_probs, rows["bfloat16"].log_probs)
+    for precision, drawn in rows.items():
+        with torch.no_grad(), products_in(precision):
+            found = model.log_probs(torch.from_numpy(drawn.tokens).long(), torch.from_numpy(drawn.lengths).long())
+        # Bit by bit where a product does not depend on the number of rows.
+        assert_close(found.numpy(), drawn.log_probs, atol=1e-5 if precision == "float32" else 1e-2, rtol=0)

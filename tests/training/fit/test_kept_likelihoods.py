@@ -134,3 +134,15 @@ def test_an_offline_training_keeps_them_for_the_next(lab: Any, cache: Path) -> N
         computed.append(training.learner._prior_likelihoods.computed)
     assert computed[0] > 0
     assert computed[1] == 0
+
+
+def test_what_is_kept_in_one_precision_is_not_used_in_another(chain_policy: Policy, batch: TrainingBatch) -> None:
+    first = PriorLikelihoods.of(chain_policy)
+    expected = first(batch, UNCONDITIONED)
+    first.keep()
+    lowered = PriorLikelihoods.of(chain_policy, "bfloat16")
+    assert not torch.equal(lowered(batch, UNCONDITIONED), expected)
+    assert lowered.computed == first.computed
+    mixed = PriorLikelihoods.of(chain_policy, "mixed")  # whose values are those of float32
+    assert torch.equal(mixed(batch, UNCONDITIONED), expected)
+    assert mixed.computed == 0

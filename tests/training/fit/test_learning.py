@@ -96,9 +96,27 @@ def gradient_of_a_step(lab: Any, precision: Any) -> tuple[float, torch.Tensor]:
 
 def test_a_gradient_in_half_precision_is_that_of_the_same_loss(lab: Any) -> None:
     loss, expected = gradient_of_a_step(lab, "float32")
-    lowered, found = gradient_of_a_step(lab, "bfloat16")
+    lowered, found = gradient_of_a_step(lab, "mixed")
     assert lowered == loss, "likelihoods are those of float32"
     assert not torch.equal(found, expected)
     assert torch.nn.functional.cosine_similarity(found, expected, 0) > 0.999
     automatic = gradient_of_a_step(lab, "auto")[1]
     assert torch.equal(automatic, found if has_bfloat16(torch.device("cpu")) else expected)
+
+
+def test_a_step_in_half_precision_is_near_that_of_the_same_rows(lab: Any) -> None:
+    loss, expected = gradient_of_a_step(lab, "float32")
+    lowered, found = gradient_of_a_step(lab, "bfloat16")
+    assert lowered == loss, "the agent is still the prior, which is lowered as well"
+    assert not torch.equal(found, expected)
+    assert torch.nn.functional.cosine_similarity(found, expected, 0) > 0.99
+
+
+def test_what_is_drawn_in_half_precision_is_as_likely_for_the_learner_as_it_was(lab: Any) -> None:
+    training = lab.adapted(loss=LOSS, steps=LearnerSettings(precision="bfloat16")).start()
+    training.learner.step(next(iter(training.loader)).batch)
+    batch = next(iter(training.loader)).batch
+    assert training.learner.policy().precision == "bfloat16"
+    rows, _ = training.learner.scored(batch)
+    assert torch.allclose(rows.agent, rows.behaviour, atol=0.02)
+    assert not torch.equal(rows.agent, rows.prior)
