@@ -146,11 +146,13 @@ IterationsOption = Annotated[
 ]
 
 
-DirectOption = Annotated[
-    bool,
+PrefectOption = Annotated[
+    bool | None,
     typer.Option(
-        "--direct",
-        help="Run without Prefect: no server, no flow or task runs, no retries of builds; starts in half the time.",
+        "--prefect/--no-prefect",
+        help="Run as a Prefect flow, whose server shows it, or without Prefect, in a third of the start-up time; "
+        "default: as a flow where a Prefect server is configured, or the runner is dask or ray.",
+        show_default=False,
     ),
 ]
 
@@ -164,7 +166,7 @@ class CampaignOptions:
     sets: SetOption = None
     resume: ResumeOption = None
     device: DeviceOption = None
-    direct: DirectOption = False
+    prefect: PrefectOption = None
     json: JsonOption = False
 
 
