@@ -198,7 +198,7 @@ class Page:
     def command(self, line: str) -> None:
         command, target = _redirected(self.known(line))
         words = shlex.split(command)[1:]
-        if words[0] in ("run", "build", "offline") and self.name != THROUGH_PREFECT:
+        if words[0] in ("run", "build", "offline", "pretrain") and self.name != THROUGH_PREFECT:
             words.append("--no-prefect")
         done = self.request.getfixturevalue("molbuffer")(*words, COLUMNS="200")
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

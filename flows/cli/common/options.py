@@ -150,7 +150,8 @@ PrefectOption = Annotated[
     bool | None,
     typer.Option(
         "--prefect/--no-prefect",
-        help="Run as a Prefect flow, whose server shows it, or without Prefect, in a third of the start-up time; "
+        metavar="",
+        help="Run as a Prefect flow, which its server shows, or without Prefect, which starts in half the time; "
         "default: as a flow where a Prefect server is configured, or the runner is dask or ray.",
         show_default=False,
     ),
