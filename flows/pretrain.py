@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -28,26 +27,7 @@ def pretrain_prior(request: PretrainRequest, run_id: str | None = None) -> dict[
         the metrics of that policy, and what was forgotten of it (``BeforeTransfer``).
     """
     limit_threads()
-    # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import check_request, current_run_id, prepare_pretraining, register, step_bar
-    from molbuffer.storage import SampleStore
-    from molbuffer.training import pretrain
+    # This module imports torch, which reads the settings of its threads once, when it is imported.
+    from molbuffer.flows.work import run_pretraining
 
-    # A useless file is reported before a store is made.
-    data = check_request(request)
-    with SampleStore.open_or_create(Path(request.store)) as store:
-        training = prepare_pretraining(request, store, run_id or current_run_id(), data)
-        with store.recorded_run(training.run):
-            before = training.before(request)
-            with step_bar("pretraining") as report:
-                nll = pretrain(
-                    training.model,
-                    training.data.corpus,
-                    request.settings,
-                    loss=training.loss,
-                    checkpoints=training.checkpoints,
-                    progress=report,
-                )
-            more = {} if before is None else before.compared_with(training.model, request.settings.batch_size)
-            sha256, metrics = register(training, request, {"held_out_nll": nll, **more})
-    return {"policy": sha256, "run_id": training.run.run_id, **metrics}
+    return run_pretraining(request, run_id)

@@ -102,7 +102,7 @@ def trained(folder: Path, mode: str, given: argparse.Namespace) -> Course:
     build = given.batch if mode == "sync" else max(1, given.batch // given.actors)
     (folder / "campaign.toml").write_text(CONFIG.format(**values, build=build))
     program = str(Path(sys.executable).parent / "molbuffer")
-    words = [program, "run", str(folder / "campaign.toml"), "--store", str(folder / "lab"), "--direct", "--json"]
+    words = [program, "run", str(folder / "campaign.toml"), "--store", str(folder / "lab"), "--no-prefect", "--json"]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with mb.open(folder / "lab", read_only=True) as lab:
         builds, lags = lab.query(BUILDS), lab.query(LAGS)["value"].to_numpy()

@@ -1,18 +1,22 @@
 """What Prefect adds to a flow run and to a task, on a server of its own on this machine.
 
-    python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server] [--commands]
+    python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server] [--commands] [--starts]
 
 A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds. The heartbeat
 thread rounds a flow run up to whole seconds, so that few tasks would tell little about one.
 
 With ``--commands``, commands that need no flow are run on a new store, each in a process: the seconds, whether it has
 imported Prefect, and whether it has started a server, which none of them may.
+
+With ``--starts``, a run of one iteration of 8 molecules, as a Prefect flow with a server of the command's own and
+without Prefect: the seconds of the processor, with those of the server.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -102,15 +106,57 @@ def time_commands() -> None:
     print("none has started a server")
 
 
+SMALLEST = """
+[campaign]
+iterations = 1
+batch_size = 8
+[[objective.components]]
+kind = "qed"
+[[samplers]]
+kind = "model"
+name = "live"
+buffer_size = 8
+p_batch = 0.5
+"""
+
+
+def time_starts(rounds: int) -> None:
+    """Print what a run takes that is next to nothing but its start, by Prefect and without."""
+    taken: dict[str, list[float]] = {"--prefect": [], "--no-prefect": []}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "smallest.toml").write_text(SMALLEST)
+        environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        # The first server makes the tables of Prefect's database, the others find them.
+        environment["PREFECT_HOME"] = str(Path(folder) / "prefect")
+        for number, how in enumerate([*taken] * rounds):
+            program = "from molbuffer.flows.cli import main; main()"
+            before = _of_children()
+            subprocess.run(
+                [sys.executable, "-c", program, "run", "smallest.toml", "--store", f"lab-{number}", how],
+                cwd=folder, env=environment, capture_output=True, check=True,
+            )  # fmt: skip
+            taken[how].append(_of_children() - before)
+    for how, seconds_taken in taken.items():
+        print(
+            f"{statistics.median(seconds_taken):5.1f} s of CPU, {seconds_taken[0]:.1f} at first:  molbuffer run {how}"
+        )
+
+
+def _of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--tasks", type=int, default=400, help="tasks of the longer flow")
     arguments.add_argument("--rounds", type=int, default=3, help="runs of each flow, of which the median counts")
     arguments.add_argument("--server", action="store_true", help="on the server that PREFECT_API_URL names instead")
     arguments.add_argument("--commands", action="store_true", help="what commands without a flow take, instead")
+    arguments.add_argument("--starts", action="store_true", help="what a run takes that only starts, instead")
     chosen = arguments.parse_args()
-    if chosen.commands:
-        time_commands()
+    if chosen.commands or chosen.starts:
+        time_commands() if chosen.commands else time_starts(chosen.rounds)
         return
     with nullcontext() if chosen.server else prefect_test_harness(server_startup_timeout=180):
         seconds(1)  # imports, the first connection

@@ -98,7 +98,7 @@ class Roles:
     def start(self, role: str) -> None:
         """Start a role; a learner that the store knows is resumed."""
         words = {
-            "learner": ["run", "campaign.toml", "--store", "lab", "--direct"],
+            "learner": ["run", "campaign.toml", "--store", "lab", "--no-prefect"],
             "actor": ["act", "--store", "lab"],
             "scorer": ["score-pending", "--store", "lab", "--watch", "--batch", str(SCORED_AT_ONCE)],
         }[role]

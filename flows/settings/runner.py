@@ -62,6 +62,11 @@ class RunnerSettings(Section):
         """Whether parts are made at once, or elsewhere: otherwise the run makes them itself, one after another."""
         return self.apart or self.workers > 1
 
+    @property
+    def needs_prefect(self) -> bool:
+        """Whether parts are made by Prefect's tasks alone: those of clusters are."""
+        return self.kind in MODULES
+
     def problems(self, path: KeyPath) -> Iterator[Problem]:
         """Yield what keeps the runner from working here."""
         missing = [name for name in MODULES.get(self.kind, ()) if importlib.util.find_spec(name) is None]

@@ -52,6 +52,16 @@ class BuildRequest:
         """The place of the chunk in the row order of the run."""
         return self.iteration, self.sampler, self.chunk
 
+    @property
+    def title(self) -> str:
+        """What the chunk is called in messages.
+
+        Examples:
+            >>> BuildRequest("lab", "3f2a", iteration=4, sampler=0, chunk=1, wanted=64, agent="0a1b").title
+            'chunk 1 of sampler 0 in iteration 4'
+        """
+        return f"chunk {self.chunk} of sampler {self.sampler} in iteration {self.iteration}"
+
 
 @dataclass(frozen=True)
 class ScoreRequest:
@@ -70,6 +80,16 @@ class ScoreRequest:
     components: tuple[str, ...]
     molecules: tuple[str, ...]
     stage: int | None = None
+
+    @property
+    def title(self) -> str:
+        """What the request is called in messages.
+
+        Examples:
+            >>> ScoreRequest("lab", "3f2a", ("docking",), ("CCO", "CCN")).title
+            'scoring 2 molecules by docking'
+        """
+        return f"scoring {len(self.molecules)} molecules by {', '.join(self.components)}"
 
 
 def build_requests(

@@ -19,6 +19,7 @@ from molbuffer.flows.campaign import Campaign, Workers, reopen_campaign
 from molbuffer.flows.tasks.build_request import BuildRequest
 from molbuffer.flows.tasks.chunks import MakeChunk, build_chunk, chunk_builder, shared_chunks
 from molbuffer.flows.tasks.prefect_workers import failed_for_now, present_attempt
+from molbuffer.flows.tasks.retries import RETRIES, RETRY_DELAY_SECONDS
 from molbuffer.lab import BufferBuilder, ScoreFailures, Training, limit_threads
 from molbuffer.storage import BuildReceipt, SampleStore
 
@@ -30,8 +31,8 @@ _WORKERS: ContextVar[Workers | None] = ContextVar("workers of the present run", 
     name="build_buffer",
     task_run_name="build_buffer-{request.iteration}-{request.sampler}-{request.chunk}",
     cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=1,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_SECONDS,
     retry_condition_fn=failed_for_now,
 )
 def build_buffer_task(request: BuildRequest) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 from molbuffer.flows.campaign import Campaign
-from molbuffer.flows.tasks.attempts import Attempt
+from molbuffer.flows.tasks.attempts import Attempt, attempt_of_run
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
+from molbuffer.flows.tasks.retries import tried_again
 from molbuffer.flows.tasks.shared_chunks import SharedChunks, shares_chunks
 from molbuffer.flows.tasks.workers import TaskWorkers
 from molbuffer.lab import BufferBuilder, Chunk, ScoreFailures, Training, commit_chunk
@@ -57,8 +58,18 @@ def build_chunk(campaign: Campaign, request: BuildRequest, attempt: Attempt = At
 
 
 def made_here(campaign: Campaign) -> MakeChunk:
-    """Return what makes chunks without tasks: by the workers of the campaign, or in this process."""
-    return shared_chunks(campaign) or (lambda request: build_chunk(campaign, request))
+    """Return what makes chunks without tasks: by the workers of the campaign, or in this process.
+
+    A chunk is tried again as often as that of a task, and for the same errors.
+    """
+
+    def make(request: BuildRequest) -> BuildReceipt:
+        def attempt(number: int) -> BuildReceipt:
+            return build_chunk(campaign, request, attempt_of_run(request.run_id, number))
+
+        return tried_again(attempt, request.title)
+
+    return shared_chunks(campaign) or make
 
 
 def shared_chunks(campaign: Campaign) -> SharedChunks | None:

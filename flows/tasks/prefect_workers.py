@@ -31,7 +31,7 @@ from molbuffer.flows.tasks.parts import (
     score_part_apart,
 )
 from molbuffer.flows.tasks.processes import WorkerProcesses
-from molbuffer.flows.tasks.retries import can_pass
+from molbuffer.flows.tasks.retries import RETRIES, RETRY_DELAY_SECONDS, can_pass
 from molbuffer.flows.tasks.workers import Part, TaskWorkers
 
 
@@ -50,8 +50,8 @@ def present_attempt() -> Attempt:
     name="build_buffer",
     task_run_name="build_buffer-{request.iteration}-{request.sampler}-{request.chunk}",
     cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=1,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_SECONDS,
     retry_condition_fn=failed_for_now,
 )
 def make_part_task(
@@ -68,8 +68,8 @@ def make_part_task(
     name="score",
     task_run_name="score",
     cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=1,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_SECONDS,
     retry_condition_fn=failed_for_now,
 )
 def score_task(request: ScoreRequest, processes: WorkerProcesses | None = None) -> dict[str, int]:
@@ -115,17 +115,13 @@ def prefect_workers(settings: RunnerSettings) -> Iterator[PrefectWorkers]:
     with ExitStack() as stack:
         processes = None
         runner: TaskRunner[Any]
-        if settings.kind in ("dask", "ray"):
-            runner = _cluster(settings)
-        else:
-            runner = ThreadPoolTaskRunner(max_workers=settings.workers)
+        runner = _cluster(settings) if settings.needs_prefect else ThreadPoolTaskRunner(max_workers=settings.workers)
         _enter(stack, runner, settings)
         if settings.kind == "processes":
             processes = WorkerProcesses(settings.workers)
             # Before the threads, which wait for them.
             stack.callback(processes.stop)
-        apart = settings.kind in ("dask", "ray")
-        yield PrefectWorkers(settings.workers, runner, apart=apart, processes=processes)
+        yield PrefectWorkers(settings.workers, runner, apart=settings.needs_prefect, processes=processes)
 
 
 def _cluster(settings: RunnerSettings) -> TaskRunner[Any]:

@@ -19,10 +19,11 @@ from typing import Any, Protocol
 from molbuffer.flows.campaign import Campaign
 from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import RunnerSettings
-from molbuffer.flows.tasks.attempts import Attempt
+from molbuffer.flows.tasks.attempts import attempt_of_run
 from molbuffer.flows.tasks.build_request import BuildRequest, ScoreRequest
 from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part, score_part_apart
 from molbuffer.flows.tasks.processes import WorkerProcesses
+from molbuffer.flows.tasks.retries import tried_again
 from molbuffer.samplers import claimed_together
 from molbuffer.storage import SampleStore, StoreError
 
@@ -119,6 +120,8 @@ def molecules_of_a_part(molecules: int, workers: int, together: int) -> int:
 class LocalWorkers(TaskWorkers):
     """Threads of this process, each of which may have a process that it waits for.
 
+    A part is tried again as often as that of a task of Prefect, and for the same errors.
+
     Args:
         number: how many.
         processes: the processes; None works in the threads.
@@ -127,25 +130,33 @@ class LocalWorkers(TaskWorkers):
     def __init__(self, number: int, processes: WorkerProcesses | None) -> None:
         self.number, self._processes = number, processes
         self._threads = ThreadPoolExecutor(number, thread_name_prefix="worker")
+        self._ended = Event()
 
     def make(self, request: BuildRequest) -> Part:
-        # Without Prefect an attempt has no id but that of the run, as chunks that the run makes itself.
-        return self._submit(make_part if self._processes is None else make_part_apart, request, Attempt())
+        def attempt(number: int) -> dict[str, Any]:
+            made_by = attempt_of_run(request.run_id, number)
+            if self._processes is None:
+                return make_part(request, made_by)
+            return self._processes.call(make_part_apart, request, made_by)
+
+        return self._submit(attempt, request.title)
 
     def score_part(self, request: ScoreRequest) -> Part:
-        return self._submit(score_part if self._processes is None else score_part_apart, request)
+        def attempt(_: int) -> dict[str, int]:
+            return score_part(request) if self._processes is None else self._processes.call(score_part_apart, request)
+
+        return self._submit(attempt, request.title)
 
     def close(self) -> None:
         """End the processes; wait for what a thread is making, and begin nothing more."""
+        self._ended.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._processes is not None:
             self._processes.stop()
         self._threads.shutdown(wait=True)
 
-    def _submit(self, work: Callable[..., dict[str, Any]], *arguments: Any) -> Future[dict[str, Any]]:
-        if self._processes is None:
-            return self._threads.submit(work, *arguments)
-        return self._threads.submit(self._processes.call, work, *arguments)
+    def _submit(self, attempt: Callable[[int], dict[str, Any]], what: str) -> Future[dict[str, Any]]:
+        return self._threads.submit(tried_again, attempt, what, wait=self._ended.wait)
 
 
 @contextmanager
@@ -165,9 +176,9 @@ def opened_workers(settings: RunnerSettings) -> Iterator[TaskWorkers | None]:
 
         with prefect_workers(settings) as workers:
             yield workers
-    elif settings.kind in ("dask", "ray"):
+    elif settings.needs_prefect:
         raise UsageError(
-            f"the runner {settings.kind} makes parts of a build by tasks of Prefect: leave --direct out, or take "
+            f"the runner {settings.kind} makes parts of a build by tasks of Prefect: leave --no-prefect out, or take "
             'runner.kind = "processes"'
         )
     else:

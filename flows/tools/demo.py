@@ -17,12 +17,12 @@ from rich.table import Table
 
 from molbuffer.flows.campaign import build_filters, build_objective, build_standardisation
 from molbuffer.flows.settings import Settings, load_settings
-from molbuffer.flows.train import train
-from molbuffer.flows.train_offline import train_offline
 from molbuffer.samplers import Scorer, derive_seed, find_policy, load_policy
 from molbuffer.storage import SampleStore
 from molbuffer.training import DrawEvaluation, bootstrap_difference, evaluate_policy
 
+Work = Callable[..., Mapping[str, Any]]
+"""A training, called with a configuration as JSON and the folder of a store, that returns the result of its run."""
 DRAWS = 1_000
 """Fresh molecules drawn from each policy to compare them."""
 COMPARED_ITERATIONS = 10
@@ -100,13 +100,20 @@ def demo_settings() -> Settings:
 
 
 def run_demo(
-    settings: Settings, store: Path, draws: int = DRAWS, say: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    store: Path,
+    train: Work,
+    train_offline: Work,
+    draws: int = DRAWS,
+    say: Callable[[str], None] = lambda _: None,
 ) -> DemoReport:
     """Train online, train offline on the stored rows, evaluate the prior and both policies, and return the results.
 
     Args:
         settings: those of the campaign.
         store: the folder of the store.
+        train: the flow of this name, or what it does.
+        train_offline: the flow of this name, or what it does.
         draws: the fresh draws of each policy.
         say: is told of each step before it begins.
     """

@@ -3,6 +3,7 @@ from .backlog import run_score_pending
 from .building import run_build
 from .offline import run_offline
 from .online import run_online
+from .pretraining import run_pretraining
 
 __all__ = [
     "make_actor",
@@ -10,5 +11,6 @@ __all__ = [
     "run_build",
     "run_offline",
     "run_online",
+    "run_pretraining",
     "run_score_pending",
 ]

@@ -109,7 +109,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, molbuffer: Callable[..., An
     """A folder with the campaign and the store of one run."""
     folder = tmp_path_factory.mktemp("docs")
     (folder / "campaign.toml").write_text(CAMPAIGN)
-    done = molbuffer("run", folder / "campaign.toml", "--store", folder / "lab", "--direct")
+    done = molbuffer("run", folder / "campaign.toml", "--store", folder / "lab", "--no-prefect")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -198,8 +198,8 @@ class Page:
     def command(self, line: str) -> None:
         command, target = _redirected(self.known(line))
         words = shlex.split(command)[1:]
-        if words[0] in ("run", "build", "offline") and self.name != THROUGH_PREFECT:
-            words.append("--direct")
+        if words[0] in ("run", "build", "offline", "pretrain") and self.name != THROUGH_PREFECT:
+            words.append("--no-prefect")
         done = self.request.getfixturevalue("molbuffer")(*words, COLUMNS="200")
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         if target:

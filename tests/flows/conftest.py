@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("flows", "kinds", "lab", "pages", "samplers", "scoring", "storage", "training")
 
 RUN_FLOWS = ("build", "run", "offline", "pretrain", "deploy")
-"""The commands that need a Prefect server."""
+"""The commands that tests have run on a Prefect server, unless they say ``--no-prefect``."""
 
 SMALL_PRIOR = Path(__file__).parents[1] / "data" / "small-prior"
 """A prior with a small part of the products of matrices of zinc-gru (tests/small_prior.py)."""
@@ -91,6 +91,10 @@ class Finished:
 Command = Callable[..., Finished]
 
 
+def _runs_a_flow(arguments: tuple[str | Path, ...]) -> bool:
+    return arguments[0] in RUN_FLOWS and "--no-prefect" not in arguments
+
+
 @pytest.fixture(scope="session")
 def molbuffer(request: pytest.FixtureRequest) -> Command:
     """Runs the command in this process, with what is given by name in its environment.
@@ -100,7 +104,7 @@ def molbuffer(request: pytest.FixtureRequest) -> Command:
     """
 
     def run(*arguments: str | Path, **environment: str) -> Finished:
-        server = request.getfixturevalue("with_server") if arguments[0] in RUN_FLOWS else {}
+        server = request.getfixturevalue("with_server") if _runs_a_flow(arguments) else {}
         with as_in_a_process():
             result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={**server, **environment})
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -152,7 +156,7 @@ def molbuffer_process(request: pytest.FixtureRequest) -> Callable[..., "subproce
     """Runs the command as a process, with what is given by name in its environment."""
 
     def run(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-        runs_a_flow = arguments[0] in RUN_FLOWS and "PREFECT_API_URL" not in environment
+        runs_a_flow = _runs_a_flow(arguments) and "PREFECT_API_URL" not in environment
         server = request.getfixturevalue("with_server") if runs_a_flow else {}
         program = Path(sys.executable).parent / "molbuffer"
         return subprocess.run(

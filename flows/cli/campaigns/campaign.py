@@ -8,13 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from molbuffer.flows.cli.campaigns.work import build_work, offline_work, online_work, surroundings
+from molbuffer.flows.cli.campaigns.work import build_work, by_prefect, offline_work, online_work, surroundings
 from molbuffer.flows.cli.common.archive_size import DEFAULT_MAX_SIZE, MaxSizeOption, limits
 from molbuffer.flows.cli.common.first_imports import first_imports
 from molbuffer.flows.cli.common.notes import note
-from molbuffer.flows.cli.common.options import CampaignOptions, IterationsOption, SnapshotOption, taking
+from molbuffer.flows.cli.common.options import CampaignOptions, IterationsOption, PrefectOption, SnapshotOption, taking
 from molbuffer.flows.cli.common.output import write_result, write_text
-from molbuffer.flows.cli.common.prefect_setup import prefect_ready
 from molbuffer.flows.cli.common.preparation import check_rows_there, overrides_of, prepared_run
 from molbuffer.flows.errors import UsageError
 
@@ -44,10 +43,9 @@ def run(
     if ready.settings.campaign.offline:
         check_rows_there(ready, given.store)
     work = offline_work if ready.settings.campaign.offline else online_work
-    with surroundings(given, ready.run_id, longer=True):
-        result = work(given.direct)(
-            ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device
-        )
+    flows = by_prefect(given.prefect, ready.settings)
+    with surroundings(given.store, ready.run_id, flows=flows, longer=True):
+        result = work(flows=flows)(ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device)
     _write_offline(result, given.json)
 
 
@@ -57,8 +55,9 @@ def build(given: CampaignOptions) -> None:
     from molbuffer.storage import RunKind
 
     ready = prepared_run(given, overrides_of(given.sets), kind=RunKind.BUILD)
-    with surroundings(given, ready.run_id):
-        result = build_work(given.direct)(
+    flows = by_prefect(given.prefect, ready.settings)
+    with surroundings(given.store, ready.run_id, flows=flows):
+        result = build_work(flows=flows)(
             ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device
         )
     write_result(result, given.json)
@@ -111,8 +110,9 @@ def offline(
     overrides = [*OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
     ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=not sources)
     check_rows_there(ready, given.store, sources or (), where, snapshot, limits(max_size))
-    with surroundings(given, ready.run_id, longer=True):
-        result = offline_work(given.direct)(
+    flows = by_prefect(given.prefect, ready.settings)
+    with surroundings(given.store, ready.run_id, flows=flows, longer=True):
+        result = offline_work(flows=flows)(
             ready.settings.to_json(),
             str(given.store),
             snapshot=snapshot,
@@ -139,13 +139,16 @@ def _write_offline(result: Mapping[str, Any], json: bool) -> None:
 
 def demo(
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of the store.")] = DEMO_STORE,
+    prefect: PrefectOption = None,
 ) -> None:
     """Show the whole pipeline: fill a buffer, train online and on the stored rows alone, and compare the policies."""
-    with prefect_ready(store, resumable=False):
+    flows = by_prefect(prefect)
+    with surroundings(store, flows=flows, resumable=False):
+        train, train_offline = online_work(flows=flows), offline_work(flows=flows)
         with first_imports():
             from molbuffer.flows.tools import demo_settings, run_demo
 
-        report = run_demo(demo_settings(), store, say=note)
+        report = run_demo(demo_settings(), store, train, train_offline, say=note)
     from rich.console import Console
 
     from molbuffer.flows.tools import print_report

@@ -10,18 +10,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from molbuffer.flows.cli.campaigns.work import by_prefect, pretrain_work, surroundings
 from molbuffer.flows.cli.common.first_imports import first_imports
 from molbuffer.flows.cli.common.options import (
     ColumnOption,
     JsonOption,
     ModelDeviceOption,
+    PrefectOption,
     ResumeOption,
     SmilesFile,
     StoreOption,
     known_run,
 )
 from molbuffer.flows.cli.common.output import output_kept_for_results, write_result
-from molbuffer.flows.cli.common.prefect_setup import prefect_ready
 from molbuffer.flows.cli.common.preparation import known_policy, opened_if_there
 from molbuffer.flows.errors import UsageError
 
@@ -133,6 +134,7 @@ def pretrain(
     ] = None,
     resume: ResumeOption = None,
     device: ModelDeviceOption = None,
+    prefect: PrefectOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a generative model on the molecules, or pairs, of a file, and register it in the store as a policy."""
@@ -178,10 +180,9 @@ def pretrain(
     )
     with output_kept_for_results(), opened_if_there(store) as opened:
         check_before_a_run(request, opened, known)
-    with prefect_ready(store, run_id=run_id):
-        from molbuffer.flows.pretrain import pretrain_prior
-
-        result = pretrain_prior(request, run_id)
+    flows = by_prefect(prefect)
+    with surroundings(store, run_id, flows=flows):
+        result = pretrain_work(flows=flows)(request, run_id)
     write_result(result, json)
 
 

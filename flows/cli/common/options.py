@@ -146,11 +146,14 @@ IterationsOption = Annotated[
 ]
 
 
-DirectOption = Annotated[
-    bool,
+PrefectOption = Annotated[
+    bool | None,
     typer.Option(
-        "--direct",
-        help="Run without Prefect: no server, no flow or task runs, no retries of builds; starts in half the time.",
+        "--prefect/--no-prefect",
+        metavar="",
+        help="Run as a Prefect flow, which its server shows, or without Prefect, which starts in half the time; "
+        "default: as a flow where a Prefect server is configured, or the runner is dask or ray.",
+        show_default=False,
     ),
 ]
 
@@ -164,7 +167,7 @@ class CampaignOptions:
     sets: SetOption = None
     resume: ResumeOption = None
     device: DeviceOption = None
-    direct: DirectOption = False
+    prefect: PrefectOption = None
     json: JsonOption = False
 
 

@@ -18,6 +18,7 @@ from molbuffer.flows.cli.common.errors import debugging
 from molbuffer.flows.cli.common.notes import note
 from molbuffer.flows.cli.common.output import output_kept_for_results
 from molbuffer.flows.cli.common.prefect_server import CommandServer, PrefectServerError
+from molbuffer.flows.cli.common.prefect_settings import server_is_configured
 from molbuffer.flows.cli.common.run_notes import told_how_to_go_on
 
 _TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
@@ -37,7 +38,7 @@ _UNREACHABLE = ("Failed to reach API", "ephemeral Prefect API server")
 def prefect_ready(
     store: Path, resumable: bool = True, run_id: str | None = None, *, longer: bool = False
 ) -> Iterator[None]:
-    """Set up Prefect for the flows of one command, and say which server is used.
+    """Set up Prefect for the flows of one command, and say if it starts a server of its own.
 
     The output of flows goes to standard error; the command writes its result afterwards.
 
@@ -68,7 +69,7 @@ def prefect_ready(
         if not any(text in str(error) for text in _UNREACHABLE):
             raise
         server = os.environ.get("PREFECT_API_URL")
-        advice = f"start the server of PREFECT_API_URL={server}, or unset it" if server else "try again"
+        advice = f"start the server of PREFECT_API_URL={server}, or add --no-prefect" if server else "try again"
         raise PrefectServerError(f"{error} ({advice})") from error
 
 
@@ -91,8 +92,8 @@ def served_nights() -> Iterator[str]:
 
 def _start_server(*, pages: bool = False) -> None:
     """Use the server that Prefect's settings name elsewhere, or one that lasts as long as this process."""
-    if not pages:
-        note("PREFECT_API_URL is not set: using Prefect's ephemeral server for this command")
+    if not pages and not server_is_configured():
+        note("no Prefect server is configured: this command starts one for its own time")
     server = CommandServer(float(os.environ[_TIMEOUT]), pages=pages)
     # Prefect sends its last messages at exit, too; what is registered before it was imported is called after that.
     atexit.register(server.stop)

@@ -49,7 +49,8 @@ def main(parent: int, *, pages: bool = False) -> None:
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
-    if settings.api.url is not None:
+    # An empty address is that of no server, as for Prefect's client.
+    if settings.api.url:
         _say(results, url=settings.api.url)
     elif not settings.server.ephemeral.enabled:
         _say(results, error="PREFECT_API_URL is not set, and PREFECT_SERVER_EPHEMERAL_ENABLED is off")

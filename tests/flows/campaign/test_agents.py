@@ -170,7 +170,7 @@ def test_agents_that_are_killed_and_interrupted_take_the_course_of_those_that_no
 
 
 def test_an_agent_is_resumed_with_its_group_alone(undisturbed: Group) -> None:
-    words = ["run", str(undisturbed.config), "--store", str(undisturbed.lab), "--resume", SECOND, "--direct"]
+    words = ["run", str(undisturbed.config), "--store", str(undisturbed.lab), "--resume", SECOND, "--no-prefect"]
     told = CliRunner().invoke(app, words)
     assert told.exit_code and f"is an agent of run {FIRST}" in f"{told.output}{told.exception}"
 

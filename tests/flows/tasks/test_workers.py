@@ -333,7 +333,7 @@ def test_a_part_that_ends_every_process_is_given_up(importable: Callable[[Any], 
 
 def test_a_cluster_needs_prefect(shop: Shop) -> None:
     settings = replace_runner(shop.settings(QED), kind="dask")
-    with pytest.raises(UsageError, match="leave --direct out"), opened_workers(settings.runner):
+    with pytest.raises(UsageError, match="leave --no-prefect out"), opened_workers(settings.runner):
         pass
 
 

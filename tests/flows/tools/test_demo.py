@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from molbuffer.flows.cli import app
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.tools.demo import DemoReport, demo_settings, print_report, run_demo
+from molbuffer.flows.train import train
+from molbuffer.flows.train_offline import train_offline
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -27,7 +29,8 @@ def smaller(settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> DemoReport:
-    return run_demo(smaller(demo_settings()), tmp_path_factory.mktemp("demo") / "my store", draws=20)
+    store = tmp_path_factory.mktemp("demo") / "my store"
+    return run_demo(smaller(demo_settings()), store, train, train_offline, draws=20)
 
 
 def printed(report: DemoReport) -> str:
