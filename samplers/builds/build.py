@@ -15,11 +15,12 @@ from typing import Any
 from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
 from molbuffer.samplers.builds.attempts import Attempts
 from molbuffer.samplers.builds.bad_rows import report_rejected
-from molbuffer.samplers.builds.checked_draws import draw_rows_from, recall_rows
+from molbuffer.samplers.builds.checked_draws import draw_rows_from, draw_rows_of, recall_rows
 from molbuffer.samplers.builds.judging import (
     BuildScores,
     Pipeline,
-    judge_drawn,
+    filter_rows,
+    pay_for_rows,
     refuse_duplicates,
     refuse_screened,
     refuse_unchosen,
@@ -36,6 +37,8 @@ from molbuffer.storage import Build, Event, Metric, Reward, Samples, ScreenedRow
 
 REDRAW_ROUNDS = 4
 """The number of times that rejected rows are drawn again before a build stays short."""
+CANDIDATE_DRAWS = 4
+"""The most draws of the candidates that a screening judges, each of as many rows as it asks for."""
 
 
 @dataclass(frozen=True)
@@ -250,32 +253,42 @@ def _draw(
     for attempt in range(1 + REDRAW_ROUNDS):
         candidates = missing if choice is None else math.ceil(missing * choice.candidates)
         candidates = candidates if screener is None else screener.candidates(spec.place, missing)
+
+        def judge_next(drawn: Draw) -> list[PairJudgement]:
+            draws.append(drawn)
+            fates = filter_rows(drawn, pipeline)
+            return fates if kept_once is None else refuse_duplicates(fates, kept_once, before)
+
         if going is not None:
             start = spec.drawn_before + sum(map(len, draws))
             position = EpochPosition(start, derive_seed(spec.campaign_seed, sampler.name))
-            draws.append(draw_rows_from(going, position, candidates, derive_seed(seed, attempt)))
+            fates = judge_next(draw_rows_from(going, position, candidates, derive_seed(seed, attempt)))
         else:
-            draws.append(attempts.draw(attempt, candidates))
-
-        def refuse(fates: list[PairJudgement], wanted: int = missing, attempt: int = attempt) -> list[PairJudgement]:
-            if kept_once is not None:
-                fates = refuse_duplicates(fates, kept_once, before)
-            if choice is not None:
-                fates = refuse_unchosen(fates, wanted, choice, derive_seed(seed, attempt, "choice"))
-            if screener is not None:
-                fates, rows = refuse_screened(
-                    fates, wanted, screener, spec.place, derive_seed(seed, attempt, SCREENING)
-                )
-                screened.extend(rows)
-            return fates
-
-        judged += judge_drawn(draws[-1], pipeline, scores, refuse)
+            fates = judge_next(attempts.draw(attempt, candidates))
+            if screener is not None and candidates > missing:
+                # A policy that has learnt draws the same molecules again and again, of which there is nothing to judge.
+                for number in range(1, CANDIDATE_DRAWS):
+                    if (short := candidates - screener.count_new(_kept_molecules(fates))) <= 0:
+                        break
+                    more = min(candidates, math.ceil(short * len(fates) / max(1, candidates - short)))
+                    fates += judge_next(draw_rows_of(sampler, more, derive_seed(seed, attempt, "more", number)))
+        if choice is not None:
+            fates = refuse_unchosen(fates, missing, choice, derive_seed(seed, attempt, "choice"))
+        if screener is not None:
+            fates, rows = refuse_screened(fates, missing, screener, spec.place, derive_seed(seed, attempt, SCREENING))
+            screened.extend(rows)
+        judged += pay_for_rows(fates, pipeline, scores)
         missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
         if missing <= 0 or (pipeline.calls is not None and pipeline.calls.used_up):
             break
     drawn = concatenate(draws)
     report_rejected(drawn, judged)
     return drawn, judged, None if screener is None else _scored_only(screened, judged)
+
+
+def _kept_molecules(judged: Sequence[PairJudgement]) -> set[str]:
+    kept = (each.target.smiles for each in judged if each.target.rejected_by is None)
+    return {smiles for smiles in kept if smiles is not None}
 
 
 def _scored_only(screened: Sequence[ScreenedRow | None], judged: Sequence[PairJudgement]) -> list[ScreenedRow | None]:
