@@ -217,7 +217,7 @@ def test_what_a_score_owes_to_the_whole_molecule_is_learnt(library: list[str], f
         error, without = (calibration(each.predict(library[200:]), values[200:]).rmse for each in (whole, alone))
         assert alone.kernel.environments == 1
         assert (whole.kernel.environments < 1) or not gains
-        assert error < (0.8 if gains else 1.05) * without
+        assert error < (0.8 if gains else 1.15) * without
 
 
 def test_the_noise_of_many_values_is_learnt_from_some_of_them(library: list[str], functions: np.ndarray) -> None:
