@@ -74,7 +74,23 @@ def test_the_base_sampler_gives_no_more_parents_than_children_are_drawn(monkeypa
     assert asked == [5], "three molecules are enough for two children"
 
 
-@pytest.mark.parametrize("wrong", [{"parents": 1}, {"k": 0.0}])
+def test_immigrants_are_parents_as_often_as_they_shall_be() -> None:
+    history = Best(["F" + "C" * n for n in range(4, 60)])
+    known = set(history.smiles)
+
+    def of_immigrants(share: float) -> float:
+        sampler = GraphGASampler("children", history, BASE, VOCABULARY, breeding=MUTANTS, immigrants=share)
+        drawn = sampler.draw(200, seed=1)
+        assert drawn.parents is not None
+        assert sampler.draw(200, seed=1).raw == drawn.raw
+        return float(np.mean([parent not in known for (parent,) in drawn.parents]))
+
+    assert of_immigrants(0.0) == 0
+    assert of_immigrants(0.1) == pytest.approx(0.1, abs=0.06)
+    assert of_immigrants(0.5) == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize("wrong", [{"parents": 1}, {"k": 0.0}, {"immigrants": 1.0}, {"immigrants": -0.1}])
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GraphGASampler("children", Best([]), BASE, VOCABULARY, **wrong)
