@@ -1,11 +1,13 @@
 from .base import Draw, Recall, Sampler, SamplerSize, encode_rows, tensors
 from .builds.bad_rows import report_bad_rows, report_rows
-from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, evaluation_build, make_build
+from .builds.build import draw_build, evaluation_build, make_build
+from .builds.build_spec import BuildSpec
 from .builds.drawn_counts import DrawCounts
 from .builds.judging import Pipeline
 from .builds.metrics import with_new_counted
 from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_before, calls_with_actors
 from .builds.quotas import CHUNK_ROWS, TOLERANCE, batch_quotas
+from .builds.rounds import REDRAW_ROUNDS
 from .builds.screening import BuildPlace, Screener
 from .builds.seen import SeenBefore, SeenMolecules, SeenWithActors
 from .by_scaffold import ByScaffold

@@ -21,6 +21,9 @@ from molbuffer.samplers.seeds import derive_seed, numpy_generator
 from molbuffer.samplers.tokens import TokenChanges, Vocabulary
 from molbuffer.scoring import Breeding, children, standardise_many
 
+PARENTS_OF_A_CHILD = 2
+"""The most parents that a child has."""
+
 
 class MoleculeHistory(Protocol):
     """What parents are taken from."""
@@ -44,6 +47,8 @@ class GraphGASampler(Sampler):
             1 / (k n + rank) among n; "linear": to n - rank, nearly 0 for the last. Parents of equal rewards share
             theirs.
         k: the share of the parents that are about as likely as the best, for "harmonic".
+        immigrants: the probability that a parent is a fresh molecule of the base sampler, in [0, 1): without any, the
+            parts that children are made of become those of a few molecules in the end.
         breeding: the shares of the ways to make a child, and the size of children.
         unique: "run": refuse children that the run has drawn before; true: those that a build has kept.
     """
@@ -57,6 +62,7 @@ class GraphGASampler(Sampler):
     parents: int = 1024
     weighting: Literal["harmonic", "linear"] = "harmonic"
     k: float = 0.01
+    immigrants: float = 0.0
     breeding: Breeding = Breeding()
     unique: bool | Literal["run"] = False
     kind: ClassVar[str] = "graph_ga"
@@ -66,14 +72,24 @@ class GraphGASampler(Sampler):
             raise ValueError(f"parents must be at least 2, got {self.parents}")
         if not self.k > 0:
             raise ValueError(f"k must be above 0, got {self.k:g}")
+        if not 0 <= self.immigrants < 1:
+            raise ValueError(f"immigrants must be in [0, 1), got {self.immigrants:g}")
 
     def draw(self, n: int, seed: int) -> Draw:
         """Draw up to n children, fewer when the parents have no more children that differ from them."""
         parents = self._parents(n, seed)
         rewards = np.array(list(parents.values()))
         probabilities = by_rank(rewards, None if self.weighting == "linear" else self.k * len(parents))
+        if fresh := self._fresh(math.ceil(PARENTS_OF_A_CHILD * self.immigrants * n), seed, parents):
+            share = np.full(len(fresh), self.immigrants / len(fresh))
+            probabilities = np.concatenate([(1 - self.immigrants) * probabilities, share])
         found = children(
-            list(parents), probabilities, n, numpy_generator(seed, "children"), self.breeding, self._token_changes
+            [*parents, *fresh],
+            probabilities,
+            n,
+            numpy_generator(seed, "children"),
+            self.breeding,
+            self._token_changes,
         )
         return Draw(list(found), encode_rows(list(found), self.vocabulary), parents=list(found.values()))
 
@@ -83,8 +99,19 @@ class GraphGASampler(Sampler):
         missing = min(self.parents, max(n, 2)) - len(best)
         if missing <= 0:
             return best
-        drawn = standardise_many(self.base_sampler.draw(missing, derive_seed(seed, "parents")).raw)
-        return {**best, **{text: -math.inf for text in drawn if text is not None and text not in best}}
+        drawn = self._drawn_by_base(missing, derive_seed(seed, "parents"))
+        return {**best, **{text: -math.inf for text in drawn if text not in best}}
+
+    def _fresh(self, n: int, seed: int, parents: Mapping[str, float]) -> list[str]:
+        """Return up to n different molecules of the base sampler that are no parents yet."""
+        return [text for text in self._drawn_by_base(n, derive_seed(seed, "immigrants")) if text not in parents]
+
+    def _drawn_by_base(self, n: int, seed: int) -> list[str]:
+        """Return the different molecules among n rows of the base sampler, as canonical SMILES."""
+        if not n:
+            return []
+        drawn = standardise_many(self.base_sampler.draw(n, seed).raw)
+        return list(dict.fromkeys(text for text in drawn if text is not None))
 
     @cached_property
     def _token_changes(self) -> TokenChanges:

@@ -1,6 +1,7 @@
 from .demo import demo_settings, print_report, run_demo
 from .example_kinds import example_of_kinds
 from .import_prior import import_reinvent_prior
+from .pmo.archives import archive_runs
 from .pmo.published import TUNING_TASKS
 from .pmo.results import BenchResult, results_of_folder, rewards_of_calls
 from .pmo.runs import BenchRun, check_bench_settings, in_order, run_one
@@ -21,6 +22,7 @@ __all__ = [
     "Conversion",
     "FileScorer",
     "PairSearch",
+    "archive_runs",
     "bench_table",
     "check_bench_settings",
     "check_share",

@@ -9,70 +9,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
-from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
-from molbuffer.samplers.builds.attempts import Attempts
-from molbuffer.samplers.builds.bad_rows import report_rejected
-from molbuffer.samplers.builds.checked_draws import draw_rows_from, recall_rows
+from molbuffer.samplers.base import Draw, Recall, Sampler
+from molbuffer.samplers.builds.build_spec import BuildSpec
+from molbuffer.samplers.builds.checked_draws import recall_rows
 from molbuffer.samplers.builds.judging import (
     BuildScores,
     Pipeline,
-    judge_drawn,
-    refuse_duplicates,
-    refuse_screened,
-    refuse_unchosen,
 )
 from molbuffer.samplers.builds.metrics import APPROXIMATE_NEW, NEW, policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, source_metrics
-from molbuffer.samplers.builds.screening import BuildPlace, Screener, screening_metrics
+from molbuffer.samplers.builds.rounds import Rounds
+from molbuffer.samplers.builds.screening import Screener, screening_metrics
 from molbuffer.samplers.errors import SamplerError
-from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.scores import reward_of
 from molbuffer.samplers.seeds import derive_seed
-from molbuffer.scoring import SCREENING, Judgement, PairJudgement
+from molbuffer.scoring import Judgement, PairJudgement
 from molbuffer.storage import Build, Event, Metric, Reward, Samples, ScreenedRow, no_samples, now
-
-REDRAW_ROUNDS = 4
-"""The number of times that rejected rows are drawn again before a build stays short."""
-
-
-@dataclass(frozen=True)
-class BuildSpec:
-    """The build to make: its identity, its place in the row order of the run, and the origin of its seed.
-
-    Attributes:
-        run_id: the run.
-        iteration: the iteration of the run.
-        event: the event that the build belongs to.
-        sampler_order: the position of its sampler in the campaign.
-        wanted: the kept rows to make.
-        campaign_seed: the campaign's seed, from which the build's is derived.
-        chunk: the number of the chunk, where several builds share the rows of a sampler.
-        flow_run_id: the Prefect flow run that makes the build.
-        task_run_id: the Prefect task run that makes the build.
-        attempt_id: identifies the attempt of that task run.
-        drawn_before: the rows that the sampler drew in the run before, where a sampler with epochs continues.
-    """
-
-    run_id: str
-    iteration: int
-    event: Event
-    _: KW_ONLY
-    sampler_order: int
-    wanted: int
-    campaign_seed: int
-    chunk: int = 0
-    flow_run_id: str | None = None
-    task_run_id: str | None = None
-    attempt_id: str = ""
-    drawn_before: int = 0
-
-    @property
-    def place(self) -> BuildPlace:
-        """The place of the build in the row order of the run."""
-        return BuildPlace(self.iteration, self.event.value, self.sampler_order, self.chunk)
 
 
 def make_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> Build:
@@ -100,7 +54,7 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
             )
         return _recall_build(recall, spec, pipeline, provenance, clock), recall
     scores = BuildScores(pipeline.scorer)
-    drawn, judged, screened = _draw(sampler, spec, seed, pipeline, scores)
+    drawn, judged, screened = Rounds(sampler, spec, seed, pipeline, scores).made()
     samples = _samples(drawn, judged, screened)
     pairs: list[Reward] = []
     metrics = source_metrics(drawn)
@@ -234,56 +188,6 @@ def _provenance(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> dict[s
         "flow_run_id": spec.flow_run_id,
         "task_run_id": spec.task_run_id,
     }
-
-
-def _draw(
-    sampler: Sampler, spec: BuildSpec, seed: int, pipeline: Pipeline, scores: BuildScores
-) -> tuple[Draw, list[PairJudgement], list[ScreenedRow | None] | None]:
-    draws: list[Draw] = []
-    judged: list[PairJudgement] = []
-    kept_once: set[str] | None = set() if sampler.unique else None
-    before = pipeline.seen if sampler.unique == "run" else None
-    missing, going, attempts = spec.wanted, epoch_sampler(sampler), Attempts(sampler, seed)
-    # A row of a file that is not chosen would not come again in its epoch.
-    choice = pipeline.choice if going is None else None
-    screener, screened = pipeline.screener, list[ScreenedRow | None]()
-    for attempt in range(1 + REDRAW_ROUNDS):
-        candidates = missing if choice is None else math.ceil(missing * choice.candidates)
-        candidates = candidates if screener is None else screener.candidates(spec.place, missing)
-        if going is not None:
-            start = spec.drawn_before + sum(map(len, draws))
-            position = EpochPosition(start, derive_seed(spec.campaign_seed, sampler.name))
-            draws.append(draw_rows_from(going, position, candidates, derive_seed(seed, attempt)))
-        else:
-            draws.append(attempts.draw(attempt, candidates))
-
-        def refuse(fates: list[PairJudgement], wanted: int = missing, attempt: int = attempt) -> list[PairJudgement]:
-            if kept_once is not None:
-                fates = refuse_duplicates(fates, kept_once, before)
-            if choice is not None:
-                fates = refuse_unchosen(fates, wanted, choice, derive_seed(seed, attempt, "choice"))
-            if screener is not None:
-                fates, rows = refuse_screened(
-                    fates, wanted, screener, spec.place, derive_seed(seed, attempt, SCREENING)
-                )
-                screened.extend(rows)
-            return fates
-
-        judged += judge_drawn(draws[-1], pipeline, scores, refuse)
-        missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
-        if missing <= 0 or (pipeline.calls is not None and pipeline.calls.used_up):
-            break
-    drawn = concatenate(draws)
-    report_rejected(drawn, judged)
-    return drawn, judged, None if screener is None else _scored_only(screened, judged)
-
-
-def _scored_only(screened: Sequence[ScreenedRow | None], judged: Sequence[PairJudgement]) -> list[ScreenedRow | None]:
-    """Return what screening says of rows; those that were refused after they were picked are picked by nothing."""
-    return [
-        row if row is None or each.target.rejected_by is None else replace(row, picked_by=None)
-        for row, each in zip(screened, judged, strict=True)
-    ]
 
 
 def _samples(drawn: Draw, judged: Sequence[PairJudgement], screened: Sequence[ScreenedRow | None] | None) -> Samples:

@@ -137,24 +137,8 @@ class BuildScores:
         return np.array([rewards[text] for text in molecules], np.float64)
 
 
-Refuse = Callable[[list[PairJudgement]], list[PairJudgement]]
-"""Rejects more of the rows of a draw, by their judgements."""
-
-
-def judge_drawn(
-    drawn: Draw, pipeline: Pipeline, scores: BuildScores, refuse: Refuse = lambda judged: judged
-) -> list[PairJudgement]:
-    """Judge each row of a draw; rows that are no pairs have no source.
-
-    What the run has no oracle call left for comes after all that rejects without scores. The bound on the improvement
-    comes last, since it scores both ends of the pairs that nothing else rejects.
-
-    Args:
-        drawn: the draw.
-        pipeline: the steps.
-        scores: the scores of the build.
-        refuse: rejects rows that filters and vocabulary have kept, before a call is counted or a score computed.
-    """
+def filter_rows(drawn: Draw, pipeline: Pipeline) -> list[PairJudgement]:
+    """Judge each row of a draw by standardisation, filters and vocabulary; rows that are no pairs have no source."""
     if drawn.source_smiles is None:
         targets = judge_many(drawn.raw, pipeline.filters, pipeline.standardisation)
         judged = [PairJudgement(target, None) for target in targets]
@@ -169,7 +153,15 @@ def judge_drawn(
             _has_tokens(drawn, row) if native else all(map(pipeline.expressible, ends[row]))
         ):
             judged[row] = _rejected(judgement, VOCABULARY)
-    return _improved(_within_budget(refuse(judged), pipeline), pipeline.template, scores)
+    return judged
+
+
+def pay_for_rows(judged: list[PairJudgement], pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
+    """Reject rows that the run has no oracle call left for, then pairs that improve too little.
+
+    The bound on the improvement comes last, since it scores both ends of the pairs that nothing else rejects.
+    """
+    return _improved(_within_budget(judged, pipeline), pipeline.template, scores)
 
 
 def refuse_duplicates(

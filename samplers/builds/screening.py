@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 
@@ -129,6 +129,11 @@ class Screener:
     def candidates(self, place: BuildPlace, wanted: int) -> int:
         """Return the number of rows to draw for a number of rows to keep."""
         return wanted if self._model_at(place) is None else math.ceil(wanted * self.screening.candidates)
+
+    def count_new(self, smiles: Collection[str]) -> int:
+        """Return the number of those of some different canonical SMILES that the run has not scored."""
+        own = self._own
+        return sum(text not in own for text in smiles)
 
     def screen(self, smiles: Sequence[str], wanted: int, place: BuildPlace, seed: int) -> dict[str, ScreenedRow]:
         """Choose which of some different canonical SMILES are scored, and return what is said of each.

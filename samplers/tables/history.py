@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 
 from molbuffer.kinds import Condition, Count, KindTable, OneOf, Outermost, RunNames, Share, Text, Typed, checked
 from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
@@ -69,6 +69,7 @@ class GraphGASamplerTable(OuterTable):
         weighting: the probability of a parent by its rank, which is 0 for the best: harmonic: in proportion to
             1 / (k n + rank) among n; linear: to n - rank. Parents of equal rewards share theirs.
         k: of harmonic: the share of the parents that are about as likely as the best.
+        immigrants: the probability that a parent is a fresh molecule of the base sampler, in [0, 1).
         fragment_crossover: the weight of children of two parents, joined at single bonds outside of rings.
         token_change: the weight of parents with one token replaced, inserted, deleted or swapped.
         ring_crossover: the weight of children of two parents, joined by the halves of a ring.
@@ -85,6 +86,7 @@ class GraphGASamplerTable(OuterTable):
     parents: Annotated[int, Ge(2)] = 1024
     weighting: Literal["harmonic", "linear"] = "harmonic"
     k: Annotated[float, Gt(0)] = 0.01
+    immigrants: Annotated[float, Ge(0), Lt(1)] = 0.0
     fragment_crossover: Weight = Breeding.fragment_crossover
     token_change: Weight = Breeding.token_change
     ring_crossover: Weight = Breeding.ring_crossover
@@ -143,6 +145,7 @@ class GraphGASamplerTable(OuterTable):
             parents=self.parents,
             weighting=self.weighting,
             k=self.k,
+            immigrants=self.immigrants,
             breeding=self.breeding,
             unique=self.unique,
         )

@@ -1,7 +1,8 @@
-"""Gaussian processes on count fingerprints."""
+"""Gaussian processes on count fingerprints and descriptors."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,17 +14,23 @@ from numpy.typing import NDArray
 
 from molbuffer.kinds import Count, NotNegative, checked
 from molbuffer.scoring.surrogates.base import Prediction
-from molbuffer.scoring.surrogates.count_levels import Bits, level_bits, similarities
-from molbuffer.scoring.surrogates.marginal_likelihood import PRIOR_TARGETS, most_likely_noise
+from molbuffer.scoring.surrogates.kernel import Features, Kernel
+from molbuffer.scoring.surrogates.marginal_likelihood import PRIOR_TARGETS, most_likely
 from molbuffer.scoring.surrogates.one_thread import one_thread
 
 Values = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 FIRST_LEARNT = 32
-"""The number of values from which on the noise is learnt, and then again at each doubling."""
+"""The number of values from which on noise and kernel are learnt, and then again at each doubling."""
 MOST_LEARNT = 512
-"""The most values that the noise is learnt from."""
+"""The most values that they are learnt from."""
+ENVIRONMENTS = (0.1, 0.3, 0.6)
+"""The shares of the environments in the kernel that are tried, beside 1."""
+LENGTHS = (1.5, 2.0, 3.0, 4.5)
+"""The lengths of the descriptors that are tried, in standard deviations."""
+UNLEARNT = (0.6, 3.0)
+"""Share and length while there are too few values to learn them."""
 BLOCK = 4096
 """The number of molecules that are predicted at once, which bounds the memory."""
 
@@ -37,12 +44,13 @@ LARGEST = 1e100
 @checked
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A Gaussian process with the min-max kernel of Morgan counts (``count_levels``), solved exactly.
+    """A Gaussian process solved exactly, whose kernel compares Morgan counts and descriptors (``kernel``).
 
     Values are scaled to mean 0 and variance 1. The function has a constant mean and an amplitude, which follow from the
-    training set in closed form, and noise, whose share is learnt by marginal likelihood (``marginal_likelihood``): from
-    the first m values, where m is the largest of 32, 64, 128, ... that there are. Without any value, the prediction is
-    0 with an sd of 1.
+    training set in closed form. The share of the noise, what environments and descriptors count for, and the distance
+    at which molecules are no longer alike are learnt by marginal likelihood (``marginal_likelihood``): from the first m
+    values, where m is the largest of 32, 64, 128, ... that there are. Without any value, the prediction is 0 with an sd
+    of 1.
 
     The training set has the best values and a random part of the others; values far below all others are raised
     (``without_outliers``). For a value that is better when it is lower, give its negative.
@@ -52,6 +60,8 @@ class GaussianProcess:
         others: the number of molecules in it that are chosen at random among the rest.
         noise: the variance of the noise over that of the function, while there are fewer than 32 values.
         radius: the largest radius of the circular environments; 2 is ECFP4.
+        descriptors: whether molecules are also compared as wholes, by the numbers of their atoms, rings, donors and
+            acceptors, logP and polar surface; False compares environments alone.
 
     Example:
         >>> fitted = mb.GaussianProcess().fit(["CCO", "CCCO"], np.array([1.0, 2.0]), seed=0)
@@ -63,6 +73,7 @@ class GaussianProcess:
     others: NotNegative = 400
     noise: Annotated[float, Ge(1e-6), Le(1)] = 1e-3
     radius: Annotated[int, Ge(0), Le(4)] = 2
+    descriptors: bool = True
 
     def fit(self, smiles: Sequence[str], values: Values, seed: int) -> FittedGaussianProcess | NothingKnown:
         """Return the process of some molecules; see ``Surrogate``.
@@ -78,10 +89,11 @@ class GaussianProcess:
         chosen = self._training_set(values, seed)
         targets = without_outliers(values[chosen])
         scale = Scale.of(targets)
-        bits = level_bits([smiles[index] for index in chosen], self.radius)
+        features = Features.of([smiles[index] for index in chosen], self.radius)
+        kernel, noise = self._learnt(smiles, values, features)
         with one_thread():
-            posterior = Posterior.of(similarities(bits, bits), scale.scaled(targets), self._noise(smiles, values))
-        return FittedGaussianProcess(self.radius, bits, scale, posterior)
+            posterior = Posterior.of(kernel.between(features, features), scale.scaled(targets), noise)
+        return FittedGaussianProcess(self.radius, features, kernel, scale, posterior)
 
     def _training_set(self, values: Values, seed: int) -> Indices:
         """Return the indices of the training set, in the order of arrival."""
@@ -91,12 +103,14 @@ class GaussianProcess:
             rest = np.random.default_rng(seed).choice(rest, self.others, replace=False)
         return np.sort(np.concatenate([best, rest]))
 
-    def _noise(self, smiles: Sequence[str], values: Values) -> float:
+    def _learnt(self, smiles: Sequence[str], values: Values, features: Features) -> tuple[Kernel, float]:
+        """Return the kernel and the noise."""
         if len(values) < FIRST_LEARNT:
-            return self.noise
+            environments, length = UNLEARNT if self.descriptors else (1.0, 1.0)
+            return Kernel(environments, length, tuple(features.spreads.tolist())), self.noise
         first = FIRST_LEARNT << ((len(values) // FIRST_LEARNT).bit_length() - 1)
         spread = slice(0, first, -(-first // MOST_LEARNT))
-        return _learnt_noise(tuple(smiles[spread]), tuple(values[spread].tolist()), self.radius)
+        return _most_likely(tuple(smiles[spread]), tuple(values[spread].tolist()), self.radius, self.descriptors)
 
 
 def without_outliers(values: Values) -> Values:
@@ -177,13 +191,15 @@ class FittedGaussianProcess:
 
     Attributes:
         radius: that of the environments.
-        bits: those of the training set.
+        features: those of the training set.
+        kernel: compares them.
         scale: that of its values.
         posterior: given the scaled values.
     """
 
     radius: int
-    bits: Bits
+    features: Features
+    kernel: Kernel
     scale: Scale
     posterior: Posterior
 
@@ -194,14 +210,14 @@ class FittedGaussianProcess:
             ValueError: a SMILES cannot be read.
         """
         blocks = [smiles[start : start + BLOCK] for start in range(0, len(smiles), BLOCK)] or [[]]
-        parts = [self._predicted(level_bits(block, self.radius)) for block in blocks]
+        parts = [self._predicted(Features.of(block, self.radius)) for block in blocks]
         mean, sd = (np.concatenate(each) for each in zip(*parts, strict=True))
         noise_sd = float(np.sqrt(self.posterior.variance * self.posterior.noise))
         return Prediction(self.scale.mean + self.scale.sd * mean, self.scale.sd * sd, self.scale.sd * noise_sd)
 
-    def _predicted(self, bits: Bits) -> tuple[Values, Values]:
+    def _predicted(self, features: Features) -> tuple[Values, Values]:
         with one_thread():
-            return self.posterior.at(similarities(self.bits, bits))
+            return self.posterior.at(self.kernel.between(self.features, features))
 
 
 @dataclass(frozen=True)
@@ -220,10 +236,18 @@ def _solved(factor: Values, right: Values, transposed: bool = False) -> Values:
 
 
 @lru_cache(maxsize=64)
-def _learnt_noise(smiles: tuple[str, ...], values: tuple[float, ...], radius: int) -> float:
-    bits = level_bits(smiles, radius)
+def _most_likely(
+    smiles: tuple[str, ...], values: tuple[float, ...], radius: int, descriptors: bool
+) -> tuple[Kernel, float]:
+    features = Features.of(smiles, radius)
+    spreads = tuple(features.spreads.tolist())
+    shapes = [(1.0, 1.0), *(itertools.product(ENVIRONMENTS, LENGTHS) if descriptors else ())]
+    kernels = [Kernel(environments, length, spreads) for environments, length in shapes]
     targets = without_outliers(np.array(values))
-    return most_likely_noise(similarities(bits, bits), Scale.of(targets).scaled(targets))
+    with one_thread():
+        compared = (kernel.between(features, features) for kernel in kernels)
+        which, noise = most_likely(compared, Scale.of(targets).scaled(targets))
+    return kernels[which], noise
 
 
 def _check(smiles: Sequence[str], values: Values) -> None:

@@ -1,4 +1,4 @@
-"""The noise of a Gaussian process by its marginal likelihood.
+"""The noise and the kernel of a Gaussian process by its marginal likelihood.
 
 With C = K + λ I, where λ is the variance of the noise over that of the function, the targets y [n] have the density
 N(β 1, s² C). Integrated over a flat prior of β and a prior of s² that is worth ``PRIOR_TARGETS`` targets of variance 1,
@@ -6,11 +6,13 @@ N(β 1, s² C). Integrated over a flat prior of β and a prior of s² that is wo
     log p(y | λ) = -1/2 log |C| - 1/2 log (1ᵀ C⁻¹ 1) - (n - 1 + ν)/2 log (q + ν) + constant
     q = (y - β 1)ᵀ C⁻¹ (y - β 1)  with  β = 1ᵀ C⁻¹ y / 1ᵀ C⁻¹ 1
 
-(Rasmussen & Williams 2006, sections 2.7 and 5.4). It is a function of λ alone, and with the eigenvalues of K it takes
-O(n) for each λ: all of a grid are tried, and nothing has to converge.
+(Rasmussen & Williams 2006, sections 2.7 and 5.4). For a kernel it is a function of λ alone, and with the eigenvalues of
+K it takes O(n) for each λ: all of a grid of kernels and noises are tried, and nothing has to converge.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +46,10 @@ def log_marginal_likelihoods(kernel: Values, targets: Values, noises: Values) ->
     return found
 
 
-def most_likely_noise(kernel: Values, targets: Values) -> float:
-    """Return the λ of ``NOISES`` with the largest marginal likelihood."""
-    return float(NOISES[np.argmax(log_marginal_likelihoods(kernel, targets, NOISES))])
+def most_likely(kernels: Iterable[Values], targets: Values) -> tuple[int, float]:
+    """Return the index of the kernel [n, n] and the λ of ``NOISES`` with the largest marginal likelihood, the first of
+    equal ones.
+    """
+    found = np.array([log_marginal_likelihoods(kernel, targets, NOISES) for kernel in kernels])
+    kernel, noise = np.unravel_index(np.argmax(found), found.shape)
+    return int(kernel), float(NOISES[noise])

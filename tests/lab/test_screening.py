@@ -9,6 +9,7 @@ import pytest
 
 import molbuffer as mb
 from molbuffer.kinds import PluginError, UnknownKindError
+from molbuffer.samplers import encode_rows
 from molbuffer.scoring import Prediction
 from molbuffer.storage import RunConflictError
 from molbuffer.training import FitProgress
@@ -75,6 +76,42 @@ def test_a_resumed_run_screens_what_it_would_have_screened(
             trained(other, qed, policy, stop=stop)
         assert trained(other, qed, policy) == whole
         assert other.query(HISTORY).equals(lab.query(HISTORY))
+
+
+class Repeating(mb.Sampler):
+    """Draws chains of carbon: three of four rows are one molecule."""
+
+    kind = "repeating"
+    unique = "run"
+
+    def __init__(self, policy: mb.Policy) -> None:
+        self.name, self.size, self.policy = "repeating", mb.SamplerSize(), policy
+        self.asked: list[int] = []
+
+    def draw(self, n: int, seed: int) -> mb.Draw:
+        self.asked.append(n)
+        lengths = np.random.default_rng(seed).integers(2, 60, n)
+        texts = ["C" * (1 if row % 4 else int(length)) for row, length in enumerate(lengths)]
+        return mb.Draw(texts, encode_rows(texts, self.policy.vocabulary))
+
+
+def test_others_are_drawn_in_the_place_of_repetitions_before_the_model_picks(
+    lab: mb.Lab, policy: mb.Policy, qed: mb.Objective
+) -> None:
+    sampler = Repeating(policy)
+    with lab.run("screened", objective=qed, policy=policy, seed=3, screening=SCREENING) as run:
+        run.build(mb.ModelSampler("agent", run.agent), n=8)
+        run.build(sampler, n=4)
+    # A draw of the 32 candidates that are asked for has 9 new molecules.
+    first, *further = sampler.asked
+    assert first == 32
+    assert further and max(further) <= 32 and len(further) <= 3
+    said = lab.query("SELECT smiles, predicted_reward, kept FROM sample_history WHERE sampler = 'repeating'")
+    judged = said.filter(pl.col("predicted_reward").is_not_null())
+    assert len(judged) == judged["smiles"].n_unique()
+    assert len(judged) > 18
+    assert judged["kept"].sum() == 4
+    assert len(said) == sum(sampler.asked), "all that was drawn is in the history"
 
 
 def test_the_budget_counts_what_is_scored(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
+from molbuffer.samplers.builds.rounds import REDRAW_ROUNDS
 from molbuffer.samplers.contrastive import SOURCE_ROUNDS, ContrastiveSampler
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.model import ModelSampler

@@ -16,7 +16,8 @@ from numpy.testing import assert_allclose
 
 import molbuffer.samplers as room
 from molbuffer.samplers.base import Sampler
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.contrastive import ContrastiveSampler
 from molbuffer.samplers.dataset import DatasetSampler

@@ -74,7 +74,21 @@ def test_the_base_sampler_gives_no_more_parents_than_children_are_drawn(monkeypa
     assert asked == [5], "three molecules are enough for two children"
 
 
-@pytest.mark.parametrize("wrong", [{"parents": 1}, {"k": 0.0}])
+def test_immigrants_are_parents_as_often_as_they_shall_be() -> None:
+    history = Best([f"{left}{'C' * n}{right}" for n in range(3, 13) for left in ("F", "Cl", "N#C") for right in "ON"])
+
+    def of_immigrants(share: float) -> float:
+        sampler = GraphGASampler("children", history, BASE, VOCABULARY, parents=60, breeding=MUTANTS, immigrants=share)
+        draws = [sampler.draw(40, seed) for seed in range(10)]
+        assert sampler.draw(40, 3).raw == draws[3].raw
+        return float(np.mean([parent not in history.smiles for each in draws for (parent,) in each.parents or ()]))
+
+    assert of_immigrants(0.0) == 0
+    assert of_immigrants(0.1) == pytest.approx(0.1, abs=0.06)
+    assert of_immigrants(0.5) == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("wrong", [{"parents": 1}, {"k": 0.0}, {"immigrants": 1.0}, {"immigrants": -0.1}])
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GraphGASampler("children", Best([]), BASE, VOCABULARY, **wrong)

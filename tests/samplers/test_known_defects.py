@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from molbuffer.samplers.base import SamplerSize
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.scores.scorer import Scorer
@@ -27,7 +28,8 @@ from molbuffer.storage.records import Commit, Event, Run, RunKind
 BUILD = """
 import hashlib, json, sys, torch
 from pathlib import Path
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.model import ModelSampler

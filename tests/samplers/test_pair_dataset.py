@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
 from molbuffer.samplers.errors import SmilesFileError
 from molbuffer.samplers.files.epochs import EpochPosition

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from molbuffer.samplers.base import SamplerSize
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.graph_ga import GraphGASampler

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from molbuffer.samplers.base import Sampler, SamplerSize
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.seen import SeenMolecules

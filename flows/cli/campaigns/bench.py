@@ -57,6 +57,14 @@ def pmo(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Campaigns side by side, one thread each.")] = 1,
     sets: SetOption = None,
+    archives: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Archive the store of each run that is at its end in this folder, with the checksums of all archives "
+            "in SHA256SUMS; default: none.",
+        ),
+    ] = None,
     only_table: Annotated[bool, typer.Option("--table", help="Print what is there, and run nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -67,10 +75,12 @@ def pmo(
     """
     if not only_table:
         _run(_names(tasks), _numbers(seeds), config, overrides_of(sets), budget, out, limit_minutes, jobs)
-    from molbuffer.flows.tools import bench_table, results_of_folder
+    from molbuffer.flows.tools import archive_runs, bench_table, results_of_folder
 
     with output_kept_for_results():
         results = results_of_folder(out)
+        if archives is not None:
+            note(f"checksums: {archive_runs(out, results, archives, note)}")
     write_text(as_json([asdict(each) for each in results]) if json else bench_table(results))
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from molbuffer.samplers.builds.bad_rows import REPORTED_ROWS, report_bad_rows, report_rejected, report_rows
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.pair_dataset import PairDatasetSampler

@@ -11,8 +11,10 @@ import torch
 
 from molbuffer.kinds import PluginError
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
+from molbuffer.samplers.builds.rounds import REDRAW_ROUNDS
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.gru import GRULanguageModel

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from molbuffer.samplers.base import Draw, Sampler
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.contrastive import ContrastiveSampler

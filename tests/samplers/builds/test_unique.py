@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
+from molbuffer.samplers.builds.build import make_build
+from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.judging import DUPLICATE, Pipeline
 from molbuffer.samplers.builds.oracle_calls import OracleCalls
+from molbuffer.samplers.builds.rounds import REDRAW_ROUNDS
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel

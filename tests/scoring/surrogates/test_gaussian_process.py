@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from molbuffer.scoring import Fingerprint, GaussianProcess, calibration, count_fingerprint, parse_smiles
 from molbuffer.scoring.components import Similarity
 from molbuffer.scoring.surrogates import Prediction, gaussian_process
-from molbuffer.scoring.surrogates.count_levels import level_bits, similarities
 from molbuffer.scoring.surrogates.gaussian_process import Posterior, Scale, without_outliers
+from molbuffer.scoring.surrogates.kernel import Features, Kernel
 
 CELECOXIB = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"
 
@@ -43,11 +43,11 @@ def test_the_posterior_is_that_of_an_unknown_mean(library: list[str]) -> None:
     known, asked, values = library[:60], library[60:100], np.linspace(-1, 2, 60) ** 2
     fitted = GaussianProcess(noise=0.01).fit(known[:31], values[:31], seed=0)
     got = fitted.predict(asked)
-    bits, new = level_bits(known[:31], 2), level_bits(asked, 2)
+    bits, new = Features.of(known[:31], 2), Features.of(asked, 2)
     scale = Scale(values[:31].mean(), values[:31].std())
     constant, amplitude = 1e6, fitted.posterior.variance
-    covariance = amplitude * (similarities(bits, bits) + constant + 0.01 * np.eye(31))
-    across = amplitude * (similarities(bits, new) + constant)
+    covariance = amplitude * (fitted.kernel.between(bits, bits) + constant + 0.01 * np.eye(31))
+    across = amplitude * (fitted.kernel.between(bits, new) + constant)
     mean = across.T @ np.linalg.solve(covariance, scale.scaled(values[:31]))
     variance = amplitude * (1 + constant) - np.einsum("nm,nm->m", across, np.linalg.solve(covariance, across))
     assert np.allclose(got.mean, scale.mean + scale.sd * mean, atol=1e-4)
@@ -117,7 +117,8 @@ def test_copies_with_different_values_have_their_mean(noise: float) -> None:
 
 
 def test_800_copies_with_the_least_noise_are_no_singular_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gaussian_process, "_learnt_noise", lambda *_: 1e-6)
+    kernel = Kernel(1.0, 1.0, (1.0,) * 19)
+    monkeypatch.setattr(gaussian_process, "_most_likely", lambda *_: (kernel, 1e-6))
     fitted = GaussianProcess().fit(["CCO"] * 800, np.linspace(0, 1, 800), seed=0)
     assert fitted.predict(["CCO"]).mean.tolist() == pytest.approx([0.5])
 
@@ -189,7 +190,7 @@ def test_a_fit_is_a_function_of_its_arguments(library: list[str], functions: np.
     values = measured(functions[0], 0.1)
     model = GaussianProcess(best=100, others=100)
     first = model.fit(library, values, seed=5).predict(library)
-    gaussian_process._learnt_noise.cache_clear()
+    gaussian_process._most_likely.cache_clear()
     model.fit(library[:100], values[:100], seed=1)
     assert same(GaussianProcess(best=100, others=100).fit(library, values, seed=5).predict(library), first)
     assert not same(model.fit(library, values, seed=6).predict(library), first)
@@ -197,12 +198,26 @@ def test_a_fit_is_a_function_of_its_arguments(library: list[str], functions: np.
 
 def test_the_noise_is_learnt_at_doublings_only(library: list[str], functions: np.ndarray) -> None:
     values = measured(functions[0], 0.3)
-    gaussian_process._learnt_noise.cache_clear()
+    gaussian_process._most_likely.cache_clear()
     noises = {n: GaussianProcess().fit(library[:n], values[:n], n).posterior.noise for n in range(20, 140, 10)}
-    assert gaussian_process._learnt_noise.cache_info().misses == 3  # at 32, 64 and 128
+    assert gaussian_process._most_likely.cache_info().misses == 3  # at 32, 64 and 128
     assert {noises[n] for n in (20, 30)} == {1e-3}
     assert noises[40] == noises[60] != 1e-3
     assert noises[70] == noises[120]
+
+
+def test_what_a_score_owes_to_the_whole_molecule_is_learnt(library: list[str], functions: np.ndarray) -> None:
+    """A formula, as of isomers; and a function of environments, which gains nothing and loses nothing."""
+    nitrogens = np.array([sum(letter in "nN" for letter in text) for text in library], float)
+    formula = np.exp(-((nitrogens - 2) ** 2) / 2)
+    for values, gains in ((formula, True), (functions[0], False)):
+        whole, alone = (
+            GaussianProcess(descriptors=given).fit(library[:200], values[:200], 0) for given in (True, False)
+        )
+        error, without = (calibration(each.predict(library[200:]), values[200:]).rmse for each in (whole, alone))
+        assert alone.kernel.environments == 1
+        assert (whole.kernel.environments < 1) or not gains
+        assert error < (0.8 if gains else 1.15) * without
 
 
 def test_the_noise_of_many_values_is_learnt_from_some_of_them(library: list[str], functions: np.ndarray) -> None:

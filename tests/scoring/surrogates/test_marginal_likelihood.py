@@ -9,7 +9,7 @@ from molbuffer.scoring.surrogates.marginal_likelihood import (
     NOISES,
     PRIOR_TARGETS,
     log_marginal_likelihoods,
-    most_likely_noise,
+    most_likely,
 )
 from molbuffer.scoring.surrogates.one_thread import one_thread
 
@@ -24,7 +24,7 @@ def found(kernel: np.ndarray, functions: np.ndarray, noise: float) -> float:
     """The middle of the most likely noises of functions with noise."""
     measured = functions[:, :300] + np.sqrt(noise) * np.random.default_rng(0).standard_normal((len(functions), 300))
     with one_thread():
-        return float(np.median([most_likely_noise(kernel, each) for each in measured]))
+        return float(np.median([most_likely([kernel], each)[1] for each in measured]))
 
 
 def test_it_is_the_density_of_the_targets(kernel: np.ndarray, functions: np.ndarray) -> None:
@@ -44,6 +44,16 @@ def test_it_is_the_density_of_the_targets(kernel: np.ndarray, functions: np.ndar
 @pytest.mark.parametrize("noise", [0.1, 0.5])
 def test_the_most_likely_noise_is_that_of_the_targets(kernel: np.ndarray, functions: np.ndarray, noise: float) -> None:
     assert noise / 3 < found(kernel, functions, noise) < noise * 3
+
+
+def test_the_most_likely_kernel_is_that_of_the_targets(kernel: np.ndarray, functions: np.ndarray) -> None:
+    other = np.exp(-np.square(np.subtract.outer(np.arange(300.0), np.arange(300.0))) / 200)
+    factor = np.linalg.cholesky(other + 1e-8 * np.eye(300))
+    targets = factor @ np.random.default_rng(2).standard_normal(300)
+    with one_thread():
+        assert most_likely([kernel, other], functions[0, :300])[0] == 0
+        assert most_likely([kernel, other], targets)[0] == 1
+        assert most_likely([other, other], targets)[0] == 0, "the first of equal ones"
 
 
 def test_a_function_without_noise_has_little(kernel: np.ndarray, functions: np.ndarray) -> None:

@@ -1,7 +1,9 @@
 """A run of the benchmark keeps to its budget, goes on where it was cut off, and its store gives the table."""
 
+import hashlib
 import itertools
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import load_settings
 from molbuffer.flows.tools import (
     BenchRun,
+    archive_runs,
     bench_table,
     check_bench_settings,
     in_order,
@@ -22,7 +25,19 @@ from molbuffer.flows.tools import (
 )
 from molbuffer.flows.tools.pmo.runs import TimeIsUpError, is_done
 from molbuffer.pages import area_under_best
-from molbuffer.storage import Build, Commit, Event, Rows, Run, RunKind, RunStatus, Samples, SampleStore
+from molbuffer.storage import (
+    ArchiveLimits,
+    Build,
+    Commit,
+    Event,
+    Rows,
+    Run,
+    RunKind,
+    RunStatus,
+    Samples,
+    SampleStore,
+    trusted_archive,
+)
 
 BUDGET = 40
 CONFIG = """
@@ -235,3 +250,19 @@ def test_a_configuration_whose_objective_cannot_be_replaced_is_refused(
     file.write_text(f"{added}\n{text}" if "campaign" in added else f"{text}\n{added}")
     with pytest.raises(UsageError, match=message):
         check_bench_settings(load_settings(file))
+
+
+def test_runs_at_their_end_are_archived_once_and_with_checksums(settings: str, tmp_path: Path) -> None:
+    folder, out, said = tmp_path / "pmo", tmp_path / "archives", list[str]()
+    run_one(BenchRun("qed", 1, settings, 8, folder), lambda _: None)
+    results = results_of_folder(folder)
+    sums = archive_runs(folder, [*results, replace(results[0], task="median1", ended=False)], out, said.append)
+    archive = out / "qed-1.tar.zst"
+    assert said == [f"archived {archive}"]
+    assert sums.read_text() == f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  qed-1.tar.zst\n"
+    with SampleStore.open_or_create(tmp_path / "copy") as copy, trusted_archive(archive, ArchiveLimits()) as (rows, _):
+        copy.merge(rows)
+        assert copy.query("SELECT count(DISTINCT smiles) FROM sample_history WHERE kept").item() == 8
+    before = archive.stat().st_mtime_ns
+    assert archive_runs(folder, results, out, said.append).read_text() == sums.read_text()
+    assert (archive.stat().st_mtime_ns, len(said)) == (before, 1)
