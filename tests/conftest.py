@@ -99,6 +99,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(module_beside("cpu_costs").CpuCosts())
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many processes again as there are cores: of its time, a case waits a good part for processes that it has
+    started, for servers and for what is to happen after a while.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return cores + cores // 2
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the files of the longest cases, so that workers do not wait for the last of these at the end."""
     place = {name: at for at, name in enumerate(LONGEST)}

@@ -84,8 +84,11 @@ def run_query_process(request: QueryRequest) -> pa.Table:
 
 
 def prepare_query_process() -> None:
-    """Start the process of the first query, which is ready sooner when something else is done meanwhile."""
-    _idle_workers().append(_Worker.start())
+    """Start the process of the first query, which is ready sooner when something else is done meanwhile; where one is
+    idle, it answers that query.
+    """
+    if not _idle_workers():
+        _idle_workers().append(_Worker.start())
 
 
 _idle: dict[int, list[_Worker]] = {}

@@ -21,3 +21,4 @@ def _fixtures_of(path: Path) -> ModuleType:
 
 _flows = _fixtures_of(ROOT / "tests" / "flows" / "conftest.py")
 molbuffer, with_server, small_prior = _flows.molbuffer, _flows.with_server, _flows.small_prior
+built_command = _flows.built_command

@@ -45,8 +45,6 @@ PAGES = sorted(
     if not {"design", "_site"} & set(page.parts)
 )
 WITH_BLOCKS = [name for name in (*PAGES, "../README.md") if "```" in (ROOT / "docs" / name).read_text()]
-THROUGH_PREFECT = "../README.md"
-"""The page whose commands run their flows as they stand; those of others do without a server, which takes seconds."""
 
 SMALL_PRIOR = ROOT / "tests" / "data" / "small-prior"
 CAMPAIGN = f"""
@@ -109,7 +107,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, molbuffer: Callable[..., An
     """A folder with the campaign and the store of one run."""
     folder = tmp_path_factory.mktemp("docs")
     (folder / "campaign.toml").write_text(CAMPAIGN)
-    done = molbuffer("run", folder / "campaign.toml", "--store", folder / "lab", "--no-prefect")
+    done = molbuffer("run", folder / "campaign.toml", "--store", folder / "lab")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -198,8 +196,6 @@ class Page:
     def command(self, line: str) -> None:
         command, target = _redirected(self.known(line))
         words = shlex.split(command)[1:]
-        if words[0] in ("run", "build", "offline", "pretrain") and self.name != THROUGH_PREFECT:
-            words.append("--no-prefect")
         done = self.request.getfixturevalue("molbuffer")(*words, COLUMNS="200")
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         if target:

@@ -1,10 +1,12 @@
+import functools
+import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
+import typer.testing
 from typer.testing import CliRunner
 
 from molbuffer.flows.campaign.assemble import build_objective
 from molbuffer.flows.cli import app
 from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.tasks import local_builder
+from molbuffer.flows.work import run_online
 from molbuffer.samplers.policies.policy import open_policy
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
@@ -26,8 +30,8 @@ from molbuffer.storage.rows import Rows
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("flows", "kinds", "lab", "pages", "samplers", "scoring", "storage", "training")
 
-RUN_FLOWS = ("build", "run", "offline", "pretrain", "deploy")
-"""The commands that tests have run on a Prefect server, unless they say ``--no-prefect``."""
+CAN_RUN_FLOWS = ("build", "run", "offline", "pretrain", "demo")
+"""The commands that tests have run without Prefect, unless they say ``--prefect``."""
 
 SMALL_PRIOR = Path(__file__).parents[1] / "data" / "small-prior"
 """A prior with a small part of the products of matrices of zinc-gru (tests/small_prior.py)."""
@@ -71,6 +75,14 @@ batch_size = 16
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def built_command() -> Iterator[None]:
+    """Builds the command once for all its calls in this process: to do so for each takes as long as a small query."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", functools.cache(typer.testing._get_command))
+        yield
+
+
 @pytest.fixture(scope="session")
 def with_server(prefect_server: None) -> dict[str, str]:
     """What tells a process to run its flows with that server: to start one of its own would take it 6 s."""
@@ -91,22 +103,34 @@ class Finished:
 Command = Callable[..., Finished]
 
 
-def _runs_a_flow(arguments: tuple[str | Path, ...]) -> bool:
-    return arguments[0] in RUN_FLOWS and "--no-prefect" not in arguments
+def _choice(
+    request: pytest.FixtureRequest, arguments: tuple[str | Path, ...], environment: dict[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """The words of a command, and its environment: what it does by itself would hang on the profile of whoever runs the
+    tests, and on whether another test has imported Prefect.
+    """
+    words, name = [str(argument) for argument in arguments], "PREFECT_API_URL"
+    if words[0] == "deploy" or "--prefect" in words:
+        server = {} if name in environment else request.getfixturevalue("with_server")
+        return words, {**server, **environment}
+    if words[0] in CAN_RUN_FLOWS and "--no-prefect" not in words and name not in environment:
+        words.append("--no-prefect")
+    return words, environment
 
 
 @pytest.fixture(scope="session")
 def molbuffer(request: pytest.FixtureRequest) -> Command:
-    """Runs the command in this process, with what is given by name in its environment.
+    """Runs the command in this process, with what is given by name in its environment; with ``--prefect`` on the server
+    of the session.
 
     A process for each would import torch, Prefect and Polars again. What only a process shows is for
     ``molbuffer_process``.
     """
 
     def run(*arguments: str | Path, **environment: str) -> Finished:
-        server = request.getfixturevalue("with_server") if _runs_a_flow(arguments) else {}
+        words, variables = _choice(request, arguments, environment)
         with as_in_a_process():
-            result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={**server, **environment})
+            result = CliRunner().invoke(app, words, env=variables)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Finished(result.exit_code, result.stdout, result.stderr)
@@ -153,19 +177,61 @@ def refused() -> Refused:
 
 @pytest.fixture(scope="session")
 def molbuffer_process(request: pytest.FixtureRequest) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs the command as a process, with what is given by name in its environment."""
+    """Runs the command as a process, as ``molbuffer`` does in this one."""
 
     def run(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-        runs_a_flow = _runs_a_flow(arguments) and "PREFECT_API_URL" not in environment
-        server = request.getfixturevalue("with_server") if runs_a_flow else {}
+        words, variables = _choice(request, arguments, environment)
         program = Path(sys.executable).parent / "molbuffer"
         return subprocess.run(
-            [str(program), *map(str, arguments)],
+            [str(program), *words],
             capture_output=True,
             text=True,
-            env={**os.environ, **server, **environment},
+            env={**os.environ, **variables},
             timeout=600,
         )
+
+    return run
+
+
+ONE_AFTER_ANOTHER = """
+import json, runpy, sys
+script, end, commands = sys.argv[1:]
+for words in json.loads(commands):
+    sys.argv[:] = [script, *words]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code, (words, ended.code)
+    for output in (sys.stdout, sys.stderr):
+        print(end, file=output, flush=True)
+"""
+END = "-- the end of a command --\n"
+
+
+@pytest.fixture(scope="session")
+def one_process() -> Callable[..., list[Finished]]:
+    """Runs commands that succeed in one process, which imports torch, Polars and Prefect once; the script that it runs
+    for each is the command of the environment.
+    """
+
+    def run(
+        *commands: Sequence[str | Path],
+        folder: Path,
+        programs: Path = Path(sys.executable).parent,
+        **environment: str,
+    ) -> list[Finished]:
+        words = json.dumps([[str(word) for word in command] for command in commands])
+        done = subprocess.run(
+            [programs / "python", "-P", "-c", ONE_AFTER_ANOTHER, programs / "molbuffer", END.strip(), words],
+            cwd=folder,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        outputs = zip(done.stdout.split(END), done.stderr.split(END), strict=True)
+        return [Finished(0, said, errors) for said, errors in outputs][: len(commands)]
 
     return run
 
@@ -312,10 +378,6 @@ def trained_through_kills(through_kills: Callable[..., Any]) -> Callable[..., di
     """Trains, ended after some commits and gone on with each time; returns what the training says in the end."""
 
     def trained(config: str, folder: Path, run_id: str, *, at: Collection[int]) -> dict[str, Any]:
-        from molbuffer.flows.train import train
-
-        # Prefect may make another error of the interruption.
-        said: dict[str, Any] = through_kills(lambda: train(config, str(folder), run_id=run_id), at=at)
-        return said
+        return through_kills(lambda: run_online(config, str(folder), local_builder, run_id=run_id), at=at)
 
     return trained

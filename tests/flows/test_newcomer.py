@@ -112,15 +112,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start(folder: Path, with_server: dict[str, str]) -> Callable[..., "subprocess.Popen[str]"]:
+def start(folder: Path) -> Callable[..., "subprocess.Popen[str]"]:
     """Starts the command in that folder, with the options that are the same each time."""
 
     def started(*arguments: str) -> "subprocess.Popen[str]":
         program = Path(sys.executable).with_name("molbuffer")
         return subprocess.Popen(
-            [str(program), *arguments],
+            [str(program), *arguments, "--no-prefect"],
             cwd=folder,
-            env={**os.environ, **with_server},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -4,9 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,32 +28,29 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_example_package_is_installed_and_its_kinds_make_a_campaign(
-    installed: Path, molbuffer_process: "Callable[..., subprocess.CompletedProcess[str]]", tmp_path: Path
+    installed: Path, one_process: Callable[..., Any], tmp_path: Path
 ) -> None:
-    def run(*arguments: object) -> str:
-        done = molbuffer_process(*map(str, arguments), PYTHONPATH=str(installed))
-        assert done.returncode == 0, done.stderr
-        return str(done.stdout)
-
-    kinds = {row["kind"]: row for row in json.loads(run("kinds", "--json")) if row["from"] == "molbuffer-example 0.1.0"}
-    assert kinds.keys() == {"rewritten", "ngram", "reward_weighted", "heteroatoms"}
-    assert not any(row["problem"] for row in kinds.values())
-    assert 'kind = "rewritten"' in run("config", "example")
+    def run(*commands: Sequence[Any]) -> list[str]:
+        return [done.stdout for done in one_process(*commands, folder=tmp_path, PYTHONPATH=str(installed))]
 
     store, molecules = tmp_path / "lab", tmp_path / "chains.smi"
     # Whatever a model draws of these tokens is a molecule.
     molecules.write_text("".join("".join(each) + "\n" for each in product("CNO", repeat=5)))
     short = ("--epochs", "1", "--decay-epochs", "1", "--batch-size", "32", "--draws", "20", "--hidden-size", "32")
-    prior = json.loads(run("pretrain", molecules, "--model", "ngram", "--store", store, "--json", *short[:-2]))[
-        "policy"
-    ]
+    pretrain = ("pretrain", molecules, "--model", "ngram", "--store", store, "--json", "--no-prefect", *short[:-2])
+    listed, example, trained = run(("kinds", "--json"), ("config", "example"), pretrain)
+    kinds = {row["kind"]: row for row in json.loads(listed) if row["from"] == "molbuffer-example 0.1.0"}
+    assert kinds.keys() == {"rewritten", "ngram", "reward_weighted", "heteroatoms"}
+    assert not any(row["problem"] for row in kinds.values())
+    assert 'kind = "rewritten"' in example
+    prior = json.loads(trained)["policy"]
     config = (PLUGIN / "campaign.toml").read_text().replace("iterations = 40\nbatch_size = 64", CAMPAIGN)
     config = config.replace('{ kind = "history", select = "top_k" }', f'{{ kind = "dataset", path = "{molecules}" }}')
     (tmp_path / "plugin.toml").write_text(config.replace("[objective]", f'[policy]\nprior = "{prior}"\n[objective]', 1))
-    told = json.loads(run("run", tmp_path / "plugin.toml", "--store", store, "--json"))
-    # A build task of another process draws from the trained policy, whose model is of the package.
+    [told] = map(json.loads, run(("run", "plugin.toml", "--store", store, "--json", "--no-prefect")))
+    # A build of another process draws from the trained policy, whose model is of the package.
     (tmp_path / "build.toml").write_text(BUILD.format(policy=told["policy"]))
-    run("build", tmp_path / "build.toml", "--store", store)
+    run(("build", "build.toml", "--store", store, "--no-prefect"))
 
     with SampleStore.open(store, read_only=True) as opened:
         rows = opened.query(

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from molbuffer.flows.build_buffer import build
 from molbuffer.flows.campaign.campaign import run_seed
 from molbuffer.flows.maintain import maintain_store_task
 from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.tasks import local_builder, made_here
 from molbuffer.flows.tasks.building import build_buffer_task
 from molbuffer.flows.train import train
 from molbuffer.flows.train_offline import train_offline
+from molbuffer.flows.work import run_build, run_offline, run_online
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import RunKind
-
-pytestmark = pytest.mark.usefixtures("prefect_server")
 
 ROWS = """
     SELECT iteration, event, sampler, row, smiles, raw, kept, rejected_by, reward, temperature, policy_sha256
@@ -53,7 +54,7 @@ def test_two_runs_of_one_seed_store_identical_rows(
     trained: tuple[Path, dict[str, Any]], tiny_settings: Settings, tmp_path: Path
 ) -> None:
     store, result = trained
-    again = train(tiny_settings.to_json(), str(tmp_path / "two"))
+    again = run_online(tiny_settings.to_json(), str(tmp_path / "two"), local_builder)
     one, two = history(store), history(tmp_path / "two")
     assert_frame_equal(one, two)
     assert result["policy"] == again["policy"]
@@ -68,9 +69,9 @@ def test_each_further_build_draws_other_molecules_and_a_resumed_one_the_same(
     tiny_settings: Settings, tmp_path: Path
 ) -> None:
     config, store = tiny_settings.to_json(), str(tmp_path / "store")
-    results = [build(config, store) for _ in range(2)]
+    results = [run_build(config, store, made_here) for _ in range(2)]
     # Of a build whose process was killed after its commit.
-    results.append(build(config, store, run_id=results[0]["run_id"]))
+    results.append(run_build(config, store, made_here, run_id=results[0]["run_id"]))
     assert results[2]["builds"] == results[0]["builds"]
     kept = history(tmp_path / "store").filter(pl.col("kept"))
     assert len(kept) == 2 * 24
@@ -124,15 +125,17 @@ def score(smiles):
 """
 
 
-@pytest.mark.parametrize("flow", [build, train])
+@pytest.mark.parametrize(
+    "work", [partial(run_build, maker=made_here), partial(run_online, builder=local_builder)], ids=["build", "train"]
+)
 def test_scores_that_failed_are_counted(
-    tiny_config: Path, tmp_path: Path, write_scorer: Callable[[str], str], flow: Callable[[str, str], dict[str, Any]]
+    tiny_config: Path, tmp_path: Path, write_scorer: Callable[[str], str], work: Callable[[str, str], dict[str, Any]]
 ) -> None:
     function = f'kind = "python"\nfunction = "{write_scorer(SOMETIMES)}:score"'
     tiny_config.write_text(tiny_config.read_text().replace('kind = "qed"', function))
     # Twice: what an earlier run could not compute was not asked for again, and is not this one's.
     for times in range(2):
-        result = flow(load_settings(tiny_config).to_json(), str(tmp_path / "store"))
+        result = work(load_settings(tiny_config).to_json(), str(tmp_path / "store"))
         with SampleStore.open(tmp_path / "store", read_only=True) as store:
             rows = store.query(
                 f"SELECT count(*) AS n FROM scores WHERE error LIKE '%no fluorine%' AND run_id = '{result['run_id']}'"
@@ -146,14 +149,15 @@ def test_the_results_of_tasks_that_write_are_never_cached() -> None:
     assert [task.cache_policy for task in (build_buffer_task, maintain_store_task)] == [NO_CACHE, NO_CACHE]
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_offline_training_draws_nothing_and_is_bound_to_its_snapshot_while_another_training_adds_a_run(
     trained: tuple[Path, dict[str, Any]], copied: Path, tiny_settings: Settings
 ) -> None:
     store, online = copied, trained[1]
     before = history(store)
     first = train_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
-    again = train(tiny_settings.to_json(), str(store))
-    second = train_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
+    again = run_online(tiny_settings.to_json(), str(store), local_builder)
+    second = run_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
     assert first["policy"] == second["policy"] != online["policy"]
     assert first["rows"] == before["reward"].is_not_null().sum()
     with SampleStore.open(store, read_only=True) as opened:
@@ -166,5 +170,5 @@ def test_offline_training_draws_nothing_and_is_bound_to_its_snapshot_while_anoth
 
 def test_where_restricts_the_rows_of_offline_training(copied: Path, tiny_settings: Settings) -> None:
     good = history(copied).filter(pl.col("reward") > 0.6)
-    result = train_offline(tiny_settings.to_json(), str(copied), where="reward > 0.6")
+    result = run_offline(tiny_settings.to_json(), str(copied), where="reward > 0.6")
     assert result["rows"] == len(good)

@@ -12,7 +12,8 @@ from molbuffer.flows.campaign.samplers import build_sampler
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.flows.settings.settings import load_settings
-from molbuffer.flows.train import train
+from molbuffer.flows.tasks import local_builder
+from molbuffer.flows.work import run_online
 from molbuffer.kinds import OneOf
 from molbuffer.samplers.by_scaffold import ByScaffold
 from molbuffer.samplers.history import HistorySampler
@@ -111,12 +112,11 @@ def test_runs_are_named_by_how_their_ids_start(store: SampleStore) -> None:
         sampler(store, where="reward > (SELECT 1)")
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_a_campaign_recalls_rows_in_batches(tiny_config: Path, tmp_path: Path) -> None:
     keys = 'select = { kind = "quantile", quantile = 0.5 }\np_batch = 0.25\n'
     tiny_config.write_text(tiny_config.read_text() + HISTORY + keys)
     settings = load_settings(tiny_config)
-    results = [train(settings.to_json(), str(tmp_path / name)) for name in ("one", "two")]
+    results = [run_online(settings.to_json(), str(tmp_path / name), local_builder) for name in ("one", "two")]
     assert results[0]["policy"] == results[1]["policy"]
     one, two = (given(tmp_path / name) for name in ("one", "two"))
     assert_frame_equal(one, two)

@@ -11,7 +11,9 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from molbuffer.flows.settings.settings import load_settings
+from molbuffer.flows.tasks import local_builder
 from molbuffer.flows.train import train
+from molbuffer.flows.work import run_online
 from molbuffer.storage import SampleStore
 
 COMMAND = Path(sys.executable).with_name("molbuffer")
@@ -44,7 +46,7 @@ def test_a_killed_training_is_resumed_to_the_same_end(
     tiny_config.write_text(tiny_config.read_text().replace("iterations = 4", "iterations = 8"))
     config = load_settings(tiny_config).to_json()
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    expected = train(config, str(undisturbed))
+    expected = run_online(config, str(undisturbed), local_builder)
     with (tmp_path / "log").open("w") as log:
         arguments = [COMMAND, "run", str(tiny_config), "--store", str(killed)]
         process = subprocess.Popen(

@@ -8,6 +8,7 @@ import pytest
 from molbuffer.flows.cli.common.preparation import Prepared, check_rows_there
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.train_offline import train_offline
+from molbuffer.flows.work import run_offline
 from molbuffer.samplers import last_policy
 from molbuffer.storage import SampleStore, StoreNotFoundError
 from molbuffer.storage.errors import ArchiveError
@@ -83,5 +84,5 @@ def test_sources_are_looked_into_before_a_server_is_started(
 def train_error(config: str, store: Path) -> str:
     """Return the error of an offline training."""
     with pytest.raises(Exception, match="no stored row has a reward") as caught:
-        train_offline(config, str(store))
+        run_offline(config, str(store))
     return str(caught.value)

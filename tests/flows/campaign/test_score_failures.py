@@ -11,9 +11,11 @@ import pytest
 from molbuffer.flows.build_buffer import build
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.tasks import made_here
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.chunks import build_chunk
 from molbuffer.flows.train import train
+from molbuffer.flows.work import run_build
 from molbuffer.lab.errors import EmptyBuildError, FailedScoresError
 from molbuffer.lab.score_failures import LEAST_MOLECULES
 from molbuffer.storage import RunKind, SampleStore
@@ -144,4 +146,4 @@ def test_a_warning_is_in_the_log_of_the_command_and_of_the_flow_and_an_empty_bui
     assert warned == {"molbuffer", "prefect"}
     nothing = config_of(FAILS_FOR_SHARE.format(percent=0), heaviest=150)
     with pytest.raises(EmptyBuildError, match="molecular_weight"):
-        build(nothing.to_json(), str(tmp_path / "lab"))
+        run_build(nothing.to_json(), str(tmp_path / "lab"), made_here)

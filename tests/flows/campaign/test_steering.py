@@ -12,8 +12,9 @@ from polars.testing import assert_frame_equal
 from molbuffer.flows.settings.overrides import Override
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.tasks import local_builder
 from molbuffer.flows.train import train
-from molbuffer.flows.train_offline import train_offline
+from molbuffer.flows.work import run_offline, run_online
 from molbuffer.samplers import last_policy
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.policies.policy import load_policy, open_policy, policy_files
@@ -23,8 +24,6 @@ from molbuffer.storage.errors import RunConflictError
 from molbuffer.training.errors import AgentMismatchError
 from molbuffer.training.fit.learner import Learner, LearnerSettings
 from molbuffer.training.losses import LOSSES
-
-pytestmark = pytest.mark.usefixtures("prefect_server")
 
 ROWS = """
     SELECT iteration, event, sampler, row, smiles, raw, kept, rejected_by, reward, policy_sha256
@@ -41,12 +40,12 @@ def settings_of(template: Path, *options: str) -> Settings:
 def runs(
     prefect_server: None, tiny_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """A store with a run in one go, and one that was finished after half of it and then extended; with its first
-    result.
+    """A store with a run in one go, and one that was finished after half of it and then extended by the flow; with its
+    first result.
     """
     store = tmp_path_factory.mktemp("runs") / "store"
-    whole = train(settings_of(tiny_template).to_json(), str(store))
-    half = train(settings_of(tiny_template, "campaign.iterations=2").to_json(), str(store))
+    whole = run_online(settings_of(tiny_template).to_json(), str(store), local_builder)
+    half = run_online(settings_of(tiny_template, "campaign.iterations=2").to_json(), str(store), local_builder)
     extended = train(settings_of(tiny_template).to_json(), str(store), run_id=half["run_id"])
     return store, whole, half, extended
 
@@ -71,6 +70,7 @@ def test_an_extended_run_is_the_same_as_one_in_one_go(runs: tuple[Path, Any, Any
         assert json.loads(before)["campaign"]["iterations"] == 2
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_what_may_not_change_is_refused_by_the_flow_too(
     copied: Path, runs: tuple[Path, Any, Any, Any], tiny_template: Path, small_prior: Path
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_run_starts_from_the_policy_of_another(
 ) -> None:
     _, whole, half, _ = runs
     warm = settings_of(tiny_template, f"policy.agent=run:{whole['run_id'][:8]}", "campaign.iterations=1")
-    result = train(warm.to_json(), str(copied))
+    result = run_online(warm.to_json(), str(copied), local_builder)
     with SampleStore.open(copied, read_only=True) as store:
         assert last_policy(store, whole["run_id"]) == whole["policy"]
         # Whoever asks for the policy of the extended run gets that of its end, though another run made it first.
@@ -126,10 +126,10 @@ def test_a_run_starts_from_the_policy_of_another(
         assert parents["parent_sha256"].to_list() == [whole["policy"]]
     # The first run goes on, and the second one with what it began with.
     longer = settings_of(tiny_template, "campaign.iterations=5").to_json()
-    train(longer, str(copied), run_id=whole["run_id"])
+    run_online(longer, str(copied), local_builder, run_id=whole["run_id"])
     keep = ("campaign.keep_checkpoints=1", "campaign.keep_policies=1", "campaign.iterations=2")
     again = settings_of(tiny_template, f"policy.agent=run:{whole['run_id'][:8]}", *keep)
-    train(again.to_json(), str(copied), run_id=result["run_id"])
+    run_online(again.to_json(), str(copied), local_builder, run_id=result["run_id"])
     # What it no longer keeps went while it ran.
     assert len(list((copied / "checkpoints" / result["run_id"]).iterdir())) == 1
     with SampleStore.open(copied, read_only=True) as store:
@@ -142,7 +142,7 @@ def test_an_offline_training_starts_from_it_as_well_and_needs_no_sampler(
 ) -> None:
     options = ("--set", f"policy.agent=run:{runs[1]['run_id']}", "--set", "offline.steps=1")
     off = ("--set", "samplers[0].buffer_size=0", "--set", "samplers[live].p_batch=0.0")
-    done = molbuffer("offline", tiny_template, "--store", copied, *options, *off, "--json")
+    done = molbuffer("offline", tiny_template, "--store", copied, *options, *off, "--prefect", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     said = done.stderr.splitlines()
@@ -155,7 +155,7 @@ def test_an_offline_training_starts_from_it_as_well_and_needs_no_sampler(
     longer = ("--iterations", "2", "--resume", result["run_id"])
     done = molbuffer("offline", tiny_template, "--store", copied, *options, *off, *longer, "--json")
     assert (done.returncode, json.loads(done.stdout)["iterations"]) == (0, 2)
-    whole = train_offline(
+    whole = run_offline(
         settings_of(tiny_template, f"policy.agent=run:{runs[1]['run_id']}", "offline.steps=2").to_json(), str(copied)
     )
     assert whole["policy"] == json.loads(done.stdout)["policy"]

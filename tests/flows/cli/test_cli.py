@@ -1,7 +1,6 @@
 """The command as a whole: documented, quick to answer, and without tracebacks for what a user can put right."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -138,7 +137,9 @@ def score(smiles):
 """
 
 
-def test_what_a_function_of_the_user_prints_is_not_in_the_results(tmp_path: Path, with_server: dict[str, str]) -> None:
+def test_what_a_function_of_the_user_prints_is_not_in_the_results(
+    tmp_path: Path, with_server: dict[str, str], one_process: Callable[..., Any]
+) -> None:
     (tmp_path / "noisy.py").write_text(NOISY)
     (tmp_path / "two.smi").write_text("CCO\nCCN\n")
     (tmp_path / "c.toml").write_text(
@@ -146,22 +147,20 @@ def test_what_a_function_of_the_user_prints_is_not_in_the_results(tmp_path: Path
         '[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 1\n'
     )
 
-    def results(*arguments: str) -> tuple[Any, str]:
-        done = subprocess.run(
-            [str(BIN), *arguments], cwd=tmp_path, capture_output=True, text=True, env=os.environ | with_server
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout), done.stderr
-
-    checked, said = results("config", "check", "c.toml", "--json")
-    assert (checked["ok"], said) == (True, "imported\n")
-    scored, said = results("score", "two.smi", "--config", "c.toml", "--format", "json")
-    assert [row["reward"] for row in scored] == [0.5, 0.5]
-    assert said.count("scoring CC") == said.count("from a program") == 2
-    built, said = results("build", "c.toml", "--store", "lab", "--json")
-    assert built["builds"][0]["kept"] == built["kept"] == 1
-    assert built["builds"][0]["drawn"] == built["drawn"]
-    assert "from a program" in said
+    checked, scored, built = one_process(
+        ["config", "check", "c.toml", "--json"],
+        ["score", "two.smi", "--config", "c.toml", "--format", "json"],
+        ["build", "c.toml", "--store", "lab", "--json", "--prefect"],
+        folder=tmp_path,
+        **with_server,
+    )
+    assert (json.loads(checked.stdout)["ok"], checked.stderr) == (True, "imported\n")
+    assert [row["reward"] for row in json.loads(scored.stdout)] == [0.5, 0.5]
+    assert scored.stderr.count("scoring CC") == scored.stderr.count("from a program") == 2
+    result = json.loads(built.stdout)
+    assert result["builds"][0]["kept"] == result["kept"] == 1
+    assert result["builds"][0]["drawn"] == result["drawn"]
+    assert "from a program" in built.stderr
 
 
 def test_a_server_that_is_not_there_is_one_message(tmp_path: Path, molbuffer_process: Command) -> None:

@@ -312,6 +312,23 @@ def test_a_schedule_starts_runs(night: Night, asked: Asked) -> None:
     assert (first["auto_scheduled"], first["name"]) == (True, "ours maintain")
 
 
+@pytest.fixture(scope="module")
+def orphaned(night: Night, asked: Asked) -> None:
+    """Ends the process of a run, and the worker that would tell of it: nobody else needs that any more.
+
+    It takes the server a minute to notice, in which the tests after this one do their work.
+    """
+    flow_run, store, run_id = asked.flow_runs["lost"], asked.stores["lost"], asked.run_id("lost")
+    process = night.process_of(store, run_id)
+    # It was silent for no longer than its heartbeat, also while others were waited for.
+    assert night.get(f"/flow_runs/{flow_run}")["state_type"] == "RUNNING"
+    os.killpg(asked.worker.pid, signal.SIGKILL)
+    asked.worker.wait()
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("orphaned")
 def test_one_process_serves_a_campaign_without_pool_and_worker_until_it_is_told_to_end(
     night: Night, tiny_template: Path
 ) -> None:
@@ -338,6 +355,7 @@ def test_one_process_serves_a_campaign_without_pool_and_worker_until_it_is_told_
             serving.wait()
 
 
+@pytest.mark.usefixtures("orphaned")
 def test_prefect_yaml_deploys_the_same_as_the_command(night: Night) -> None:
     def deployed() -> dict[str, Any]:
         listed = night.post("/deployments/filter", deployments={"name": {"any_": ["demo"]}})
@@ -367,15 +385,9 @@ def test_prefect_yaml_deploys_the_same_as_the_command(night: Night) -> None:
     assert deployed() == by_command
 
 
+@pytest.mark.usefixtures("orphaned")
 def test_a_run_is_closed_whose_process_and_worker_are_both_gone(night: Night, asked: Asked) -> None:
     flow_run, store, run_id = asked.flow_runs["lost"], asked.stores["lost"], asked.run_id("lost")
-    process = night.process_of(store, run_id)
-    # It was silent for no longer than its heartbeat, also while others were waited for.
-    assert night.get(f"/flow_runs/{flow_run}")["state_type"] == "RUNNING"
-    os.killpg(asked.worker.pid, signal.SIGKILL)
-    asked.worker.wait()
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGKILL)
     night.wait_for_state(flow_run, "CRASHED")
     assert "no sign of life" in night.get(f"/flow_runs/{flow_run}")["state"]["message"]
     assert [status for status, _ in events_of(store, run_id)] == ["started"]

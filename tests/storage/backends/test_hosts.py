@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from molbuffer.storage import SampleStore
@@ -48,8 +50,8 @@ QUICK = (
 
 @pytest.fixture(scope="module")
 def network(services, namespaces, tmp_path_factory):
-    """Two hosts, with the addresses of the servers that they share."""
-    with namespaces.hosts(2) as hosts:
+    """Four hosts, with the addresses of the servers that they share."""
+    with namespaces.hosts(4) as hosts:
         folder = tmp_path_factory.mktemp("servers") / "s3"
         with services.postgres(hosts.here) as postgres, services.s3(folder, hosts.here) as s3:
             # A process keeps its client of a bucket, and other tests have one of another server's.
@@ -76,22 +78,52 @@ class Host:
         return self.started[-1]
 
 
-@pytest.fixture
-def pair(network, tmp_path, monkeypatch):
-    """Two hosts with the same new store; both are joined again afterwards."""
+@contextmanager
+def sharing(network, names, folder):
+    """Hosts with the same new store; they are joined again afterwards."""
     hosts, postgres, environment = network
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    made = [Host(hosts, name, tmp_path / name, environment) for name in hosts.names]
+    made = [Host(hosts, name, folder / name, environment) for name in names]
     place = {"catalog_schema": f"s{uuid4().hex}", "data_path": f"s3://hosts/{uuid4().hex}"}
     SampleStore.create(made[0].store, catalog=f"{postgres}/postgres{QUICK}", **place).close()
-    shutil.copytree(made[0].store, made[1].store)
+    for host in made[1:]:
+        shutil.copytree(made[0].store, host.store)
     yield made
     for host in made:
         for process in host.started:
             process.kill()
             process.communicate()
         hosts.join(host.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers(network):
+    """The environment variables that lead this machine to the object store."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in network[2].items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def pair(network, servers, tmp_path):
+    """Two hosts with the same new store."""
+    with sharing(network, network[0].names[:2], tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bereaved(network, servers, tmp_path_factory):
+    """Two other hosts whose writers were killed and cut off, with what was acknowledged to both until then.
+
+    It can take a minute until the one that is cut off gives up, while the other tests of this module are at work.
+    """
+    with sharing(network, network[0].names[2:], tmp_path_factory.mktemp("bereaved")) as (one, other):
+        first = one.start(WRITER, "race", one.store, "0", "1000000", "one")
+        second = other.start(WRITER, "race", other.store, "0", "1000000", "other")
+        acknowledged = {build for _, build in lines(first, 5) + lines(second, 5)}
+        first.kill()
+        network[0].cut(other.name)
+        yield one, other, acknowledged
 
 
 def lines(process, number):
@@ -104,7 +136,7 @@ def test_a_host_that_is_cut_off_is_told_so_and_holds_nobody_up(pair, network):
     assert lines(holder, 1) == [["held"]]
     busy = away.start(WRITER, "race", away.store, "0", "1000000", "away")
     other = here.start(WRITER, "race", here.store, "0", "3", "here")
-    time.sleep(1)
+    wait_for_waiting(network[1], 2)
     # The lock of commits is with a host that nobody can reach any more.
     hosts.cut(away.name)
     said = lines(other, 3)
@@ -119,22 +151,6 @@ def test_a_host_that_is_cut_off_is_told_so_and_holds_nobody_up(pair, network):
     assert [word for word, _ in lines(again, 2)] == ["committed"] * 2
     with SampleStore.open(here.store) as store:
         assert store.query("SELECT count(*), count(DISTINCT build_id) FROM samples").rows() == [(30, 5)]
-        assert [each.message for each in store.verify().errors] == []
-
-
-def test_what_was_acknowledged_to_a_host_that_is_killed_or_cut_off_is_there(pair, network):
-    hosts, (one, other) = network[0], pair
-    first = one.start(WRITER, "race", one.store, "0", "1000000", "one")
-    second = other.start(WRITER, "race", other.store, "0", "1000000", "other")
-    acknowledged = {build for _, build in lines(first, 5) + lines(second, 5)}
-    first.kill()
-    hosts.cut(other.name)
-    acknowledged |= {line.split()[1] for line in first.communicate()[0].splitlines() if line.count(" ")}
-    acknowledged |= {line.split()[1] for line in second.communicate(timeout=PATIENCE_SECONDS)[0].splitlines()}
-    with SampleStore.open(one.store) as store:
-        stored = store.query("SELECT build_id, count(*) AS rows FROM samples GROUP BY build_id")
-        assert acknowledged <= set(stored["build_id"])
-        assert set(stored["rows"]) == {6}
         assert [each.message for each in store.verify().errors] == []
 
 
@@ -175,6 +191,17 @@ def test_r1_scores_that_were_paid_for_wait_for_the_network(pair, network):
         assert store.query("SELECT count(*) FROM scores WHERE status = 'ok'").item() == 60
 
 
+def wait_for_waiting(postgres, number):
+    """Until as many wait for one lock of commits."""
+    waiting = """SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        GROUP BY classid, objid ORDER BY n DESC LIMIT 1"""
+    end = time.monotonic() + PATIENCE_SECONDS
+    with psycopg.connect(f"{postgres}/postgres", autocommit=True) as connection:
+        while (connection.execute(waiting).fetchone() or (0,))[0] < number:
+            assert time.monotonic() < end, "nobody waits"
+            time.sleep(0.05)
+
+
 def calls_of(host):
     return (host.folder / "calls").read_text().split() if (host.folder / "calls").exists() else []
 
@@ -184,3 +211,15 @@ def wait_for_calls(host, number):
     while len(calls_of(host)) < number:
         assert time.monotonic() < end, "no calls"
         time.sleep(0.02)
+
+
+def test_what_was_acknowledged_to_a_host_that_is_killed_or_cut_off_is_there(bereaved):
+    one, other, acknowledged = bereaved
+    (first,), (second,) = one.started, other.started
+    acknowledged |= {line.split()[1] for line in first.communicate()[0].splitlines() if line.count(" ")}
+    acknowledged |= {line.split()[1] for line in second.communicate(timeout=PATIENCE_SECONDS)[0].splitlines()}
+    with SampleStore.open(one.store) as store:
+        stored = store.query("SELECT build_id, count(*) AS rows FROM samples GROUP BY build_id")
+        assert acknowledged <= set(stored["build_id"])
+        assert set(stored["rows"]) == {6}
+        assert [each.message for each in store.verify().errors] == []

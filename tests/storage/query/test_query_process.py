@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from molbuffer.storage import SampleStore
+from molbuffer.storage import SampleStore, prepare_query_process
 from molbuffer.storage.errors import QueryError, QueryTimeoutError, QueryTooLargeError
+from molbuffer.storage.query.process import _idle_workers
 from molbuffer.storage.records import Commit
 
 
@@ -117,6 +118,13 @@ def test_a_process_that_was_killed_is_an_error_of_its_query_and_of_no_other(shar
         shared.query("SELECT count(*) FROM range(1000000000000)", timeout_seconds=600)
     killer.join()
     assert shared.query("SELECT 1").item() == 1
+
+
+def test_a_process_is_prepared_only_where_none_is_idle():
+    prepare_query_process()
+    idle = [*_idle_workers()]
+    prepare_query_process()
+    assert idle and _idle_workers() == idle
 
 
 def test_queries_run_at_once(shared):

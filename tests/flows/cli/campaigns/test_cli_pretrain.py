@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prior(store: Path, molbuffer: Command) -> dict[str, Any]:
     sizes = ("--layers", "1", "--hidden-size", "24", "--embedding-size", "8")
-    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, *sizes)
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, *sizes, "--prefect")
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 

@@ -39,7 +39,7 @@ def test_a_run_without_prefect_has_the_rows_and_the_policy_of_the_flow(
     tmp_path: Path, tiny_config: Path, without_prefect: Callable[..., Any], molbuffer: Callable[..., Any]
 ) -> None:
     result = without_prefect("run", tiny_config, "--store", tmp_path / "own")
-    done = molbuffer("run", tiny_config, "--store", tmp_path / "flow", "--json")
+    done = molbuffer("run", tiny_config, "--store", tmp_path / "flow", "--prefect", "--json")
     flow = json.loads(done.stdout)
     assert result["policy"] == flow["policy"]
     with SampleStore.open(tmp_path / "own") as one, SampleStore.open(tmp_path / "flow") as other:

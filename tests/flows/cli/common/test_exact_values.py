@@ -166,4 +166,8 @@ def test_a_value_that_a_format_would_change_is_refused_before_anything_is_writte
         out = store.parent / f"refused.{form}"
         assert run(store, f"SELECT 1 AS x, {sql} AS y", out) == 1
         assert not out.exists()
-    assert run(store, f"SELECT ({sql})::VARCHAR AS y", store.parent / "text.csv") == 0
+
+
+def test_a_value_that_is_refused_can_be_had_as_a_text(store: Path) -> None:
+    texts = ", ".join(f"({sql})::VARCHAR AS c{number}" for number, sql in enumerate(REFUSED))
+    assert run(store, f"SELECT {texts}", store.parent / "texts.csv") == 0

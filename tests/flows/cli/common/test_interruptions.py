@@ -132,7 +132,7 @@ def test_ctrl_c_ends_a_build_and_its_own_server_and_the_run_goes_on(campaign: Pa
     wait_for(lambda: not processes_of(process.pid), campaign / "log")
 
     (campaign / "released").touch()
-    done = molbuffer("build", campaign / "c.toml", "--store", campaign / "lab", "--resume", run_id)
+    done = molbuffer("build", campaign / "c.toml", "--store", campaign / "lab", "--resume", run_id, "--prefect")
     assert done.returncode == 0, done.stderr
     assert [status for _, status in events(campaign / "lab")][2:] == ["resumed", "finished"]
 

@@ -15,6 +15,7 @@ from molbuffer.flows.cli import app
 from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.train_offline import train_offline
+from molbuffer.flows.work import run_offline
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import (
     ArchiveError,
@@ -131,7 +132,7 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
     config, own, tar = tiny_settings.to_json(), str(tmp_path / "own"), tmp_path / "archive.tar.gz"
     with SampleStore.open(archive) as opened:
         opened.archive(tar)
-    expected = train_offline(config, str(scored_store))
+    expected = run_offline(config, str(scored_store))
     before = contents(archive)
     assert stat.S_IMODE(archive.stat().st_mode) == 0o500
     of_folder = train_offline(config, own, sources=[str(archive)])
@@ -141,14 +142,14 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
     with monkeypatch.context() as patch:
         patch.setattr("molbuffer.lab.training.fit_policy", _stopped)
         with pytest.raises(KeyboardInterrupt):
-            train_offline(config, own, sources=[str(tar)])
+            run_offline(config, own, sources=[str(tar)])
     with SampleStore.open(own, read_only=True) as store:
         failed = store.query("SELECT run_id FROM run_events WHERE status = 'interrupted'")["run_id"][0]
         assert store.latest_checkpoint(failed) is not None
     for wrong in ([], [str(archive)]):
         with pytest.raises(RunConflictError, match=failed):
-            train_offline(config, own, sources=wrong, run_id=failed)
-    resumed = train_offline(config, own, sources=[str(tar)], run_id=failed)
+            run_offline(config, own, sources=wrong, run_id=failed)
+    resumed = run_offline(config, own, sources=[str(tar)], run_id=failed)
     assert (resumed["policy"], resumed["run_id"]) == (expected["policy"], failed)
     with SampleStore.open(own, read_only=True) as store:
         assert store.query("SELECT count(*) AS n FROM samples")["n"][0] == 0
@@ -157,18 +158,17 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
         assert {finding.kind for finding in store.verify().findings} <= {FindingKind.ORPHAN}
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_an_archive_is_no_place_for_a_policy_and_a_damaged_one_is_not_trained_on(
     archive: Path, tiny_settings: Settings, tmp_path: Path
 ) -> None:
     config = tiny_settings.to_json()
     with pytest.raises(StoreModeError, match=rf"--from {archive}"):
-        train_offline(config, str(archive))
+        run_offline(config, str(archive))
     chunk = next(archive.rglob("c.0.0"))
     chunk.chmod(0o600)
     chunk.write_bytes(chunk.read_bytes()[:-1])
     with pytest.raises(ArchiveError, match=str(chunk.relative_to(archive))) as caught:
-        train_offline(config, str(tmp_path / "own"), sources=[str(archive)])
+        run_offline(config, str(tmp_path / "own"), sources=[str(archive)])
     assert caught.value.fault is ArchiveFault.SIZE
 
 

@@ -43,11 +43,11 @@ def test_an_assay_is_imported_and_trained_on_offline(
     tiny_config.write_text(text.replace(objective, done.stdout + "\n").replace("batch_size = 16", "batch_size = 4"))
     assert any("were imported, and nothing computes them" in said for said in warnings_of(load_settings(tiny_config)))
     large = ("--set", "offline.batch_size=6", "--set", "buffer.selection=consume_once")
-    short = molbuffer("offline", tiny_config, "--store", tmp_path / "lab", "--no-prefect", *large)
+    short = molbuffer("offline", tiny_config, "--store", tmp_path / "lab", *large)
     # The same command would end so again, and nothing is resumed.
     assert short.returncode == 1 and "--resume" not in short.stderr.split("failed")[-1]
     assert "5 stored rows have a reward by imported:pic50; import more, or lower offline.batch_size" in short.stderr
-    trained = molbuffer("offline", tiny_config, "--store", tmp_path / "lab", "--no-prefect", "--json")
+    trained = molbuffer("offline", tiny_config, "--store", tmp_path / "lab", "--json")
     assert trained.returncode == 0, trained.stderr
     result = json.loads(trained.stdout)
     assert (result["rows"], result["iterations"]) == (5, 3)

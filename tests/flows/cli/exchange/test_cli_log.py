@@ -35,7 +35,7 @@ def test_a_campaign_is_logged_and_a_log_made_afterwards_is_the_same(
     pytest.importorskip("tensorboard", reason="pip install 'molbuffer[tensorboard]'")
     tiny_config.write_text(tiny_config.read_text() + LOGGING)
     store = tmp_path / "lab"
-    ran = molbuffer("run", tiny_config, "--store", store, "--no-prefect", "--json")
+    ran = molbuffer("run", tiny_config, "--store", store, "--json")
     assert ran.returncode == 0, ran.stderr
     run_id = json.loads(ran.stdout)["run_id"]
     live = event_files(tmp_path / "runs")
@@ -45,7 +45,7 @@ def test_a_campaign_is_logged_and_a_log_made_afterwards_is_the_same(
     assert event_files(tmp_path / "later") == live
     again = molbuffer("log", "--store", store, "--to", "tensorboard")
     assert again.stderr == f"run {run_id[:8]}: 0 points and pictures written to {tmp_path / 'runs'}\n"
-    offline = molbuffer("offline", tiny_config, "--store", store, "--no-prefect", "--json")
+    offline = molbuffer("offline", tiny_config, "--store", store, "--json")
     name = f"tiny-{json.loads(offline.stdout)['run_id'][:8]}"
     assert len(event_files(tmp_path / "runs")[name]) > 30
 

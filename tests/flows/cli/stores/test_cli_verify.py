@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
 from molbuffer.flows.settings.settings import Settings
-from molbuffer.flows.train_offline import train_offline
+from molbuffer.flows.work import run_offline
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import ArraysError
 
@@ -40,7 +40,6 @@ def test_a_sound_store_has_no_error(scored_store: Path, molbuffer: Callable[...,
     assert (quick["errors"], quick["findings"], quick["quarantined"]) == (0, [], None)
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_training_stops_at_damage_and_goes_on_without_it_after_quarantine(
     scored_store: Path, tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,11 +51,11 @@ def test_training_stops_at_damage_and_goes_on_without_it_after_quarantine(
     assert segment in line
     assert "molbuffer verify --quarantine" in line
     with pytest.raises(ArraysError, match=segment):
-        train_offline(tiny_settings.to_json(), str(scored_store))
+        run_offline(tiny_settings.to_json(), str(scored_store))
     isolated = verify("--store", scored_store, "--quarantine")
     assert isolated.exit_code == 0
     assert f"quarantined: {segment}; training leaves out 16 rows" in isolated.stdout
-    assert train_offline(tiny_settings.to_json(), str(scored_store))["rows"] == 16
+    assert run_offline(tiny_settings.to_json(), str(scored_store))["rows"] == 16
     again = verify("--store", scored_store, "--json")
     report = json.loads(again.stdout)
     assert (again.exit_code, report["errors"]) == (0, 0)
