@@ -3,10 +3,10 @@
     python benchmarks/scoring/bench_surrogate.py [--known 800] [--candidates 256] [--rounds 3]
 
 "molbuffer" is what screening has by default, which learns among 13 kernels, too. "same kernel" has the kernel of
-GPyTorch, environments alone, and remembers the features of the line above. All have one thread. GPyTorch learns amplitude, mean and noise
-by 50 steps of Adam, as its documentation shows, and its fit and prediction are exact. It is given the bits; ours has
-to make them, those of the known molecules as it learns and those of the candidates as it first predicts. The rank
-correlation is that with the scores of the candidates.
+GPyTorch, environments alone, and remembers the features of the line above. All have one thread. GPyTorch learns
+amplitude, mean and noise by 50 steps of Adam, as its documentation shows, and its fit and prediction are exact. It is
+given the bits; ours has to make its features, those of the known molecules as it learns and those of the candidates as
+it first predicts. The rank correlation is that with the scores of the candidates.
 """
 
 from __future__ import annotations
