@@ -23,6 +23,7 @@ from .errors import (
     VacuumRefusedError,
     may_pass,
 )
+from .files.checksums import file_sha256
 from .files.places import Place
 from .files.system_errors import system_advice
 from .history.cache import LOCATION_VARIABLE, DecodedCache, default_folder
@@ -174,6 +175,7 @@ __all__ = [
     "chosen_rows",
     "content_sha256",
     "default_folder",
+    "file_sha256",
     "find_receipts",
     "is_archive",
     "join_indexes",

@@ -27,6 +27,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import torch
 import zarr  # noqa: F401 (the first commit would import it, which is no part of an iteration)
@@ -181,7 +182,7 @@ def main() -> None:
     arguments.add_argument("--iterations", type=int, default=20)
     arguments.add_argument("--batch", type=int, default=64, help="rows of a batch")
     arguments.add_argument("--policies", nargs="+", choices=("zinc-gru", "3x512"), default=["zinc-gru", "3x512"])
-    precisions = ("auto", "float32", "mixed", "bfloat16")
+    precisions = get_args(AutoPrecision)
     arguments.add_argument("--precisions", nargs="+", choices=precisions, default=["auto", "bfloat16"])
     chosen = arguments.parse_args()
     threads = torch.get_num_threads()

@@ -43,6 +43,7 @@ from molbuffer.storage import (
     Score,
     ScoreStatus,
     UnknownRunError,
+    file_sha256,
     now,
 )
 
@@ -177,8 +178,7 @@ def ingest_file(
 
 def _content(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise IngestError(f"{path} cannot be read: {error.strerror}") from error
 

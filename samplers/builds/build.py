@@ -14,10 +14,7 @@ from typing import Any
 from molbuffer.samplers.base import Draw, Recall, Sampler
 from molbuffer.samplers.builds.build_spec import BuildSpec
 from molbuffer.samplers.builds.checked_draws import recall_rows
-from molbuffer.samplers.builds.judging import (
-    BuildScores,
-    Pipeline,
-)
+from molbuffer.samplers.builds.judging import BuildScores, Pipeline
 from molbuffer.samplers.builds.metrics import APPROXIMATE_NEW, NEW, policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, source_metrics
 from molbuffer.samplers.builds.rounds import Rounds

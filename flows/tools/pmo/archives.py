@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from molbuffer.flows.tools.pmo.results import BenchResult
-from molbuffer.storage import SampleStore
+from molbuffer.storage import SampleStore, file_sha256
 
 SUMS = "SHA256SUMS"
 """The file of checksums, which ``sha256sum --check`` reads."""
@@ -33,12 +32,7 @@ def archive_runs(folder: Path, results: list[BenchResult], out: Path, say: Calla
             with SampleStore.open(folder / name, read_only=True) as store:
                 store.archive(archive)
             say(f"archived {archive}")
-    lines = [f"{_sha256(path)}  {path.name}\n" for path in sorted(out.glob(f"*{ENDING}"))]
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in sorted(out.glob(f"*{ENDING}"))]
     sums = out / SUMS
     sums.write_text("".join(lines))
     return sums
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
