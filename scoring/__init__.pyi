@@ -65,7 +65,7 @@ from .screening import SCREENING, KnownValues, RewardModel, Screening, dear_comp
 from .surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
 from .surrogates.base import ACQUISITIONS, SURROGATES, Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
 from .surrogates.gaussian_process import GaussianProcess
-from .surrogates.reliability import Calibration, calibration
+from .surrogates.reliability import Calibration, calibration, inflation
 from .transforms import TRANSFORMS, DoubleSigmoid, Identity, Transform
 from .unlikely_groups import UNLIKELY_GROUPS, UnlikelyGroups, unlikely_group
 from .workers.cores import allowed_cores, available_cores
@@ -165,6 +165,7 @@ __all__ = [
     "count_fingerprint",
     "dear_components",
     "diversity_of",
+    "inflation",
     "judge_many",
     "judge_pairs",
     "make_buckets",

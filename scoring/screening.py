@@ -66,6 +66,8 @@ class Screening:
         explore: the share of what is scored that is drawn by lot from all candidates, in [0, 1]. It shows how good the
             model is where it expects nothing.
         warm_up: the number of scores that there must be of each dear component; before that, nothing is screened.
+        inflate: whether deviations are multiplied until the intervals of 90 % have had 90 % of what was scored: a model
+            that errs explores more.
         runs: whose scores the model learns from. own: this run's; all: also those that the store had at the start of
             this run; or ids of runs, or their starts, whose scores count beside its own.
 
@@ -82,6 +84,7 @@ class Screening:
     acquisition: Annotated[Acquisition, Typed(Annotated[KindTable, ACQUISITION])] = UpperConfidenceBound()
     explore: Share = 0.125
     warm_up: Count = 64
+    inflate: bool = False
     runs: RunNames = ("own",)
 
     def __post_init__(self) -> None:

@@ -81,7 +81,7 @@ def _screened(
     """Have the models of later builds learn from a build, and return how good that of this one was."""
     of_rows = {reward.row: math.nan if reward.value is None else reward.value for reward in rewards}
     kept = [smiles for row in of_rows if (smiles := samples.smiles[row]) is not None]
-    screener.learn(spec.place, scores.raw_values(kept), of_rows.values())
+    screener.learn(spec.place, scores.raw_values(kept), of_rows, samples.screened or ())
     return screening_metrics(samples.screened or (), {at: each for at, each in of_rows.items() if not math.isnan(each)})
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,7 @@ from molbuffer.scoring import (
     WeightedComponent,
     calibration,
     dear_components,
+    inflation,
     pick_molecules,
 )
 from molbuffer.storage import Event, Metric, PickedBy, SampleStore, ScreenedRow
@@ -46,7 +47,8 @@ class BuildPlace:
     chunk: int = 0
 
 
-_KEPT = """SELECT s.smiles, s.iteration, b.event, b.sampler_order, b.chunk, r.value AS reward
+_KEPT = """SELECT s.smiles, s.iteration, b.event, b.sampler_order, b.chunk, r.value AS reward,
+        (r.value - s.predicted_reward) / nullif(s.predicted_sd, 0) AS error
     FROM {samples} AS s JOIN {builds} AS b USING (build_id)
     LEFT JOIN (FROM {rewards} WHERE objective_sha256 = ? AND status = 'ok') AS r USING (build_id, "row")
     WHERE b.run_id = ? AND s.kept AND (b.iteration < ? OR (b.iteration = ? AND (b.event < ?
@@ -67,11 +69,13 @@ class _Found:
         molecules: what it kept.
         values: the raw values by component and molecule.
         best: the best reward.
+        errors: those of the predicted rewards, over the deviations that were told.
     """
 
     molecules: set[str] = field(default_factory=set)
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     best: float = 0.0
+    errors: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -108,23 +112,36 @@ class Screener:
             found = self._found.setdefault(at, _Found())
             found.molecules.add(row["smiles"])
             found.best = max(found.best, row["reward"] or 0.0)
+            if row["error"] is not None:
+                found.errors.append(row["error"])
             for name, known in values.items():
                 if (value := known.get(row["smiles"])) is not None:
                     found.values.setdefault(name, {})[row["smiles"]] = value
 
-    def learn(self, place: BuildPlace, values: Mapping[str, Values], rewards: Iterable[float]) -> None:
+    def learn(
+        self,
+        place: BuildPlace,
+        values: Mapping[str, Values],
+        rewards: Mapping[int, float],
+        screened: Sequence[ScreenedRow | None],
+    ) -> None:
         """Add what a build has kept.
 
         Args:
             place: the place of the build.
             values: raw values by component.
-            rewards: the rewards, NaN where one failed.
+            rewards: the rewards by row, NaN where one failed.
+            screened: what screening said of each row.
         """
         valid = {part.component.name: _valid(part, values[part.component.name]) for part in self._dear}
         molecules = {text for of_it in values.values() for text in of_it}
-        self._found[place] = _Found(
-            molecules, valid, max((each for each in rewards if not math.isnan(each)), default=0.0)
-        )
+        known = {row: reward for row, reward in rewards.items() if not math.isnan(reward)}
+        errors = [
+            (known[row] - each.mean) / each.sd
+            for row, each in enumerate(screened)
+            if each is not None and each.mean is not None and each.sd and row in known
+        ]
+        self._found[place] = _Found(molecules, valid, max(known.values(), default=0.0), errors)
 
     def candidates(self, place: BuildPlace, wanted: int) -> int:
         """Return the number of rows to draw for a number of rows to keep."""
@@ -144,6 +161,8 @@ class Screener:
         if model is None:
             return {text: ScreenedRow(picked_by=PickedBy.WARM_UP) for text in smiles[:wanted]}
         prediction, best = model.predict(smiles), self._best(place)
+        if self.screening.inflate:
+            prediction = replace(prediction, sd=prediction.sd * self._inflation(place))
         new = np.array([text not in own for text in smiles], bool)
         rows: dict[int, ScreenedRow] = {}
         for part in (np.flatnonzero(new), np.flatnonzero(~new)):
@@ -194,6 +213,13 @@ class Screener:
         """Return the best reward that the run has found before a build, 0 without any."""
         before = _place_of_model(place)
         return max((found.best for at, found in self._found.items() if at < before), default=0.0)
+
+    def _inflation(self, place: BuildPlace) -> float:
+        """Return the factor on the deviations of a build, by the errors of those before it."""
+        batches: dict[tuple[int, str], list[float]] = {}
+        for at in sorted(each for each in self._found if each < _place_of_model(place)):
+            batches.setdefault((at.iteration, at.event), []).extend(self._found[at].errors)
+        return inflation(batches.values())
 
     def _seed_at(self, place: BuildPlace) -> int:
         place = _place_of_model(place)

@@ -1,7 +1,7 @@
 from .acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
 from .base import ACQUISITIONS, SURROGATES, Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
 from .gaussian_process import GaussianProcess
-from .reliability import Calibration, calibration
+from .reliability import Calibration, calibration, inflation
 
 __all__ = [
     "ACQUISITIONS",
@@ -18,4 +18,5 @@ __all__ = [
     "ThompsonSampling",
     "UpperConfidenceBound",
     "calibration",
+    "inflation",
 ]

@@ -1,6 +1,7 @@
 """Screening of a run from Python: what is picked, what is stored of it, and that a resumed run screens the same."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,21 @@ HISTORY = """SELECT iteration, event, "row", smiles, rejected_by, predicted_rewa
     FROM sample_history ORDER BY iteration, event, sampler_order, chunk, "row" """
 
 
-def trained(lab: mb.Lab, qed: mb.Objective, policy: mb.Policy, stop: int | None = None, **changes: Any) -> str:
+def trained(
+    lab: mb.Lab,
+    qed: mb.Objective,
+    policy: mb.Policy,
+    stop: int | None = None,
+    screening: mb.Screening = SCREENING,
+    **changes: Any,
+) -> str:
     def progress(done: FitProgress) -> None:
         if done.iteration == stop:
             raise KeyboardInterrupt
 
     runs = lab.runs()["run_id"].to_list()
     with lab.run(
-        "screened", objective=qed, policy=policy, seed=3, screening=SCREENING, resume=runs[0] if runs else None
+        "screened", objective=qed, policy=policy, seed=3, screening=screening, resume=runs[0] if runs else None
     ) as run:
         run.build(mb.ModelSampler("agent", run.agent, unique="run"), n=12)
         result = run.train(
@@ -70,11 +78,12 @@ def test_what_is_screened_out_is_stored_with_its_prediction(lab: mb.Lab, policy:
 def test_a_resumed_run_screens_what_it_would_have_screened(
     stop: int, lab: mb.Lab, policy: mb.Policy, qed: mb.Objective, tmp_path: object
 ) -> None:
-    whole = trained(lab, qed, policy)
+    inflated = replace(SCREENING, inflate=True)
+    whole = trained(lab, qed, policy, screening=inflated)
     with mb.open(f"{tmp_path}/other") as other:
         with pytest.raises(KeyboardInterrupt):
-            trained(other, qed, policy, stop=stop)
-        assert trained(other, qed, policy) == whole
+            trained(other, qed, policy, stop=stop, screening=inflated)
+        assert trained(other, qed, policy, screening=inflated) == whole
         assert other.query(HISTORY).equals(lab.query(HISTORY))
 
 

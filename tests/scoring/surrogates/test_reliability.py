@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from molbuffer.scoring import Calibration, Prediction, calibration
+from molbuffer.scoring import Calibration, Prediction, calibration, inflation
 
 
 def test_the_figures_are_those_of_the_molecules_with_a_value() -> None:
@@ -39,3 +39,15 @@ def test_where_all_are_the_same_no_rank_is_right(same: str) -> None:
 def test_values_of_other_molecules_are_refused() -> None:
     with pytest.raises(ValueError, match=r"a value of each of 2 molecules, got values of shape \(3,\)"):
         calibration(Prediction(np.zeros(2), np.ones(2)), np.zeros(3))
+
+
+def test_deviations_are_multiplied_until_intervals_have_their_share() -> None:
+    rng = np.random.default_rng(0)
+    assert inflation([]) == inflation([[9.0] * 7]) == 1, "a few molecules say nothing"
+    assert inflation([rng.standard_normal(200) for _ in range(50)]) == pytest.approx(1, abs=0.1)
+    told: list[list[float]] = []
+    for _ in range(60):  # a model whose deviations are a third of its errors
+        told.append((3 * rng.standard_normal(200) / inflation(told)).tolist())
+    assert inflation(told) == pytest.approx(3, rel=0.15)
+    assert inflation([[1e9] * 20] * 50) == 10
+    assert inflation([*told, *([[0.01] * 20] * 50)]) == 1, "it falls again"
