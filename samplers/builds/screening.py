@@ -78,6 +78,15 @@ class _Found:
     errors: list[float] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _PlacedModel:
+    """The model of a build, None while too little is known, and the factor on its deviations."""
+
+    place: BuildPlace
+    model: RewardModel | None
+    inflation: float
+
+
 @dataclass
 class Screener:
     """Screens the builds of a run.
@@ -97,7 +106,7 @@ class Screener:
     run_id: str
     seed: int
     _found: dict[BuildPlace, _Found] = field(default_factory=dict)
-    _model: tuple[BuildPlace, RewardModel | None] | None = None
+    _model: _PlacedModel | None = None
 
     def read(self, place: BuildPlace) -> None:
         """Know the scores of all that the run has committed before a place, and nothing else of it."""
@@ -145,7 +154,7 @@ class Screener:
 
     def candidates(self, place: BuildPlace, wanted: int) -> int:
         """Return the number of rows to draw for a number of rows to keep."""
-        return wanted if self._model_at(place) is None else math.ceil(wanted * self.screening.candidates)
+        return wanted if self._model_at(place).model is None else math.ceil(wanted * self.screening.candidates)
 
     def count_new(self, smiles: Collection[str]) -> int:
         """Return the number of those of some different canonical SMILES that the run has not scored."""
@@ -157,12 +166,11 @@ class Screener:
 
         A molecule that the run has scored before is picked only when there are too few others: it brings no new score.
         """
-        model, own = self._model_at(place), self._own
-        if model is None:
+        placed, own = self._model_at(place), self._own
+        if placed.model is None:
             return {text: ScreenedRow(picked_by=PickedBy.WARM_UP) for text in smiles[:wanted]}
-        prediction, best = model.predict(smiles), self._best(place)
-        if self.screening.inflate:
-            prediction = replace(prediction, sd=prediction.sd * self._inflation(place))
+        prediction, best = placed.model.predict(smiles), self._best(place)
+        prediction = replace(prediction, sd=prediction.sd * placed.inflation)
         new = np.array([text not in own for text in smiles], bool)
         rows: dict[int, ScreenedRow] = {}
         for part in (np.flatnonzero(new), np.flatnonzero(~new)):
@@ -172,7 +180,7 @@ class Screener:
 
     def description(self, place: BuildPlace) -> str:
         """Return the model of a build as JSON: its settings, and the scores that it has learned from."""
-        model = self._model_at(place)
+        model = self._model_at(place).model
         said = {
             "screening": repr(self.screening),
             "scored": 0 if model is None else model.scored,
@@ -198,26 +206,25 @@ class Screener:
             for number, (at, mean, sd, value) in enumerate(columns)
         }
 
-    def _model_at(self, place: BuildPlace) -> RewardModel | None:
-        """Return the model of a build, None while too little is known."""
+    def _model_at(self, place: BuildPlace) -> _PlacedModel:
         place = _place_of_model(place)
-        if self._model is None or self._model[0] != place:
+        if self._model is None or self._model.place != place:
             known = {part.component.name: self._known(part.component.name, place) for part in self._dear}
             ready = min(map(len, known.values())) >= self.screening.warm_up
             seed = self._seed_at(place)
             model = RewardModel.of(self.objective, self.screening.model, known, seed) if ready else None
-            self._model = (place, model)
-        return self._model[1]
+            self._model = _PlacedModel(place, model, self._inflation(place) if self.screening.inflate else 1.0)
+        return self._model
 
     def _best(self, place: BuildPlace) -> float:
         """Return the best reward that the run has found before a build, 0 without any."""
         before = _place_of_model(place)
         return max((found.best for at, found in self._found.items() if at < before), default=0.0)
 
-    def _inflation(self, place: BuildPlace) -> float:
-        """Return the factor on the deviations of a build, by the errors of those before it."""
+    def _inflation(self, before: BuildPlace) -> float:
+        """Return the factor on the deviations of a build, by the errors of the batches before it."""
         batches: dict[tuple[int, str], list[float]] = {}
-        for at in sorted(each for each in self._found if each < _place_of_model(place)):
+        for at in sorted(each for each in self._found if each < before):
             batches.setdefault((at.iteration, at.event), []).extend(self._found[at].errors)
         return inflation(batches.values())
 
