@@ -11,6 +11,7 @@ from .huggingface.folder import check_folder, check_safetensors, is_huggingface,
 from .language_model import LanguageModel
 from .lstm import LSTMLanguageModel
 from .protocol import GenerativeModel, LatentModel, Sequences
+from .recurrent.drawn_states import DrawnStates, keeping
 from .recurrent.products import Precision, has_bfloat16, products_in
 from .registry import MODELS, check_new_model, check_sizes
 from .seq2seq import Seq2SeqModel
@@ -24,6 +25,7 @@ __all__ = [
     "Condition",
     "ConditionKind",
     "DecodingStep",
+    "DrawnStates",
     "GRUArchitecture",
     "GRULanguageModel",
     "GenerativeModel",
@@ -45,6 +47,7 @@ __all__ = [
     "draw_sequences",
     "has_bfloat16",
     "is_huggingface",
+    "keeping",
     "likelihoods",
     "log_normaliser",
     "products_in",

@@ -8,6 +8,7 @@ with one row for each token, the gates of a layer take two matrix products, the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,7 @@ from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
 from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.language_model import LanguageModel
+from molbuffer.samplers.models.recurrent.drawn_states import LayerStates, states_of
 from molbuffer.samplers.models.recurrent.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.recurrent.packing import Packing, packed_log_probs
 from molbuffer.samplers.models.recurrent.products import logits_of
@@ -70,17 +72,26 @@ class GRULanguageModel(LanguageModel):
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
         packing = Packing.of(lengths, tokens.shape[1])
-        return packed_log_probs(self._logits(packing, tokens), packing, tokens, sampling)
+        drawn = None if self.training and self.sizes.dropout else states_of(self)
+        known = None if drawn is None else drawn.of(packing, tokens, lengths, self.head.weight)
+        return packed_log_probs(self._logits(packing, tokens, known), packing, tokens, sampling)
 
-    def _logits(self, packing: Packing, tokens: Tensor) -> Tensor:
-        """Return the next-token logits [T, V] before each packed token of [n, L]."""
+    def _logits(self, packing: Packing, tokens: Tensor, known: Sequence[LayerStates] | None = None) -> Tensor:
+        """Return the next-token logits [T, V] before each packed token of [n, L], of which the layers' states may be
+        known.
+        """
         table = self.recurrent.token_gates(self.embedding.weight)
         gates = functional.embedding(packing.pack(tokens_before(tokens)), table)
-        output = self.recurrent.outputs(gates, packing, self.sizes.dropout)
+        output = self.recurrent.outputs(gates, packing, self.sizes.dropout, known=known)
         return logits_of(output, self.head) + self.impossible
 
     def step(self, n: int, device: torch.device) -> DecodingStep:
-        states = torch.zeros(self.sizes.layers, n, self.sizes.hidden_size, device=device)
+        drawn = states_of(self)
         return GRUStep(
-            self.recurrent, embedding=self.embedding.weight, head=self.head, impossible=self.impossible, states=states
+            self.recurrent,
+            embedding=self.embedding.weight,
+            head=self.head,
+            impossible=self.impossible,
+            states=torch.zeros(self.sizes.layers, n, self.sizes.hidden_size, device=device),
+            record=None if drawn is None else drawn.begin(n, self.head.weight),
         )

@@ -18,6 +18,7 @@ from molbuffer.samplers.models import (
     Sampling,
     Sequences,
     draw_sequences,
+    keeping,
     products_in,
 )
 from molbuffer.samplers.policies.policy import Policy
@@ -39,7 +40,7 @@ def draw_rows(
 
     The condition may be on any device.
     """
-    with products_in(policy.precision):
+    with products_in(policy.precision), keeping(policy.drawn_states):
         parts = [
             draw_sequences(
                 policy.model,
@@ -62,7 +63,11 @@ def draw_parts(policy: Policy, parts: Sequence[tuple[int, torch.Generator]], sam
     model, counts = policy.model, [n for n, _ in parts]
     if not isinstance(model, GRULanguageModel) or sum(counts) > ROWS_AT_ONCE:
         return None
-    with calling("model", model, f"to sample {sum(counts)} sequences"), products_in(policy.precision):
+    with (
+        calling("model", model, f"to sample {sum(counts)} sequences"),
+        products_in(policy.precision),
+        keeping(policy.drawn_states),
+    ):
         rows = _rows_of(model.sample_parts(parts, sampling), policy.vocabulary)
     ends = np.cumsum(counts).tolist()
     inside = [slice(end - n, end) for end, n in zip(ends, counts, strict=True)]

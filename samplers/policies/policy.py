@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 from molbuffer.kinds import KindError, WrongKeyError, shown
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
-from molbuffer.samplers.models import MODELS, GenerativeModel, Precision, convert_folder, is_huggingface
+from molbuffer.samplers.models import MODELS, DrawnStates, GenerativeModel, Precision, convert_folder, is_huggingface
 from molbuffer.samplers.policies.folders import CONFIG, VOCABULARY, WEIGHTS, check_policy_folder
 from molbuffer.samplers.policies.of_runs import OF_RUN, policy_of_run
 from molbuffer.samplers.tokens import Vocabulary
@@ -38,6 +38,7 @@ class Policy:
         sha256: the hash of the policy's files. It changes with every training step: ``fingerprint`` computes that of a
             policy in training.
         precision: the precision of the matrix products with which a GRU draws; all other models draw in float32.
+        drawn_states: of a policy in training, where the states that a GRU draws by are kept for its gradient.
 
     Example:
         >>> policy = lab.policy("zinc-gru")
@@ -49,6 +50,7 @@ class Policy:
     vocabulary: Vocabulary
     sha256: str
     precision: Precision = "float32"
+    drawn_states: DrawnStates | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, model: GenerativeModel, vocabulary: Vocabulary) -> Policy:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from molbuffer.samplers import Policy, fingerprint, policy_files
-from molbuffer.samplers.models import Precision, has_bfloat16, likelihoods, products_in
+from molbuffer.samplers.models import DrawnStates, Precision, has_bfloat16, keeping, likelihoods, products_in
 from molbuffer.storage import Place, PolicyStore, PolicyVersion
 from molbuffer.training.adam import Adam
-from molbuffer.training.batches import TrainingBatch
+from molbuffer.training.batches import BUFFER, TrainingBatch
 from molbuffer.training.checkpoint import checkpoint_files, load_optimizer_tensors, optimizer_tensors, restore
 from molbuffer.training.errors import AgentMismatchError, DivergedError
 from molbuffer.training.fit.conditioning import condition_for, groups_of
 from molbuffer.training.fit.loss_state import LossInTraining
-from molbuffer.training.fit.prior_likelihoods import PriorLikelihoods
+from molbuffer.training.fit.prior_likelihoods import PriorLikelihoods, found_independent
 from molbuffer.training.fit.settings import LearnerSettings
 from molbuffer.training.fit.step_metrics import step_metrics
 from molbuffer.training.fit.suitability import check_rows
@@ -89,6 +90,8 @@ class Learner:
         self._optimizer = Adam(self._model.parameters(), settings.learning_rate)
         self._precision: Precision = _precision(settings, device)
         self._prior_likelihoods = PriorLikelihoods.of(prior, self._precision)
+        self._drawn_states = DrawnStates(self._model, wanted=False)
+        self._drawn_elsewhere: frozenset[str] | None = None
         self._loss_in_training = LossInTraining(loss, device, len(prior.vocabulary))
         self._parent = self._start.sha256
         self._current: Policy | None = self._start
@@ -108,8 +111,9 @@ class Learner:
         # One condition for both: otherwise the likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
         prior = self._prior_likelihoods(batch, condition)
-        with products_in(self._precision):
+        with products_in(self._precision), keeping(self._drawn_states):
             agent = likelihoods(self._model, batch.tokens, batch.lengths, condition=condition)
+        self._keep_states(frozenset(batch.origins))
         rows = ScoredSequences(
             agent,
             prior,
@@ -137,6 +141,23 @@ class Learner:
         self.metrics = step_metrics(self._loss, rows, norm, self._loss_in_training.metrics)
         self._forget_version()
         return float(loss.detach())
+
+    def _keep_states(self, origins: frozenset[str]) -> None:
+        """Have the states of further draws kept, if a batch of these origins may be all of the policy's own draws.
+
+        A resumed training has tried out other batches: it takes the same steps, since states are kept only where they
+        are those that would be computed, bit by bit.
+        """
+        if self._drawn_states.wanted and not self._drawn_states.used:
+            self._drawn_elsewhere = origins
+        may_be_own = BUFFER not in origins and origins != self._drawn_elsewhere
+        self._drawn_states.wanted = may_be_own and self._rows_are_independent
+
+    @cached_property
+    def _rows_are_independent(self) -> bool:
+        if self._start.model is self.prior.model:
+            return self._prior_likelihoods.independent
+        return found_independent(self._start.model, self._precision)
 
     def keep_likelihoods(self) -> None:
         """Keep the prior's likelihoods that were computed, in the cache folder, for further trainings."""
@@ -195,6 +216,7 @@ class Learner:
         if self._current is not None:
             self._parent = self._current.sha256
         self._current = None
+        self._drawn_states.forget()
 
     @torch.no_grad()
     def scored(self, batch: TrainingBatch) -> tuple[ScoredSequences, float]:
@@ -233,7 +255,7 @@ class Learner:
         if self._current is None:
             vocabulary = self.prior.vocabulary
             self._current = Policy(self._model, vocabulary, fingerprint(self._model, vocabulary))
-        return Policy(self._model, self._current.vocabulary, self._current.sha256, self._precision)
+        return Policy(self._model, self._current.vocabulary, self._current.sha256, self._precision, self._drawn_states)
 
     def version(self, run_id: str, iteration: int) -> PolicyVersion:
         """Return the present policy as a row of the lineage, without weights; its parent is the last version that
@@ -267,4 +289,5 @@ class Learner:
         state = restore(folder, self._model, self._optimizer)
         self._loss_in_training.restore(folder)
         self._parent, self._current = state["parent"], None
+        self._drawn_states.forget()
         return state

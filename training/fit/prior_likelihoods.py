@@ -69,7 +69,7 @@ class PriorLikelihoods:
     @classmethod
     def of(cls, prior: Policy, precision: Precision = "float32") -> Self:
         """Return the likelihoods of rows under a policy, with those that earlier trainings have computed."""
-        remembers = _remembers(prior.model)
+        remembers = _may_be_independent(prior.model)
         kept = KeptLikelihoods.of(prior.model, prior.vocabulary, precision) if remembers else None
         return cls(prior.model, precision, kept=kept)
 
@@ -80,14 +80,14 @@ class PriorLikelihoods:
             return self._values(batch, condition)
 
     def _values(self, batch: TrainingBatch, condition: Condition) -> Tensor:
-        if not _remembers(self.model):
+        if not _may_be_independent(self.model):
             self.computed += len(batch)
             return likelihoods(self.model, batch.tokens, batch.lengths, condition=condition)
         lengths = batch.lengths.tolist()
         tokens = batch.tokens.cpu().numpy().astype(np.int32)
         keys = [row[:length].tobytes() for row, length in zip(tokens, lengths, strict=True)]
         rows = {key: row for row, key in enumerate(keys)}  # each sequence once
-        found = self._remembered(rows, self.model)
+        found = self._remembered(rows)
         found |= self._compute(batch, {key: row for key, row in rows.items() if key not in found})
         values = np.zeros(tokens.shape, np.float32)
         for row, (key, length) in enumerate(zip(keys, lengths, strict=True)):
@@ -96,22 +96,22 @@ class PriorLikelihoods:
 
     def keep(self) -> None:
         """Keep what was computed for further trainings, if that is the same bit by bit there."""
-        if self.kept is None or not self._known or not _remembers(self.model):
-            return
-        if self._independent is None:
-            with products_in(self.precision):
-                self._independent = rows_are_independent(self.model, ROWS_AT_ONCE)
-        if self._independent:
+        if self.kept is not None and self._known and self.independent:
             self.kept.add(self._known)
 
-    def _remembered(self, rows: dict[bytes, int], model: GRULanguageModel) -> dict[bytes, Values]:
+    @property
+    def independent(self) -> bool:
+        """Whether the likelihood of a row is the same whatever is computed beside it, which is tried out once."""
+        if self._independent is None:
+            self._independent = found_independent(self.model, self.precision)
+        return self._independent
+
+    def _remembered(self, rows: dict[bytes, int]) -> dict[bytes, Values]:
         found = {key: self._known[key] for key in rows if key in self._known}
         if self.kept is not None:
             missing = (key for key in rows if key not in found)
             found |= {key: values for key in missing if (values := self.kept.get(key)) is not None}
-        if found and self._independent is None:
-            self._independent = rows_are_independent(model, ROWS_AT_ONCE)
-        return found if self._independent else {}
+        return found if found and self.independent else {}
 
     def _compute(self, batch: TrainingBatch, rows: dict[bytes, int]) -> dict[bytes, Values]:
         """Compute rows of a batch, by key, and remember them."""
@@ -136,7 +136,7 @@ class PriorLikelihoods:
             self._bytes -= _bytes_of((oldest, self._known.pop(oldest)))
 
 
-def _remembers(model: GenerativeModel) -> TypeGuard[GRULanguageModel]:
+def _may_be_independent(model: GenerativeModel) -> TypeGuard[GRULanguageModel]:
     """Return whether the likelihood of a row of a model may be the same whatever is computed beside it."""
     return isinstance(model, GRULanguageModel) and model.device.type == "cpu"
 
@@ -144,6 +144,12 @@ def _remembers(model: GenerativeModel) -> TypeGuard[GRULanguageModel]:
 def _bytes_of(record: tuple[bytes, Values]) -> int:
     key, value = record
     return len(key) + value.nbytes + _RECORD_BYTES
+
+
+def found_independent(model: GenerativeModel, precision: Precision) -> bool:
+    """Try out whether the likelihood of a row, in a precision, is the same whatever is computed beside it."""
+    with products_in(precision):
+        return _may_be_independent(model) and rows_are_independent(model, ROWS_AT_ONCE)
 
 
 @torch.no_grad()

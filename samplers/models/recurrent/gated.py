@@ -14,11 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from molbuffer.samplers.models.recurrent.drawn_states import LayerStates
 from molbuffer.samplers.models.recurrent.products import Precisions, Product, rounded_up, weight_gradient
 
 
 def gated_recurrence(
-    gates: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int], first: Tensor | None = None
+    gates: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    sizes: Sequence[int],
+    first: Tensor | None = None,
+    known: LayerStates | None = None,
 ) -> Tensor:
     """Return the states of a GRU layer over packed rows.
 
@@ -31,6 +37,8 @@ def gated_recurrence(
         bias: [3H].
         sizes: the number of rows that have a token at each step; it never grows, and the sum is T.
         first: [n, H], the state before the first step; zeros by default.
+        known: what the layer has computed for these tokens, where that is kept: then the gates are not read, and only
+            the gradient is still to be computed.
 
     Returns:
         The states [T, H] after each token.
@@ -39,24 +47,29 @@ def gated_recurrence(
     rows, hidden = (sizes[0] if sizes else 0), weight.shape[1]
     start = gates.new_zeros(rows, hidden) if first is None else first[:rows].to(gates.dtype)
     if torch.is_grad_enabled() and any(each.requires_grad for each in (gates, weight, bias, start)):
-        arguments = (gates, weight, bias, start, sizes, Precisions.of(weight))
+        arguments = (gates, weight, bias, start, sizes, Precisions.of(weight), known)
         states: Tensor = _GatedRecurrence.apply(*arguments)  # type: ignore[no-untyped-call]
         return states
+    if known is not None:
+        return known.states
     product = Product(weight, bias, Precisions.of(weight).forward)
     states, state = gates.new_empty(len(gates), hidden), start
     for begin, end, n in _steps(sizes):
-        state = next_state(gates[begin:end], product(state[:n].to(product.dtype)), state[:n], out=states[begin:end])
+        made = next_states(gates[begin:end], product(state[:n].to(product.dtype)), state[:n], out=states[begin:end])
+        state = made.states
     return states
 
 
-def next_state(gates: Tensor, product: Tensor, state: Tensor, out: Tensor | None = None) -> Tensor:
-    """Return the states [n, H] after a step, given the gates [n, 3H] of the input, the product [n, 3H] of the states
-    and the states [n, H] before it.
+def next_states(gates: Tensor, product: Tensor, state: Tensor, out: Tensor | None = None) -> LayerStates:
+    """Return the states after a step, given the gates [n, 3H] of the input, the product [n, 3H] of the states and the
+    states [n, H] before it.
     """
     hidden = state.shape[1]
-    reset, update = (gates[:, : 2 * hidden] + product[:, : 2 * hidden]).sigmoid_().chunk(2, 1)
-    candidate = tanh_(torch.addcmul(gates[:, 2 * hidden :], reset, product[:, 2 * hidden :].to(gates.dtype)))
-    return torch.lerp(candidate, state, update, out=out)
+    reset_update = (gates[:, : 2 * hidden] + product[:, : 2 * hidden]).sigmoid_()
+    reset, update = reset_update.chunk(2, 1)
+    from_state = product[:, 2 * hidden :].to(gates.dtype)
+    candidate = tanh_(torch.addcmul(gates[:, 2 * hidden :], reset, from_state))
+    return LayerStates(torch.lerp(candidate, state, update, out=out), reset_update, candidate, from_state)
 
 
 def tanh_(x: Tensor) -> Tensor:
@@ -85,7 +98,17 @@ class _GatedRecurrence(torch.autograd.Function):
         first: Tensor,
         sizes: Sequence[int],
         precisions: Precisions,
+        known: LayerStates | None,
     ) -> Tensor:
+        made = _GatedRecurrence._computed(gates, weight, bias, first, sizes, precisions) if known is None else known
+        ctx.save_for_backward(weight, first, *made)
+        ctx.sizes, ctx.gradient = sizes, precisions.gradient
+        return made.states
+
+    @staticmethod
+    def _computed(
+        gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor, sizes: Sequence[int], precisions: Precisions
+    ) -> LayerStates:
         tokens, hidden = len(gates), weight.shape[1]
         product = Product(weight, bias, precisions.forward)
         states, state = gates.new_empty(tokens, hidden), first
@@ -98,12 +121,10 @@ class _GatedRecurrence(torch.autograd.Function):
             h_n = from_state[step].copy_(made[:, 2 * hidden :])
             n_t = tanh_(torch.addcmul(gates[step, 2 * hidden :], r_z[:, :hidden], h_n, out=candidate[step]))
             state = torch.lerp(n_t, before, r_z[:, hidden:], out=states[step])
-        ctx.save_for_backward(weight, first, states, reset_update, candidate, from_state)
-        ctx.sizes, ctx.gradient = sizes, precisions.gradient
-        return states
+        return LayerStates(states, reset_update, candidate, from_state)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None, None, None]:
         weight, first, states, reset_update, candidate, from_state = ctx.saved_tensors
         (tokens, hidden), dtype = candidate.shape, ctx.gradient
         to_state = Product(weight.T, dtype=dtype)
@@ -139,4 +160,4 @@ class _GatedRecurrence(torch.autograd.Function):
         by_bias = torch.cat(
             [by_input[:, : 2 * hidden].sum(0), by_state[:tokens, 2 * hidden :].sum(0, dtype=weight.dtype)]
         )
-        return by_input, weight_gradient(by_state, before, weight.dtype), by_bias, by_first, None, None
+        return by_input, weight_gradient(by_state, before, weight.dtype), by_bias, by_first, None, None, None

@@ -7,10 +7,13 @@ instead of a product for every token of every sequence.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.recurrent.gated import gated_recurrence, next_state
+from molbuffer.samplers.models.recurrent.drawn_states import LayerStates, RecordedDraw
+from molbuffer.samplers.models.recurrent.gated import gated_recurrence, next_states
 from molbuffer.samplers.models.recurrent.packing import Packing
 from molbuffer.samplers.models.recurrent.products import Precisions, Product, linear
 
@@ -31,7 +34,14 @@ class GRUStack(nn.GRU):
         """Return the part of the first layer's gates [n, 3H] of the context [n, C], the same at every step."""
         return functional.linear(context, self.all_weights[0][0][:, self._embedding_size :])
 
-    def outputs(self, gates: Tensor, packing: Packing, dropout: float = 0.0, first: Tensor | None = None) -> Tensor:
+    def outputs(
+        self,
+        gates: Tensor,
+        packing: Packing,
+        dropout: float = 0.0,
+        first: Tensor | None = None,
+        known: Sequence[LayerStates] | None = None,
+    ) -> Tensor:
         """Return the last layer's states [T, H] after each token.
 
         Args:
@@ -39,13 +49,16 @@ class GRUStack(nn.GRU):
             packing: the rows that the tokens are of.
             dropout: the probability of dropping a number of a layer's output, applied in training.
             first: [layers, n, H], the states before the first step of each row; zeros by default.
+            known: what each layer has computed for these tokens without dropout, where that is kept: then only the
+                gradient is still to be computed.
         """
         output = gates
+        of_layers: Sequence[LayerStates | None] = known or [None] * self.num_layers
         for layer, (from_input, from_state, input_bias, state_bias) in enumerate(self.all_weights):
             if layer:
-                gates = linear(output, from_input, input_bias)
+                gates = linear(output, from_input, input_bias, gradient_only=known is not None)
             before = None if first is None else first[layer][packing.order]
-            output = gated_recurrence(gates, from_state, state_bias, packing.sizes, before)
+            output = gated_recurrence(gates, from_state, state_bias, packing.sizes, before, of_layers[layer])
             output = functional.dropout(output, dropout, self.training)
         return output
 
@@ -64,6 +77,7 @@ class GRUStep:
         impossible: Tensor,
         states: Tensor,
         context_gates: Tensor | None = None,
+        record: RecordedDraw | None = None,
     ) -> None:
         """Set the state before the first token of n sequences.
 
@@ -74,6 +88,7 @@ class GRUStep:
             impossible: [V], added to the logits.
             states: [layers, n, H], before the first token.
             context_gates: [n, 3H], as ``GRUStack.context_gates`` returns them.
+            record: keeps what each step computes; None keeps nothing.
         """
         weights = [tuple(layer) for layer in recurrent.all_weights]
         dtype = Precisions.of(head.weight).forward
@@ -83,20 +98,26 @@ class GRUStep:
         self._context_gates = context_gates
         self._head = Product(head.weight, head.bias + impossible)
         self._states = list(states)
+        self._record = record
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Return the logits [n, V] after tokens [n]."""
-        gates = self._token_gates[tokens]
+        gates, made = self._token_gates[tokens], []
         if self._context_gates is not None:
             gates += self._context_gates
         for layer, state in enumerate(self._states):
             from_state = self._from_state[layer]
             if layer:
                 gates = self._from_input[layer - 1](self._states[layer - 1].to(from_state.dtype)).to(state.dtype)
-            self._states[layer] = next_state(gates, from_state(state.to(from_state.dtype)), state)
+            made.append(next_states(gates, from_state(state.to(from_state.dtype)), state))
+            self._states[layer] = made[-1].states
+        if self._record is not None:
+            self._record.add(tokens, made)
         return self._head(self._states[-1])
 
     def keep(self, rows: Tensor) -> None:
         self._states = [state[rows] for state in self._states]
         if self._context_gates is not None:
             self._context_gates = self._context_gates[rows]
+        if self._record is not None:
+            self._record.keep(rows)

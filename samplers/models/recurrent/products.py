@@ -113,12 +113,18 @@ class Product:
         return rows @ self._transposed if self._bias is None else torch.addmm(self._bias, rows, self._transposed)
 
 
-def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(rows: Tensor, weight: Tensor, bias: Tensor, *, gradient_only: bool = False) -> Tensor:
     """Return the product of rows [n, in] with a weight [out, in], plus a bias [out], in the precision of the bias.
 
     It is differentiable, as ``torch.nn.functional.linear`` is.
+
+    Args:
+        rows: [n, in].
+        weight: [out, in].
+        bias: [out].
+        gradient_only: whether nobody reads the values, which are not computed then.
     """
-    return _linear(rows, weight, bias, Precisions.of(weight))
+    return _linear(rows, weight, bias, Precisions.of(weight), gradient_only)
 
 
 def logits_of(rows: Tensor, head: nn.Linear) -> Tensor:
@@ -127,11 +133,11 @@ def logits_of(rows: Tensor, head: nn.Linear) -> Tensor:
 
     It is a small part of a model, and bfloat16 would round a logit of 10 by 0.03.
     """
-    return _linear(rows, head.weight, head.bias, replace(Precisions.of(head.weight), forward=head.weight.dtype))
+    return _linear(rows, head.weight, head.bias, replace(Precisions.of(head.weight), forward=head.weight.dtype), False)
 
 
-def _linear(rows: Tensor, weight: Tensor, bias: Tensor, precisions: Precisions) -> Tensor:
-    made: Tensor = _Linear.apply(rows, weight, bias, precisions)  # type: ignore[no-untyped-call]
+def _linear(rows: Tensor, weight: Tensor, bias: Tensor, precisions: Precisions, gradient_only: bool) -> Tensor:
+    made: Tensor = _Linear.apply(rows, weight, bias, precisions, gradient_only)  # type: ignore[no-untyped-call]
     return made
 
 
@@ -151,19 +157,23 @@ def weight_gradient(by_output: Tensor, rows: Tensor, dtype: torch.dtype) -> Tens
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, precisions: Precisions) -> Tensor:
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, precisions: Precisions, gradient_only: bool
+    ) -> Tensor:
         ctx.save_for_backward(rows, weight)
         ctx.gradient = precisions.gradient
+        if gradient_only:
+            return bias.new_empty(len(rows), len(weight))
         made = Product(weight, bias, precisions.forward)(_rounded_up(rows.to(precisions.forward)))
         return made[: len(rows)].to(bias.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         rows, weight = ctx.saved_tensors
         by_output = _rounded_up(upstream[0].to(ctx.gradient))
         by_rows = Product(weight.T, dtype=ctx.gradient)(by_output)[: len(rows)].to(rows.dtype)
         by_weight = weight_gradient(by_output, rows.to(ctx.gradient), weight.dtype)
-        return by_rows, by_weight, upstream[0].sum(0), None
+        return by_rows, by_weight, upstream[0].sum(0), None, None
 
 
 @dataclass(frozen=True)
