@@ -119,7 +119,7 @@ class Group:
         deadline = time.monotonic() + 120
         while not (self.lab.exists() and events <= set(self.events(run_id)) and self._done(run_id) >= iteration):
             assert time.monotonic() < deadline, f"the agent is at {self.events(run_id)}, {self._done(run_id)}"
-            time.sleep(0.05)
+            time.sleep(0.25)  # each look opens the store, and takes the core from the agents
 
     def _done(self, run_id: str) -> int:
         return int(self.ask("SELECT coalesce(max(iteration), 0) FROM checkpoints WHERE run_id = ?", run_id)[0][0])
