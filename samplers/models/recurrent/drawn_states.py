@@ -86,8 +86,9 @@ class RecordedDraw:
         """Return the number of each row by its key."""
         if not self.steps:
             return {}
-        n = len(self.steps[0].rows)
-        before, lengths = torch.zeros(n, len(self.steps), dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
+        size = (len(self.steps[0].rows), len(self.steps))
+        before = torch.zeros(size, dtype=torch.int64, device="cpu")
+        lengths = torch.zeros(size[0], dtype=torch.int64, device="cpu")
         for number, step in enumerate(self.steps):
             before[step.rows, number] = step.tokens
             lengths[step.rows] += 1
@@ -144,7 +145,7 @@ class DrawnStates:
             self._made_by = self._now(weight)
         while (kept := sum(each.kept_bytes for each in self._draws)) > MOST_BYTES // 2:
             self._draws.pop(0)
-        draw = RecordedDraw(torch.arange(n), MOST_BYTES - kept)
+        draw = RecordedDraw(torch.arange(n, device="cpu"), MOST_BYTES - kept)
         self._draws.append(draw)
         return draw
 
@@ -175,7 +176,7 @@ class DrawnStates:
         for draw in self._draws:
             its = [(place, known[key][1]) for place, key in enumerate(keys) if known[key][0] is draw]
             if its:
-                places, rows = torch.tensor(its).T.contiguous()
+                places, rows = torch.tensor(its, device="cpu").T.contiguous()
                 draw.copy_to(made, packing.sizes, places, rows)
         self.used = True
         return made
@@ -187,7 +188,7 @@ class DrawnStates:
 
 def _keys(tokens: Tensor, lengths: Tensor) -> list[bytes]:
     """Return a key for each row [n, L]: all tokens that have one after them."""
-    rows = tokens.numpy()
+    rows = tokens.cpu().numpy()
     return [row[: max(0, length - 1)].tobytes() for row, length in zip(rows, lengths.tolist(), strict=True)]
 
 
