@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playwright import sync_api
 from playwright.sync_api import expect
 
 from molbuffer.storage import Commit, SampleStore
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 BIN = Path(sys.executable).parent / "molbuffer"
 
 
@@ -75,6 +77,16 @@ def wait_for(page, text):
 
 def open_tab(page, name):
     page.get_by_role("tab", name=name, exact=True).click()
+
+
+def open_molecule(page, number):
+    """Click until the molecule is open: a page that is being told of changes may replace a button under the click."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with suppress(sync_api.TimeoutError):
+            page.get_by_role("button", name=f"Open {number}", exact=True).first.click(timeout=15_000)
+            return page.get_by_text("Every score of it").wait_for(timeout=15_000)
+        assert time.monotonic() < end, f"molecule {number} does not open"
 
 
 def wait_for_cards(page, number, part=""):
@@ -231,8 +243,7 @@ def test_a_narrow_dark_window_has_room_for_it(open_visit, address):
     wait_for(seen.page, "What the runs came to")
     assert seen.page.evaluate(BEYOND_THE_EDGE) == []
     open_tab(seen.page, "Molecules")
-    seen.page.get_by_role("button", name="Open 1", exact=True).first.click()
-    seen.page.get_by_text("Every score of it").wait_for()
+    open_molecule(seen.page, 1)
     assert seen.page.evaluate(BEYOND_THE_EDGE) == []
     expect(seen.page.locator(".mb-card").first).to_have_css(
         "background-color", "rgb(18, 22, 28)", timeout=1000 * PATIENCE_SECONDS
