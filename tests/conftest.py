@@ -45,6 +45,7 @@ LONGEST = (
     "test_newcomer.py",
     "test_plugin.py",
     "test_interruptions.py",
+    "test_agents.py",
     "test_killed_run.py",
     "test_snippets.py",
     "test_benchmarks_run.py",
