@@ -54,7 +54,7 @@ def test_a_killed_training_is_resumed_to_the_same_end(
         )
     deadline = time.monotonic() + PATIENCE_SECONDS
     while checkpoints(killed) == 0 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.25)  # each look opens the store, and takes the core from the training
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert 0 < checkpoints(killed) < checkpoints(undisturbed), (tmp_path / "log").read_text()
