@@ -63,6 +63,7 @@ class ScoreFailures:
     _waiting: dict[str, set[str]] = field(default_factory=dict)
     _molecules: int = 0
     _failed: list[str] = field(default_factory=list)
+    _seen: int | None = None
 
     def look(self, to_come: int = 0) -> None:
         """Count the builds that were committed since the last look, and end the run when it is certain that too many
@@ -108,13 +109,20 @@ class ScoreFailures:
         return len(self._failed) > self.context.max_failed_share * molecules
 
     def _count(self) -> None:
-        store, run_id = self.context.store, self.context.run_id
-        found = store.read_arrow(_BUILDS, parameters=[run_id, self.since])
-        fresh = found.filter(pa.array([each not in self._known for each in found["build_id"].to_pylist()], pa.bool_()))
-        if not len(fresh):
+        newest = self.context.store.snapshot()
+        # Most looks come after another one that saw the same rows.
+        if newest == self._seen:
             return
+        found = self.context.store.read_arrow(_BUILDS, parameters=[self.context.run_id, self.since])
+        fresh = found.filter(pa.array([each not in self._known for each in found["build_id"].to_pylist()], pa.bool_()))
+        if len(fresh):
+            self._count_molecules(fresh)
+        self._seen = newest
+
+    def _count_molecules(self, fresh: pa.Table) -> None:
+        """Count the molecules of builds, ``fresh``, that have not been counted or were waited for."""
         first = min(fresh["created"].to_pylist())
-        for row in store.read_arrow(_REWARDED, parameters=[first, first], fresh=fresh).to_pylist():
+        for row in self.context.store.read_arrow(_REWARDED, parameters=[first, first], fresh=fresh).to_pylist():
             build_id, smiles = row["build_id"], row["smiles"]
             waiting = self._waiting.setdefault(build_id, set())
             if row["pending"]:
