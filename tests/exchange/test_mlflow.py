@@ -18,7 +18,11 @@ from molbuffer.exchange.loggers.following import LogFollower, fill_log
 from molbuffer.exchange.loggers.mlflow import CLIENT
 from molbuffer.exchange.loggers.points import logged_run
 
-mlflow = pytest.importorskip("mlflow", reason="pip install 'molbuffer[mlflow]'")
+
+@pytest.fixture(scope="module", autouse=True)
+def mlflow() -> Any:
+    """MLflow, which is imported where a case uses it: it takes longer than all else that is collected."""
+    return pytest.importorskip("mlflow", reason="pip install 'molbuffer[mlflow]'")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def found(database: str, experiment: str) -> Any:
-    client = mlflow.MlflowClient(tracking_uri=database)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=database)
     known = client.get_experiment_by_name(experiment)
     (run,) = client.search_runs([known.experiment_id])
     return client, run
