@@ -115,6 +115,8 @@ def prune_run(catalog: Catalog, layout: Layout, run_id: str, keep: KeptOfRun) ->
 
 def _old_policies(catalog: Catalog, run_id: str, keep: KeptOfRun, there: Collection[str]) -> list[Mapping[str, Any]]:
     """Return the policies of a run whose folders are there, but for the newest and the best."""
+    if len(there) <= keep.policies:
+        return []
     rows = catalog.read(_POLICIES, parameters=[run_id, run_id, keep.kind]).to_pylist()
     found = sorted(
         (row for row in rows if row["sha256"] in there and row["iteration"] is not None),
@@ -139,8 +141,10 @@ def _best(policies: Sequence[Mapping[str, Any]], rewards: Mapping[int, tuple[flo
 
 
 def _old_checkpoints(catalog: Catalog, layout: Layout, run_id: str, keep: KeptOfRun) -> list[Place]:
-    folders = catalog.read(_CHECKPOINTS, parameters=[run_id])["folder"].to_pylist()
     there = {layout.name_of(path) for path in entries(layout.checkpoints / run_id)}
+    if len(there) <= keep.checkpoints:
+        return []
+    folders = catalog.read(_CHECKPOINTS, parameters=[run_id])["folder"].to_pylist()
     old = [folder for folder in folders if folder in there][keep.checkpoints :]
     backed_up = kept_by_backups(layout) if old else ()
     return [layout.data / folder for folder in old if folder not in backed_up]
