@@ -1,7 +1,7 @@
 """Builds by several worker processes: how much faster they are, and whether memory stays flat over many of them.
 
     python benchmarks/training/bench_runners.py [--rows 512] [--busy 0.05] [--sleeping-rows 2048] [--sleep 0.05]
-        [--pairs 1:2 2:16] [--builds 500] [--kind processes]
+        [--pairs 1:2 2:16] [--builds 500] [--kind processes] [--prior zinc-gru]
 
 Of each pair of numbers of workers, the first is compared with the second:
 
@@ -49,6 +49,9 @@ def sleeping(smiles, seconds=0.0):
     return 0.5
 """
 CAMPAIGN = """
+[policy]
+prior = "{prior}"
+
 [objective]
 [[objective.components]]
 kind = "python"
@@ -74,7 +77,7 @@ workers = {workers}
 
 @dataclass(frozen=True)
 class Case:
-    """A build to time: its scorer, and how many rows it has."""
+    """A build to time: its scorer, how many rows it has, and the policy that draws them."""
 
     function: str
     cost: str
@@ -82,6 +85,7 @@ class Case:
     chunk_rows: int
     seconds: float
     kind: str
+    prior: str
 
 
 class TimedWorkers(TaskWorkers):
@@ -174,9 +178,9 @@ def resident(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def memory_over(number: int, kind: str) -> None:
+def memory_over(number: int, kind: str, prior: str) -> None:
     """Print the memory of the process of a run, and of its workers, over many small builds."""
-    case = Case("sleeping", "low", 4, 2, 0.0, kind)
+    case = Case("sleeping", "low", 4, 2, 0.0, kind, prior)
     with tempfile.TemporaryDirectory() as folder, builds(Path(folder), case, 2) as made:
         pids: list[int] = []
         for iteration in range(number):
@@ -201,15 +205,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pairs", nargs=2, default=["1:2", "2:16"], help="numbers of workers, busy and sleeping")
     parser.add_argument("--builds", type=int, default=500, help="small builds over which memory is measured")
     parser.add_argument("--kind", default="processes", choices=["processes", "threads"], help="the workers")
+    parser.add_argument("--prior", default="zinc-gru", help="the policy that draws the molecules")
     given = parser.parse_args(arguments)
     limit_threads()
     (busy, sleeping) = ([int(each) for each in pair.split(":")] for pair in given.pairs)
     if given.rows:
-        compare(Case("busy", "low", given.rows, max(1, given.rows // 8), given.busy, given.kind), *busy)
+        chunk_rows = max(1, given.rows // 8)
+        compare(Case("busy", "low", given.rows, chunk_rows, given.busy, given.kind, given.prior), *busy)
     if given.sleeping_rows:
-        compare(Case("sleeping", "high", given.sleeping_rows, 2048, given.sleep, given.kind), *sleeping)
+        rows = given.sleeping_rows
+        compare(Case("sleeping", "high", rows, min(rows, 2048), given.sleep, given.kind, given.prior), *sleeping)
     if given.builds:
-        memory_over(given.builds, given.kind)
+        memory_over(given.builds, given.kind, given.prior)
 
 
 if __name__ == "__main__":

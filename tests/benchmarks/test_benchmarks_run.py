@@ -20,8 +20,8 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes that failed: 0"
 
 PEER = "TorchRL"
-FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1", "--commits", "2", "--batches", "3"]
-FEW_KILLS = ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "0.1", "--grace", "600"]
+FEW_ROWS = ["--rows", "20", "--per-build", "10", "--writers", "1", "--commits", "1", "--batches", "1"]
+FEW_KILLS = ["--kills", "2", "--writers", "2", "--readers", "1", "--pace", "0.1", "--grace", "600"]
 SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     "bench_sampling.py": (["--rows", "128", "--rounds", "1"], ["ratio"]),
     "bench_samplers.py": (
@@ -73,8 +73,8 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     ),
     "bench_runners.py": (
         [
-            *("--rows", "4", "--busy", "0", "--sleeping-rows", "4", "--sleep", "0"),
-            *("--pairs", "1:2", "1:2", "--builds", "2", "--kind", "threads"),
+            *("--rows", "2", "--busy", "0", "--sleeping-rows", "2", "--sleep", "0"),
+            *("--pairs", "1:2", "1:2", "--builds", "2", "--kind", "threads", "--prior", str(SMALL_PRIOR)),
         ],
         ["busy, from 1 to 2 workers", "sleeping, from 1 to 2 workers", "after 2 small builds"],
     ),
