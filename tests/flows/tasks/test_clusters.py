@@ -41,7 +41,7 @@ chunk_rows = 8
 [[samplers]]
 kind = "model"
 name = "agent"
-buffer_size = 24
+buffer_size = 16
 p_batch = 0.5
 """
 
@@ -121,13 +121,13 @@ def test_a_flow_has_its_chunks_and_scores_made_by_tasks(
     assert len(json.dumps(made["builds"])) < 3000, "a receipt is small"
     with SampleStore.open(tmp_path / "store", read_only=True) as store:
         attempts = store.read_arrow("SELECT flow_run_id, task_run_id FROM {builds}").to_pylist()
-        assert len({each["task_run_id"] for each in attempts} - {None}) == 3, "a task run for each chunk"
+        assert len({each["task_run_id"] for each in attempts} - {None}) == 2, "a task run for each chunk"
         assert len({each["flow_run_id"] for each in attempts} - {None}) == 1
         kept = store.read_arrow("SELECT DISTINCT smiles FROM {samples} WHERE kept")["smiles"].to_pylist()
         scored = store.read_arrow("SELECT count(*) AS n FROM {rewards} WHERE status = 'ok'")["n"][0].as_py()
     calls = [line.split()[1] for line in (tmp_path / "calls.log").read_text().splitlines()]
     assert sorted(calls) == sorted(kept)
-    assert scored >= 24
+    assert scored >= 16
 
 
 def test_a_cluster_elsewhere_needs_a_server_that_it_reaches(tiny_settings: Settings, monkeypatch: Any) -> None:

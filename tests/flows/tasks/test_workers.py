@@ -33,8 +33,8 @@ SCORER = """
 import os, signal, time
 from pathlib import Path
 
-def dock(smiles, folder="", seconds=0.0):
-    folder = Path(folder)
+def dock(smiles, seconds=0.0):
+    folder = Path(os.environ["FOLDER_OF_SHOP"])
     with open(folder / "calls.log", "a") as log:
         log.write(f"{os.getpid()} {smiles}" + chr(10))
     calls = len((folder / "calls.log").read_text().splitlines())
@@ -72,12 +72,12 @@ chunk_rows = 8
 kind = "model"
 name = "cold"
 temperature = 0.15
-buffer_size = 24
+buffer_size = 16
 
 [[samplers]]
 kind = "model"
 name = "agent"
-buffer_size = 20
+buffer_size = 12
 p_batch = 0.5
 """
 
@@ -100,8 +100,7 @@ class Shop:
     prior: Path
 
     def dock(self, **keys: Any) -> str:
-        parameters = {"folder": str(self.folder)}
-        given = {"kind": "python", "function": "shared_scorer:dock", "parameters": parameters, **keys}
+        given = {"kind": "python", "function": "shared_scorer:dock", "in_process": True, **keys}
         return "{" + ", ".join(f"{name} = {_toml(value)}" for name, value in given.items()) + "}"
 
     def settings(self, components: str, **runner: Any) -> Settings:
@@ -143,10 +142,16 @@ def _toml(value: Any) -> str:
 QED = '{kind = "qed"}'
 
 
+def opened(folder: Path, prior: Path, patch: pytest.MonkeyPatch) -> Shop:
+    """A shop whose function finds it, also in other processes: the same function for all shops."""
+    (folder / "shared_scorer.py").write_text(SCORER)
+    patch.setenv("FOLDER_OF_SHOP", str(folder))
+    return Shop(folder, prior)
+
+
 @pytest.fixture
-def shop(tmp_path: Path, small_prior: Path) -> Shop:
-    (tmp_path / "shared_scorer.py").write_text(SCORER)
-    return Shop(tmp_path, small_prior)
+def shop(tmp_path: Path, small_prior: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    return opened(tmp_path, small_prior, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +162,19 @@ def alone(tmp_path_factory: pytest.TempPathFactory, small_prior: Path) -> Shop:
     return made
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, small_prior: Path) -> dict[str, list[str]]:
+    """The facts of a store that one process has built with scores of the function, whatever they cost."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = opened(tmp_path_factory.mktemp("undisturbed"), small_prior, patch)
+        made.build("store", made.dock())
+    return made.facts("store")
+
+
 def test_a_build_has_molecules_that_several_chunks_draw(alone: Shop) -> None:
     """So that the metric ``new``, and which chunk stores a score first, depend on the order of the chunks."""
     new = [json.loads(row) for row in alone.facts("store")["metrics"] if '"new"' in row]
-    assert len(new) == 6 and any(each["value"] < 1 for each in new if each["chunk"] > 0)
+    assert len(new) == 4 and any(each["value"] < 1 for each in new if each["chunk"] > 0)
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("processes", 2), ("threads", 8)])
@@ -171,26 +185,22 @@ def test_the_rows_are_the_same_for_any_number_of_workers(alone: Shop, shop: Shop
 
 
 def test_a_worker_that_is_killed_in_a_chunk_costs_that_chunk_alone(
-    shop: Shop, caplog: pytest.LogCaptureFixture
+    shop: Shop, undisturbed: dict[str, list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    dock = shop.dock(in_process=True)
-    shop.build("undisturbed", dock)
-    (shop.folder / "calls.log").unlink()
     (shop.folder / "kill").touch()
-    shop.build("store", dock, kind="processes", workers=2)
+    shop.build("store", shop.dock(), kind="processes", workers=2)
     assert (shop.folder / "killed").exists()
-    assert shop.facts("store") == shop.facts("undisturbed")
+    assert shop.facts("store") == undisturbed
     (told,) = [each for each in caplog.messages if "SIGKILL" in each]
     assert "another one makes make_part_apart of chunk (0, " in told
 
 
-def test_scores_that_cost_are_shared_and_each_is_paid_once_through_a_kill(shop: Shop) -> None:
-    dock = shop.dock(in_process=True, cost="high")
-    shop.build("undisturbed", dock)
-    (shop.folder / "calls.log").unlink()
+def test_scores_that_cost_are_shared_and_each_is_paid_once_through_a_kill(
+    shop: Shop, undisturbed: dict[str, list[str]]
+) -> None:
     (shop.folder / "kill").touch()
-    shop.build("store", dock, kind="processes", workers=2)
-    assert shop.facts("store") == shop.facts("undisturbed")
+    shop.build("store", shop.dock(cost="high"), kind="processes", workers=2)
+    assert shop.facts("store") == undisturbed
     assert len(shop.processes()) == 3, "two workers, and one that followed the dead one"
     again = {smiles: n for smiles, n in Counter(shop.calls()).items() if n > 1}
     # What was in flight, or had been computed less than a quarter of a second before.
@@ -209,9 +219,11 @@ run_build(sys.stdin.read(), sys.argv[1], made_here, run_id=sys.argv[2])
 """
 
 
-def test_scores_that_were_handed_over_outlive_the_worker_and_the_run(shop: Shop) -> None:
+def test_scores_that_were_handed_over_outlive_the_worker_and_the_run(
+    shop: Shop, undisturbed: dict[str, list[str]]
+) -> None:
     """Both are killed before anybody has committed them; the run that is gone on with pays for none of them again."""
-    dock = shop.dock(in_process=True, cost="high")
+    dock = shop.dock(cost="high")
     (shop.folder / "kill-all").touch()
     killed = subprocess.run(
         [sys.executable, "-c", RUN_THAT_DOES_NOT_COMMIT, str(shop.folder / "store"), RUN_ID],
@@ -227,13 +239,11 @@ def test_scores_that_were_handed_over_outlive_the_worker_and_the_run(shop: Shop)
     shop.build("store", dock)
     assert handed_over
     assert {shop.calls().count(smiles) for smiles in handed_over} == {1}
-    (shop.folder / "calls.log").unlink()
-    shop.build("undisturbed", dock)
-    assert shop.facts("store") == shop.facts("undisturbed")
+    assert shop.facts("store") == undisturbed
 
 
 def test_two_parts_at_once_do_not_pay_for_the_same_molecule(shop: Shop) -> None:
-    dock = shop.dock(in_process=True, cost="high", parameters={"folder": str(shop.folder), "seconds": 0.1})
+    dock = shop.dock(cost="high", parameters={"seconds": 0.1})
     settings = shop.settings(dock)
     shop.build("store", dock)
     (shop.folder / "calls.log").unlink()
@@ -250,7 +260,7 @@ def test_two_parts_at_once_do_not_pay_for_the_same_molecule(shop: Shop) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    ["[campaign]\nmax_oracle_calls = 30", '[[samplers]]\nunique = "run"'],
+    ["[campaign]\nmax_oracle_calls = 20", '[[samplers]]\nunique = "run"'],
     ids=["a budget", "unique in the run"],
 )
 def test_chunks_that_need_those_before_them_are_made_in_turn(shop: Shop, table: str) -> None:
@@ -269,8 +279,7 @@ def test_chunks_that_need_those_before_them_are_made_in_turn(shop: Shop, table: 
 def test_a_training_has_its_live_molecules_scored_by_the_workers(shop: Shop) -> None:
     from molbuffer.flows.tasks.chunks import local_builder
 
-    dock = shop.dock(in_process=True, cost="high")
-    settings = shop.settings(dock, kind="processes", workers=2)
+    settings = shop.settings(shop.dock(cost="high"), kind="processes", workers=2)
     short = settings.model_copy(
         update={"campaign": settings.campaign.model_copy(update={"iterations": 2, "batch_size": 8})}
     )
