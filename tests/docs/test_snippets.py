@@ -50,7 +50,7 @@ SMALL_PRIOR = ROOT / "tests" / "data" / "small-prior"
 CAMPAIGN = f"""
 [campaign]
 name = "demo"
-iterations = 3
+iterations = 2
 batch_size = 8
 
 [policy]
@@ -92,7 +92,8 @@ SMALLER = (
 """What is cut down in the example configuration, whose sizes are those of real work."""
 SHORTER = (
     ("--draws 1000", "--draws 20"),
-    ("--iterations 200", "--iterations 4"),
+    ("--iterations 200", "--iterations 3"),
+    ("--agents 2 --iterations 4", "--agents 2 --iterations 2"),
     ("n=256", "n=16"),
     ("n=64)", "n=16)"),
     ("batch_size=64", "batch_size=8"),
@@ -149,7 +150,7 @@ def assert_runs_ended(page: str, names: Mapping[str, Any]) -> None:
     if page == "how-to/python.md":
         assert {"notebook", "own loss", "own sampler", "own model", "offline", "score"} <= made
         assert names["lines"][0] == "32/32"
-        assert names["result"].iterations == 6
+        assert names["result"].iterations == 4
         assert len(names["frame"]) > 100
 
 

@@ -64,7 +64,7 @@ def activity(smiles):
 CAMPAIGN = """
 [campaign]
 name = "mine"
-iterations = 6
+iterations = 4
 batch_size = 8
 
 [[objective.components]]
@@ -176,10 +176,10 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     assert result["run_id"] == run_id
 
     # It looked good: some more iterations, of the same run.
-    longer = ("run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--iterations", "7", "--json")
+    longer = ("run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--iterations", "5", "--json")
     extended = json.loads(finished(0, *longer))
-    assert (extended["run_id"], extended["iterations"]) == (run_id, 7)
-    assert query(f"SELECT max(iteration) AS last FROM metrics WHERE run_id = '{run_id}'")[0]["last"] == 6
+    assert (extended["run_id"], extended["iterations"]) == (run_id, 5)
+    assert query(f"SELECT max(iteration) AS last FROM metrics WHERE run_id = '{run_id}'")[0]["last"] == 4
     refused = finished(1, *longer, "--set", "campaign.batch_size=4")
     assert "campaign.batch_size: the run has 8, now it is 4" in refused
 
