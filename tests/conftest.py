@@ -199,15 +199,21 @@ def s3_server(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def prefect_server(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def prefect_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the Prefect server of this session, and of all workers of one that has several."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect"
+
+
+@pytest.fixture(scope="session")
+def prefect_server(services: ModuleType, prefect_folder: Path) -> Iterator[None]:
     """A real Prefect server for the flows of this session, and of all workers of one that has several."""
     from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    folder = tmp_path_factory.getbasetemp()
-    address = services.prefect((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect")
+    address = services.prefect(prefect_folder)
     # Threads have no context of their own; Prefect's own prefect_test_harness does the same.
     with temporary_settings({PREFECT_API_URL: address}), _temporary_global_settings_context(get_settings_context()):
         yield

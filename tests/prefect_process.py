@@ -1,7 +1,8 @@
 """The program of the Prefect server that the processes of one session of tests share.
 
 It writes its address to ``FOLDER/address`` and serves until no process holds a lock of ``FOLDER/users`` any more: the
-system takes back the lock of one that was killed, too.
+system takes back the lock of one that was killed, too. ``FOLDER/empty.db`` is its database as it was before anybody had
+used it: another server that begins with a copy does not make all tables step by step.
 
 Arguments: the folder, which also has its database.
 """
@@ -10,9 +11,11 @@ import fcntl
 import gc
 import os
 import socket
+import sqlite3
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 
@@ -40,6 +43,11 @@ def main(folder: Path) -> None:
             time.sleep(0.05)
         gc.freeze()
         gc.enable()
+        with (
+            closing(sqlite3.connect(folder / "prefect.db")) as made,
+            closing(sqlite3.connect(folder / "empty.db")) as to,
+        ):
+            made.backup(to)
         (folder / "address.new").write_text(f"http://127.0.0.1:{listening.getsockname()[1]}/api")
         (folder / "address.new").rename(folder / "address")
 

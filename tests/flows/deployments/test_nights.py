@@ -7,6 +7,7 @@ worker serve all cases; runs of different cases are asked for before any is wait
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,12 +24,28 @@ import pytest
 from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
-from molbuffer.flows.deployments import FLOWS, agree, register_automation, server, silent_runs
+from molbuffer.flows.cli.nights.asked import NightOptions, asked_nights
+from molbuffer.flows.deployments import (
+    BUILD,
+    DEAD_RUNS,
+    FLOWS,
+    HEARTBEAT_SECONDS,
+    POOL,
+    agree,
+    planned,
+    register,
+    register_automation,
+    register_automations,
+    server,
+    silent_runs,
+)
 from molbuffer.storage import Process, SampleStore
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "flows" / "tools" / "demo.toml"
 PATIENCE_SECONDS = 600
+LOOK_SECONDS = 1
+"""Between two looks at the server, each of which it answers with some work."""
 # A server closes what is idle for 5 s.
 KEPT = httpx.Limits(keepalive_expiry=2)
 LOST_HEARTBEAT, LOST_WINDOW = 31, 75
@@ -102,6 +119,18 @@ class Night:
         assert result.exit_code == 0, result.output
         return store
 
+    def register(self, config: Path, name: str, *flows: str, heartbeat: int = HEARTBEAT_SECONDS) -> Path:
+        """Registers some flows as the command registers all; gives the store."""
+        store = self.folder / name
+        options = NightOptions(file=config, store=store, name=name, retries=1, heartbeat=heartbeat)
+        plans = [plan for plan in planned(asked_nights(options, pool=POOL)) if plan.flow in flows]
+        assert len(plans) == len(flows)
+        ids = register(plans)
+        if DEAD_RUNS in flows:
+            with server() as client:
+                register_automations(client, plans, ids)
+        return store
+
     def ask_for(self, deployment: str) -> str:
         """Asks for a run of a deployment; gives its id."""
         found = self.get(f"/deployments/name/{deployment}")["id"]
@@ -112,7 +141,7 @@ class Night:
         while not (found := happened()):
             if time.monotonic() > end:
                 pytest.fail(f"{what} did not happen:\n{self.log.read_text()}")
-            time.sleep(0.5)
+            time.sleep(LOOK_SECONDS)
         return found
 
     def wait_for_state(self, flow_run: str, *states: str) -> None:
@@ -142,16 +171,21 @@ def kept(store: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def night(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+def night(services: ModuleType, prefect_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     folder, port = tmp_path_factory.mktemp("night"), services.free_port()
+    (folder / "prefect").mkdir()
+    # The server of the session has made all tables.
+    services.prefect(prefect_folder)
+    shutil.copy(prefect_folder / "empty.db", folder / "prefect" / "prefect.db")
     api = f"http://127.0.0.1:{port}/api"
     environment = os.environ | {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": api,
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_UI_ENABLED": "0",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
         "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
         # What a worker has by default, which the deployments must not go by.
@@ -210,9 +244,10 @@ def asked(
 ) -> Iterator[Asked]:
     elsewhere = crowd(night.folder / "elsewhere")
     stores = {"ours": night.deploy(tiny_template, "ours", "--cron", "0 2 * * *")}
-    for name in ("killed", "cancelled"):
-        stores[name] = night.deploy(hanging(name), name)
-    stores["lost"] = night.deploy(hanging("lost"), "lost", "--heartbeat", str(LOST_HEARTBEAT))
+    # A run that is killed is closed by a further one; nobody is left to close the one that is lost.
+    stores["killed"] = night.register(hanging("killed"), "killed", BUILD, DEAD_RUNS)
+    stores["cancelled"] = night.register(hanging("cancelled"), "cancelled", BUILD)
+    stores["lost"] = night.register(hanging("lost"), "lost", BUILD, heartbeat=LOST_HEARTBEAT)
     with server() as client:
         # Longer than the heartbeat, and than one that a busy machine delays; the usual one takes minutes.
         register_automation(client, silent_runs(LOST_HEARTBEAT, window_seconds=LOST_WINDOW))
@@ -306,9 +341,15 @@ def test_a_schedule_starts_runs(night: Night, asked: Asked) -> None:
     deployment = night.get("/deployments/name/maintain/ours")["id"]
     schedule = {"schedule": {"interval": 15}, "active": True}
     (of_schedule,) = night.ask("POST", f"/deployments/{deployment}/schedules", [schedule])
-    chosen = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    chosen = {
+        "deployments": {"id": {"any_": [deployment]}},
+        "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}},
+    }
     (first, *_) = night.wait_until(lambda: night.post("/flow_runs/filter", **chosen), "a run of the schedule")
+    # Runs that have not begun go with it.
     night.ask("DELETE", f"/deployments/{deployment}/schedules/{of_schedule['id']}")
+    night.wait_for_state(first["id"], "COMPLETED")
+    first = night.get(f"/flow_runs/{first['id']}")
     assert (first["auto_scheduled"], first["name"]) == (True, "ours maintain")
 
 
