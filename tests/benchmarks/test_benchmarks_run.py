@@ -20,6 +20,8 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes that failed: 0"
 
 PEER = "TorchRL"
+WITH_PEERS = ("bench_loader.py", "bench_store.py")
+"""Those that compare with packages of the extra ``bench``: with none of them, and with those that are there."""
 FEW_ROWS = ["--rows", "20", "--per-build", "10", "--writers", "1", "--commits", "1", "--batches", "1"]
 FEW_KILLS = ["--kills", "2", "--writers", "2", "--readers", "1", "--pace", "0.1", "--grace", "600"]
 SMALLEST: dict[str, tuple[list[str], list[str]]] = {
@@ -85,8 +87,8 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     "crash_store.py": (FEW_KILLS, [NOTHING_LOST]),
 }
 """What each is run with, and what it must tell."""
-WITH_FOLDER = ("bench_ingest.py", "bench_loader.py", "bench_store.py", "crash_store.py")
-IN_PROCESSES = ("bench_loader.py", "bench_scoring.py", "bench_threads.py", "crash_store.py")
+WITH_FOLDER = ("bench_ingest.py", "crash_store.py")
+IN_PROCESSES = ("bench_scoring.py", "bench_threads.py", "crash_store.py")
 """Those that need a process of their own: they set its threads, measure its memory, or start processes that import it.
 
 The others run in that of the tests, which has imported torch and Prefect.
@@ -99,7 +101,7 @@ def test_each_benchmark_has_a_test() -> None:
     }
 
 
-@pytest.mark.parametrize("script", sorted(SMALLEST.keys() - {"bench_store.py"}))
+@pytest.mark.parametrize("script", sorted(SMALLEST.keys() - {*WITH_PEERS}))
 def test_a_benchmark_runs_and_leaves_nothing_behind(script: str, tmp_path: Path, run_here: Run) -> None:
     arguments, told = SMALLEST[script]
     folder = ["--folder", str(tmp_path)] if script in WITH_FOLDER else []
@@ -188,19 +190,28 @@ def test_a_store_of_the_bench_extra_is_compared(name: str, package: str) -> None
     assert name in run("bench_store.py", [*FEW_ROWS, "--stores", "molbuffer", name])
 
 
-@pytest.mark.parametrize("script", ["bench_loader.py", "bench_store.py"])
+def test_the_loader_is_compared_with_its_peer() -> None:
+    pytest.importorskip("torchrl", reason="pip install 'molbuffer[bench]'")
+    assert "times its rate" in run("bench_loader.py", SMALLEST["bench_loader.py"][0])
+
+
+@pytest.mark.parametrize("script", WITH_PEERS)
 def test_a_peer_that_is_missing_is_not_compared(script: str, tmp_path: Path) -> None:
     arguments, told = SMALLEST[script]
     if script == "bench_store.py":
         arguments = [*arguments, PEER]
-    (tmp_path / "sitecustomize.py").write_text(
+    folder, patch = tmp_path / "folder", tmp_path / "patch"
+    folder.mkdir()
+    patch.mkdir()
+    (patch / "sitecustomize.py").write_text(
         "import importlib.util\nfind = importlib.util.find_spec\n"
         f"importlib.util.find_spec = lambda name, *where: None if name == {PEER.lower()!r} else find(name, *where)\n"
     )
-    printed = run(script, arguments, PYTHONPATH=str(tmp_path))
+    printed = run(script, [*arguments, "--folder", str(folder)], PYTHONPATH=str(patch))
     assert re.search(rf"^{PEER} +not compared: ", printed, re.MULTILINE)
     assert "times its rate" not in printed
     assert [text for text in told if text not in printed] == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture
