@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache, partial
 from hashlib import sha256
@@ -26,7 +26,7 @@ from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from molbuffer.samplers.policies.policy import Policy, open_policy, policy_files
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
 from molbuffer.training.adam import Adam
@@ -147,6 +147,7 @@ class LinesToo(Lines): pass
 """Classes of the user, two of each family."""
 RUN = "1" * 32
 OTHER_RUN = "2" * 32
+OBJECTIVE = "objective"
 
 
 @pytest.fixture(scope="session")
@@ -188,7 +189,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 
 def _fill(store: SampleStore, policy: Policy) -> None:
     """Start the runs that settings are assembled for, and store rows with latents that have a reward under theirs."""
-    store.start_run(Run(OTHER_RUN, "other", RunKind.TRAIN, "{}", 0, objective_sha256="objective"))
+    store.start_run(Run(OTHER_RUN, "other", RunKind.TRAIN, "{}", 0, objective_sha256=OBJECTIVE))
     tokens, lengths = CHAINS.encode_many(list(SMILES))
     rows = Rows(
         tokens=tokens,
@@ -205,12 +206,12 @@ def _fill(store: SampleStore, policy: Policy) -> None:
         sampler_kind="prior",
         samples=Samples(raw=SMILES, smiles=SMILES, rejected_by=[None] * len(SMILES), rows=rows),
         policy_sha256=policy.sha256,
-        objective_sha256="objective",
-        rewards=[Reward(row, "objective", 0.2 * row) for row in range(len(SMILES))],
+        objective_sha256=OBJECTIVE,
+        rewards=[Reward(row, OBJECTIVE, 0.2 * row) for row in range(len(SMILES))],
     )
     version = PolicyVersion(policy.sha256, policy.kind, run_id=OTHER_RUN, iteration=0, weights_kept=True)
     store.commit(Commit([build], policies=[version]))
-    record = Run(RUN, "keys", RunKind.TRAIN, "{}", 0, objective_sha256="objective", pinned_snapshot=store.snapshot())
+    record = Run(RUN, "keys", RunKind.TRAIN, "{}", 0, objective_sha256=OBJECTIVE, pinned_snapshot=store.snapshot())
     store.start_run(record)
 
 
@@ -229,7 +230,13 @@ def assembled(named: Mapping[str, str]) -> Iterator[Assembled]:
         # The store stays as it is, and to read it again for each key would be most of the time.
         for read in ("index", "latest_checkpoint", "receipts", "run", "snapshot"):
             setattr(store, read, cache(getattr(store, read)))
-        policy = cache(partial(open_policy, store=store))
+        index, policy = store.index, cache(partial(open_policy, store=store))
+
+        def index_of(scope: IndexScope) -> HistoryIndex:
+            # Under all objectives without rewards there is one index.
+            return index(scope if scope.objective_sha256 == OBJECTIVE else replace(scope, objective_sha256="none"))
+
+        store.index = index_of  # type: ignore[method-assign]
 
         known: dict[tuple[str, str], Description] = {}
 
