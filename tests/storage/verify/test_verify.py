@@ -164,39 +164,54 @@ ARRAY_DAMAGE: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("damage", ARRAY_DAMAGE.values(), ids=ARRAY_DAMAGE)
-def test_a_damaged_segment_is_named_and_can_be_put_in_quarantine(path, make, damage):
-    segment = segments(path)[1]
-    damage(segment)
+def test_damaged_segments_are_named_and_can_be_put_in_quarantine(started, make):
+    """One segment with each kind of damage, between two sound ones."""
+    path, numbers = started.path, range(len(ARRAY_DAMAGE) + 2)
+    for number in numbers:
+        started.commit(Commit([make.make_build(number, seed=number, policy_sha256=None)]))
+    started.close()
+    kinds = {}
+    for kind, segment in zip(ARRAY_DAMAGE, segments(path)[1:-1], strict=True):
+        ARRAY_DAMAGE[kind](segment)
+        kinds[segment.name] = kind
+    build_ids = {name: make.make_build(number).build_id for number, name in enumerate(kinds, start=1)}
     report = verify_store(path)
-    assert said(report) == {("error", "segment", f"arrays/{segment.name}")}
-    (found,) = report.findings
-    build_id = make.make_build(1).build_id
-    assert found.build_ids == (build_id,)
-    assert segment.name in found.message
-    assert found.advice and "molbuffer verify --quarantine" in found.advice
-    there = contents(path)
+    assert said(report) == {("error", "segment", f"arrays/{name}") for name in kinds}
+    assert len(report.findings) == len(kinds)
+    for found in report.findings:
+        kind = kinds[found.segment]
+        assert found.build_ids == (build_ids[found.segment],), kind
+        assert found.segment in found.message, kind
+        assert found.advice and "molbuffer verify --quarantine" in found.advice, kind
+    there, scope = contents(path), IndexScope(objective_sha256=make.OBJECTIVE)
 
     with SampleStore.open(path) as store:
-        with pytest.raises(ArraysError, match=segment.name):
-            store.index(IndexScope(objective_sha256=make.OBJECTIVE))
-        receipt = store.quarantine(report.damaged_segments)
-        assert receipt.segments == (segment.name,)
-        assert [(build.build_id, build.drawn, build.kept) for build in receipt.builds] == [(build_id, 6, 4)]
-        assert receipt.rows == 4
+        # Each stops the training by itself: those before it are in quarantine.
+        left = set(kinds)
+        while left:
+            with pytest.raises(ArraysError) as stopped:
+                store.index(scope)
+            (name,) = (name for name in left if name in str(stopped.value))
+            left.remove(name)
+            receipt = store.quarantine({name: report.damaged_segments[name]})
+            kind, build_id = kinds[name], build_ids[name]
+            assert receipt.segments == (name,), kind
+            assert [(build.build_id, build.drawn, build.kept) for build in receipt.builds] == [(build_id, 6, 4)], kind
+            assert receipt.rows == 4, kind
         # The rest is usable: training reads it, queries read all, commits go on.
-        index = store.index(IndexScope(objective_sha256=make.OBJECTIVE))
+        index = store.index(scope)
         assert len(index) == 8
         assert len(index.gather(np.arange(8)).tokens) == 8
-        assert store.query("SELECT count(*) AS n FROM sample_history")["n"][0] == 18
-        store.commit(Commit([make.make_build(7, policy_sha256=None)]))
-        assert len(store.index(IndexScope(objective_sha256=make.OBJECTIVE))) == 12
-        with pytest.raises(ArraysError, match=segment.name):
-            store.build(build_id)
+        assert store.query("SELECT count(*) AS n FROM sample_history")["n"][0] == 6 * len(numbers)
+        store.commit(Commit([make.make_build(len(numbers), policy_sha256=None)]))
+        assert len(store.index(scope)) == 12
+        for name, build_id in build_ids.items():
+            with pytest.raises(ArraysError, match=name):
+                store.build(build_id)
         assert store.quarantine(report.damaged_segments).segments == ()
         after = store.verify()
-    assert said(after) == {("information", "quarantine", f"arrays/{segment.name}")}
-    assert "is damaged" in after.findings[0].message
+    assert said(after) == {("information", "quarantine", f"arrays/{name}") for name in kinds}
+    assert all("is damaged" in found.message for found in after.findings)
     # Nothing was deleted or changed.
     now_there, grown = contents(path), {"catalog.sqlite", "journal.jsonl"}
     assert {file: now_there[file] for file in there if file.name not in grown} == {
