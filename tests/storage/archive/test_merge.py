@@ -51,10 +51,26 @@ def archives(tmp_path_factory, make) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def source(archives):
     with SampleStore.open(archives / "source", read_only=True) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def same_as_source(source, make) -> Callable[[SampleStore], None]:
+    """A function that compares all of a store with all that the source of the archives has, which is read once."""
+    rows, trained_on, builds = content(source), arrays(source, make), tokens(source)
+
+    def compare(store: SampleStore) -> None:
+        assert content(store) == rows
+        ours = arrays(store, make)
+        assert ours == trained_on
+        assert len(ours[0]) == 6
+        assert tokens(store) == builds
+        assert store.policies.kept() == source.policies.kept()
+
+    return compare
 
 
 def merged(store: SampleStore, archive: Path) -> MergeReceipt:
@@ -82,22 +98,16 @@ def arrays(store: SampleStore, make) -> tuple[list, ...]:
     return index.row_ids(every), batch.tokens.tolist(), batch.log_probs.tolist(), batch.rewards.tolist()
 
 
-def same_as_source(store: SampleStore, source: SampleStore, make) -> None:
-    assert content(store) == content(source)
-    ours, theirs = arrays(store, make), arrays(source, make)
-    assert ours == theirs
-    assert len(ours[0]) == 6
-    for receipt in source.receipts("run-1"):
-        np.testing.assert_array_equal(
-            store.build(receipt.build_id).samples.rows.tokens, source.build(receipt.build_id).samples.rows.tokens
-        )
-    assert store.policies.kept() == source.policies.kept()
+def tokens(store: SampleStore) -> dict[str, list]:
+    """Those of the builds of run-1, by build id."""
+    ids = [receipt.build_id for receipt in store.receipts("run-1")]
+    return {build_id: store.build(build_id).samples.rows.tokens.tolist() for build_id in ids}
 
 
-def test_an_empty_store_has_all_of_it_afterwards_and_nothing_more_when_repeated(store, archives, source, make):
+def test_an_empty_store_has_all_of_it_afterwards_and_nothing_more_when_repeated(store, archives, same_as_source):
     receipt = merged(store, archives / "whole")
     assert added(receipt) == NOTHING | {"runs": 2, "builds": 2, "rows": 12, "rewards": 8, "scores": 10, "policies": 2}
-    same_as_source(store, source, make)
+    same_as_source(store)
     version, files = store.snapshot(), sorted(store.path.rglob("*"))
     assert added(merged(store, archives / "whole")) == NOTHING
     assert verify_store(store.path).errors == ()
@@ -105,10 +115,10 @@ def test_an_empty_store_has_all_of_it_afterwards_and_nothing_more_when_repeated(
 
 
 @pytest.mark.parametrize("order", [("first", "odd", "even"), ("odd", "whole")])
-def test_parts_of_builds_are_united_in_any_order(store, archives, source, make, order):
+def test_parts_of_builds_are_united_in_any_order(store, archives, same_as_source, order):
     for name in order:
         merged(store, archives / name)
-    same_as_source(store, source, make)
+    same_as_source(store)
     for name in ("even", "whole"):
         assert added(merged(store, archives / name)) == NOTHING
     assert verify_store(store.path).errors == ()
@@ -174,13 +184,13 @@ def damage(store: SampleStore, iteration: int) -> str:
     return segment
 
 
-def test_a_quarantined_build_is_healed_by_an_archive_that_has_all_its_rows(store, archives, source, make):
+def test_a_quarantined_build_is_healed_by_an_archive_that_has_all_its_rows(store, archives, same_as_source, make):
     merged(store, archives / "first")
     segment = damage(store, 0)
     assert len(store.index(IndexScope(objective_sha256=make.OBJECTIVE))) == 0
     receipt = merged(store, archives / "whole")
     assert (receipt.rows, receipt.united, receipt.left_out) == (6, 1, 0)
-    same_as_source(store, source, make)
+    same_as_source(store)
     assert added(merged(store, archives / "whole")) == NOTHING
     # It is known as damaged, and nothing lies in it any more.
     assert store.query("SELECT segment FROM quarantine")["segment"].to_list() == [segment]
@@ -264,7 +274,7 @@ def process(process_of):
     return lambda store, archive, stop="": process_of(script, store, archive, stop)
 
 
-def test_processes_that_race_add_each_row_once(store, archives, source, make, process):
+def test_processes_that_race_add_each_row_once(store, archives, same_as_source, process):
     racers = [process(store.path, archives / name) for name in ("whole", "odd")]
     for racer in racers:
         assert racer.stdout.readline() == "ready\n"
@@ -274,10 +284,10 @@ def test_processes_that_race_add_each_row_once(store, archives, source, make, pr
     # That one waits for the other for long is said, where the machine is slow.
     assert [racer.returncode for racer in racers] == [0, 0], said
     assert sum(int(rows) for rows, _ in said) == 12
-    same_as_source(store, source, make)
+    same_as_source(store)
 
 
-def test_a_change_while_the_arrays_are_written_starts_the_merge_again(store, archives, source, make, monkeypatch):
+def test_a_change_while_the_arrays_are_written_starts_the_merge_again(store, archives, same_as_source, monkeypatch):
     copy_arrays, calls = molbuffer.storage.archive.merge.copy_arrays, []
 
     def slow(*arguments):
@@ -291,11 +301,11 @@ def test_a_change_while_the_arrays_are_written_starts_the_merge_again(store, arc
     receipt = merged(store, archives / "whole")
     assert (receipt.rows, receipt.united) == (6, 2)
     assert len(calls) == 3
-    same_as_source(store, source, make)
+    same_as_source(store)
 
 
 @pytest.mark.parametrize("stop", ["copy_arrays", "_insert", "transact"])
-def test_a_merge_that_is_killed_is_all_or_nothing_and_can_be_repeated(store, archives, source, make, stop, process):
+def test_a_merge_that_is_killed_is_all_or_nothing_and_can_be_repeated(store, archives, same_as_source, stop, process):
     merged(store, archives / "even")
     before = content(store)
     killed = process(store.path, archives / "whole", stop)
@@ -304,9 +314,9 @@ def test_a_merge_that_is_killed_is_all_or_nothing_and_can_be_repeated(store, arc
     killed.communicate(timeout=600)
     assert killed.returncode == -signal.SIGKILL
     if stop == "transact":
-        same_as_source(store, source, make)
+        same_as_source(store)
     else:
         assert content(store) == before
         assert verify_store(store.path).errors == ()
     merged(store, archives / "whole")
-    same_as_source(store, source, make)
+    same_as_source(store)

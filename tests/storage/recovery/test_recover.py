@@ -82,6 +82,19 @@ def said(path: Path, snapshot: int | None = None, tables=TABLES) -> dict[str, li
         }
 
 
+@pytest.fixture(scope="module")
+def said_of_template(template, tmp_path_factory) -> dict[int | None, dict[str, list[dict]]]:
+    """What the template says now and as of snapshot 5, before anything has happened to it."""
+    path = Path(shutil.copytree(template, tmp_path_factory.mktemp("read") / "store"))
+    return {snapshot: said(path, snapshot) for snapshot in (None, 5)}
+
+
+@pytest.fixture
+def wanted(said_of_template) -> dict[str, list[dict]]:
+    """What the template says now."""
+    return dict(said_of_template[None])
+
+
 def foreign(path: Path) -> None:
     lose(path)
     with SampleStore.create(path.with_name("other")):
@@ -126,15 +139,14 @@ def test_a_lost_catalog_is_named_and_left_alone(path, loss, error):
 
 
 @pytest.mark.parametrize("loss", ["missing", "cut off"])
-def test_a_lost_catalog_is_made_anew_with_all_snapshots(path, make, loss):
-    wanted = {snapshot: said(path, snapshot) for snapshot in (None, 5)}
+def test_a_lost_catalog_is_made_anew_with_all_snapshots(path, make, loss, said_of_template):
     LOSSES[loss][0](path)
 
     report = recover_store(path)
 
     assert (report.source, report.lost, report.salvaged) == (Source.JOURNAL, {}, {})
     assert report.verification.errors == ()
-    assert {snapshot: said(path, snapshot) for snapshot in (None, 5)} == wanted
+    assert {snapshot: said(path, snapshot) for snapshot in (None, 5)} == said_of_template
     assert report.kept is None or files(report.kept)
     with SampleStore.open(path) as store:
         assert store.commit(Commit([make.make_build(3)])).builds[0].repeated
@@ -147,9 +159,8 @@ def test_a_lost_catalog_is_made_anew_with_all_snapshots(path, make, loss):
 
 
 @pytest.mark.parametrize("source", [None, Source.BACKUP, Source.FILES])
-def test_without_a_journal_each_fact_is_there_once(path, make, writer, source):
+def test_without_a_journal_each_fact_is_there_once(path, wanted, make, writer, source):
     writer("die", path, "before COMMIT", 7).communicate(timeout=600)
-    wanted = said(path)
     lose(path)
     (path / "journal.jsonl").unlink()
 
@@ -175,8 +186,7 @@ def test_without_a_journal_each_fact_is_there_once(path, make, writer, source):
 
 
 @pytest.mark.parametrize("stop", ["before sync", "before COMMIT", "before acknowledgement"])
-def test_killed_at_any_step_what_was_acknowledged_is_recovered_and_counts_once(path, make, writer, stop):
-    wanted = said(path)
+def test_killed_at_any_step_what_was_acknowledged_is_recovered_and_counts_once(path, wanted, make, writer, stop):
     writer("die", path, stop, 7).communicate(timeout=600)
     lose(path)
     recover_store(path)
@@ -206,8 +216,7 @@ def test_of_two_attempts_at_a_build_that_are_on_the_disk_one_counts(path, make, 
     assert verify_store(path).errors == ()
 
 
-def test_a_damaged_line_of_the_journal_and_lost_files_are_told_and_the_rest_is_there(path):
-    wanted = said(path)
+def test_a_damaged_line_of_the_journal_and_lost_files_are_told_and_the_rest_is_there(path, wanted):
     journal = path / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     middle = next(place for place, line in enumerate(lines) if b'"message": "2 scores"' in line)
@@ -245,10 +254,9 @@ def test_a_store_of_an_older_release_is_recovered_from_its_files(tmp_path):
         assert {receipt.readmitted for receipt in store.receipts("run-1")} == {0}
 
 
-def test_a_store_without_its_description_is_recovered_with_the_identity_it_had(path):
+def test_a_store_without_its_description_is_recovered_with_the_identity_it_had(path, wanted):
     with SampleStore.open(path, read_only=True) as store:
         uuid = store.uuid
-    wanted = said(path)
     (path / "store.toml").unlink()
     assert recover_store(path).source is Source.JOURNAL
     with SampleStore.open(path) as store:
@@ -282,8 +290,7 @@ def test_what_need_not_or_cannot_be_recovered_is_left_alone(path, tmp_path):
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_recovery_that_is_killed_is_done_by_the_next(path, monkeypatch):
-    wanted = said(path)
+def test_a_recovery_that_is_killed_is_done_by_the_next(path, wanted, monkeypatch):
     lose(path)
     child = os.fork()
     if child == 0:
