@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Checkpoint, Commit
+from molbuffer.storage.records import Checkpoint, Commit, PolicyVersion, Score
 
 AT_ONCE = timedelta(0)
 SCRIPT = Path(__file__).parents[1] / "maintenance_process.py"
@@ -39,13 +39,16 @@ class Prepared(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def prepared(six_commits, tmp_path_factory, content, places):
-    """Returns what is prepared for a step, made once."""
+def prepared(started_template, tmp_path_factory, make, content, places):
+    """Returns what is prepared for a step, made once: three builds, each in a segment of its own."""
 
     @functools.cache
     def of(step):
-        path = shutil.copytree(six_commits, tmp_path_factory.mktemp("prepared") / "store")
+        path = shutil.copytree(started_template, tmp_path_factory.mktemp("prepared") / "store")
         with SampleStore.open(path) as store:
+            for iteration in range(3):
+                build, score = make.make_build(iteration, seed=iteration), Score(f"C{iteration}", "qed", "v1", 0.5)
+                store.commit(Commit([build], scores=[score], policies=[PolicyVersion("policy-1", "gru")]))
             prepare(store, step)
             newest = store.snapshot()
             # An expiry may forget all others.
