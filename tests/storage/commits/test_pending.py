@@ -1,5 +1,7 @@
 """Rewards that are still to come: what a store says of them, and how they are completed."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,14 +20,22 @@ def of_status(make: ModuleType, status: ScoreStatus, *rows: int) -> list[Reward]
     return [Reward(row, make.OBJECTIVE, None, status) for row in rows]
 
 
+@pytest.fixture(scope="module")
+def template(started_template: Path, tmp_path_factory: pytest.TempPathFactory, make: ModuleType) -> Path:
+    """A closed store: two builds of run-1 and one of run-2, each with a good reward and three that are to come."""
+    path = shutil.copytree(started_template, tmp_path_factory.mktemp("waiting") / "store")
+    with SampleStore.open(path) as store:
+        store.start_run(replace(make.make_run(), run_id="run-2"))
+        for run_id, iteration in (("run-1", 0), ("run-1", 1), ("run-2", 0)):
+            rewards = [Reward(0, make.OBJECTIVE, 0.5), *of_status(make, PENDING, 3, 4, 5)]
+            store.commit(Commit([replace(make.make_build(iteration, rewards=rewards), run_id=run_id)]))
+    return path
+
+
 @pytest.fixture
-def waiting(started: SampleStore, make: ModuleType) -> SampleStore:
-    """Two builds of run-1 and one of run-2, each with a good reward and three that are to come."""
-    started.start_run(replace(make.make_run(), run_id="run-2"))
-    for run_id, iteration in (("run-1", 0), ("run-1", 1), ("run-2", 0)):
-        rewards = [Reward(0, make.OBJECTIVE, 0.5), *of_status(make, PENDING, 3, 4, 5)]
-        started.commit(Commit([replace(make.make_build(iteration, rewards=rewards), run_id=run_id)]))
-    return started
+def waiting(open_copy: Callable[[Path], SampleStore], template: Path) -> SampleStore:
+    """A copy of it."""
+    return open_copy(template)
 
 
 def counted(store: SampleStore) -> dict[str, tuple[int, int, int]]:

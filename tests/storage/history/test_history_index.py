@@ -106,8 +106,8 @@ def test_r7_order_is_that_of_the_configuration_whatever_the_order_of_commits(
         for chunk in (0, 1)
     ]
     rng = np.random.default_rng(4)
-    for at in rng.permutation(len(builds)):
-        started.commit(Commit([builds[at]]))
+    for some in np.array_split(rng.permutation(len(builds)), 5):
+        started.commit(Commit([builds[at] for at in some]))
     index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1"), cache=cache)
     expected = [("run-1", b.iteration, b.event, b.sampler, b.chunk, row) for b in builds for row in TRAINABLE]
     assert order_of(index) == expected
