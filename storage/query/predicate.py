@@ -6,8 +6,9 @@ then evaluated as every query of a user is, on a connection that can only read.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -51,18 +52,36 @@ def check_predicate(where: str) -> str:
 
 def _refuse_changing(connection: duckdb.DuckDBPyConnection, where: str, condition: Any) -> None:
     """Refuse a condition whose functions, or those of the macros that it calls, do not always give the same value."""
+    changing, macros = _functions()
     looked_at: set[str] = set()
     parts = [condition]
     while parts:
         called = _called(parts.pop(), where) - looked_at
         looked_at |= called
-        _refuse_changing_functions(connection, called)
-        macros = connection.execute(
-            "SELECT macro_definition FROM duckdb_functions() WHERE function_type = 'macro' "
-            "AND list_contains(?, function_name)",
-            [sorted(called)],
+        if refused := called & changing:
+            names = ", ".join(sorted(refused))
+            raise PredicateError(
+                f"a predicate must choose the same rows each time; {names} does not give the same value"
+            )
+        definitions = [definition for name in sorted(called) for definition in macros.get(name, ())]
+        parts += [_parse(connection, f"({definition})")["where_clause"] for definition in definitions]
+
+
+@functools.cache
+def _functions() -> tuple[frozenset[str], Mapping[str, Sequence[str]]]:
+    """Return DuckDB's functions that do not always give the same value, and the definitions of its macros by name.
+
+    They are the same for all databases of a release, and to list them takes as long as to check a dozen predicates.
+    """
+    with closing(closed_connection()) as connection:
+        found = connection.execute(
+            "SELECT function_name, stability, macro_definition FROM duckdb_functions()"
         ).fetchall()
-        parts += [_parse(connection, f"({definition})")["where_clause"] for (definition,) in macros]
+    macros: dict[str, list[str]] = {}
+    for name, _, definition in found:
+        if definition is not None:
+            macros.setdefault(name, []).append(definition)
+    return frozenset(name for name, stability, _ in found if stability not in (None, "CONSISTENT")), macros
 
 
 def _called(expression: Any, where: str) -> set[str]:
@@ -122,14 +141,3 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
         yield value
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _nodes(item)
-
-
-def _refuse_changing_functions(connection: duckdb.DuckDBPyConnection, called: set[str]) -> None:
-    changing = connection.execute(
-        """SELECT DISTINCT function_name FROM duckdb_functions()
-        WHERE list_contains(?, function_name) AND stability <> 'CONSISTENT'""",
-        [sorted(called)],
-    ).fetchall()
-    if changing:
-        names = ", ".join(sorted(name for (name,) in changing))
-        raise PredicateError(f"a predicate must choose the same rows each time; {names} does not give the same value")
