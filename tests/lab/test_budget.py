@@ -1,6 +1,7 @@
 """R26: a run asks its objective for no more different molecules than its budget has, and for exactly as many."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,22 @@ def assert_exact(lab: mb.Lab, run_id: str, budget: int = BUDGET) -> None:
     assert calls["iteration"].to_list() == list(range(len(calls)))
 
 
+@pytest.fixture(scope="module")
+def spent_once(
+    empty_store: Path, policy: mb.Policy, qed: mb.Objective, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Any]:
+    """A closed store, to be copied, with a run that has spent its budget; and what the training of it returned."""
+    path = shutil.copytree(empty_store, tmp_path_factory.mktemp("spent") / "store")
+    with mb.open(path) as lab:
+        return path, train(lab, policy, qed)
+
+
+@pytest.fixture
+def spent(spent_once: tuple[Path, Any], open_copy: Callable[[Path], SampleStore]) -> tuple[mb.Lab, Any]:
+    """A lab with a run that has spent its budget, a copy of the test's own; and what the training of it returned."""
+    return mb.Lab(open_copy(spent_once[0])), spent_once[1]
+
+
 @pytest.fixture
 def bad_file(tmp_path: Path) -> Path:
     """A file whose rows are no molecules, so that each live draw is made up for by a build in the same iteration."""
@@ -81,8 +98,8 @@ def other_lab(tmp_path: Path) -> Iterator[mb.Lab]:
         yield mb.Lab(store)
 
 
-def test_r26_a_run_ends_with_its_last_oracle_call(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
-    result = train(lab, policy, qed)
+def test_r26_a_run_ends_with_its_last_oracle_call(spent: tuple[mb.Lab, Any]) -> None:
+    lab, result = spent
     assert (result.oracle_calls, result.ended) == (BUDGET, "42 oracle calls")
     assert result.iterations < 30
     assert_exact(lab, result.run_id)
@@ -98,9 +115,10 @@ def test_r26_a_run_ends_with_its_last_oracle_call(lab: mb.Lab, policy: mb.Policy
 
 
 def test_r26_molecules_with_stored_scores_cost_calls_of_a_run_that_asks_for_them_first(
-    lab: mb.Lab, policy: mb.Policy, qed: mb.Objective
+    spent: tuple[mb.Lab, Any], policy: mb.Policy, qed: mb.Objective
 ) -> None:
-    first, second = train(lab, policy, qed), train(lab, policy, qed)
+    lab, first = spent
+    second = train(lab, policy, qed)
     assert_exact(lab, second.run_id)
     assert number(lab, "SELECT count(*) FROM scores WHERE run_id = ?", second.run_id) == 0
     assert_frame_equal(lab.query(ROWS, [first.run_id]), lab.query(ROWS, [second.run_id]))
@@ -155,8 +173,10 @@ def test_r26_a_batch_without_a_reward_is_recorded_without_a_step(
     )
 
 
-def test_r26_a_budget_can_be_raised_and_the_calls_made_count(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
-    first = train(lab, policy, qed)
+def test_r26_a_budget_can_be_raised_and_the_calls_made_count(
+    spent: tuple[mb.Lab, Any], policy: mb.Policy, qed: mb.Objective
+) -> None:
+    lab, first = spent
     again = train(lab, policy, qed, resume=first.run_id)
     assert (again.iterations, again.policy_sha256) == (first.iterations, first.policy_sha256)
     raised = train(lab, policy, qed, resume=first.run_id, budget=60)

@@ -1,7 +1,9 @@
 """Screening of a run from Python: what is picked, what is stored of it, and that a resumed run screens the same."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,17 +76,27 @@ def test_what_is_screened_out_is_stored_with_its_prediction(lab: mb.Lab, policy:
     assert metrics == {"screened_out", "screening_coverage", "screening_correlation", "screening_error"}
 
 
+INFLATED = replace(SCREENING, inflate=True)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    empty_store: Path, policy: mb.Policy, qed: mb.Objective, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, pl.DataFrame]:
+    """The last policy and the history of a run that was never stopped."""
+    with mb.open(shutil.copytree(empty_store, tmp_path_factory.mktemp("whole") / "store")) as lab:
+        return trained(lab, qed, policy, screening=INFLATED), lab.query(HISTORY)
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_resumed_run_screens_what_it_would_have_screened(
-    stop: int, lab: mb.Lab, policy: mb.Policy, qed: mb.Objective, tmp_path: object
+    stop: int, lab: mb.Lab, policy: mb.Policy, qed: mb.Objective, whole: tuple[str, pl.DataFrame]
 ) -> None:
-    inflated = replace(SCREENING, inflate=True)
-    whole = trained(lab, qed, policy, screening=inflated)
-    with mb.open(f"{tmp_path}/other") as other:
-        with pytest.raises(KeyboardInterrupt):
-            trained(other, qed, policy, stop=stop, screening=inflated)
-        assert trained(other, qed, policy, screening=inflated) == whole
-        assert other.query(HISTORY).equals(lab.query(HISTORY))
+    with pytest.raises(KeyboardInterrupt):
+        trained(lab, qed, policy, stop=stop, screening=INFLATED)
+    expected, history = whole
+    assert trained(lab, qed, policy, screening=INFLATED) == expected
+    assert lab.query(HISTORY).equals(history)
 
 
 class Repeating(mb.Sampler):
