@@ -4,6 +4,7 @@ Each run is a build and two trainings, one after the other, each with another lo
 diversity memory. ``RUNS`` has all kinds of losses, selections and buckets, and what else is kept over a resume.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -22,6 +23,20 @@ from molbuffer.scoring.transforms import Linear
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.selections import SELECTIONS, AboveQuantile, BelowQuantile
 from molbuffer.training import LOSSES, ValidOn
+
+# What runs import when they need it: forks have it from the process that they are forked from.
+for needed in (
+    "molbuffer.exchange.loggers",
+    "molbuffer.lab.recording",
+    "molbuffer.lab.runs.lab_run",
+    "molbuffer.lab.training",
+    "molbuffer.samplers.by_scaffold",
+    "molbuffer.scoring.components.descriptors",
+    "molbuffer.training.adam",
+    "molbuffer.training.diversity.bonus",
+    "molbuffer.training.losses.critics",
+):
+    importlib.import_module(needed)
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 MIXTURE = mb.Mixture([mb.MixturePart(2.0, mb.TopK(6)), mb.MixturePart(where="reward > 0.3", runs="own")])

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-import molbuffer as mb
 from molbuffer.scoring import BucketName
 from molbuffer.storage import SELECTIONS, SampleStore
 from molbuffer.training import LOSSES
@@ -37,13 +37,13 @@ RUNS = loaded(SCRIPT)
 
 TOLD = {
     "rows": """SELECT iteration, event, sampler, policy_sha256, raw, smiles, kept, rejected_by, reward, seed
-        FROM sample_history JOIN (SELECT build_id, seed FROM builds) USING (build_id) WHERE run_id = ?
+        FROM {sample_history} JOIN (SELECT build_id, seed FROM {builds}) USING (build_id) WHERE run_id = ?
         ORDER BY iteration, event, sampler, "row" """,
-    "metrics": """SELECT iteration, sampler, name, value FROM metrics WHERE run_id = ? AND name NOT LIKE '%seconds%'
-        ORDER BY iteration, sampler, name, value""",
-    "consumed": """SELECT c.iteration, b.iteration AS drawn, b.event, c."row" FROM consumed AS c JOIN builds AS b
+    "metrics": """SELECT iteration, sampler, name, value FROM {metrics} WHERE run_id = ?
+        AND name NOT LIKE '%seconds%' ORDER BY iteration, sampler, name, value""",
+    "consumed": """SELECT c.iteration, b.iteration AS drawn, b.event, c."row" FROM {consumed} AS c JOIN {builds} AS b
         USING (build_id) WHERE c.run_id = ? ORDER BY ALL""",
-    "bucketed": "SELECT iteration, smiles, bucket FROM bucketed_molecules WHERE run_id = ? ORDER BY ALL",
+    "bucketed": "SELECT iteration, smiles, bucket FROM {bucketed_molecules} WHERE run_id = ? ORDER BY ALL",
 }
 
 
@@ -59,9 +59,10 @@ def made(forks: Any, store: Path, *runs: dict[str, Any]) -> Any:
 
 
 def told(store: Path, runs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    with mb.open(store, read_only=True) as lab:
+    with SampleStore.open(store, read_only=True) as opened:
         for name, run in runs.items():
-            yield name, {what: lab.query(sql, [run["run_id"]]) for what, sql in TOLD.items()} | {"run": run}
+            tables = {what: opened.read_arrow(sql, parameters=[run["run_id"]]) for what, sql in TOLD.items()}
+            yield name, {what: pl.from_arrow(table) for what, table in tables.items()} | {"run": run}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, A
         last = {"last": chance.randrange(2, run["commits"]), "before": chance.random() < 0.5}
         made(forks, folder / "killed", {"name": name, **last})
     with SampleStore.open(folder / "killed", read_only=True) as store:
-        ids = dict(store.query("SELECT name, run_id FROM runs").rows())
+        ids = {row["name"]: row["run_id"] for row in store.read_arrow("SELECT name, run_id FROM {runs}").to_pylist()}
     killed = made(forks, folder / "killed", *({"name": name, "resume": ids[name]} for name in whole))
     yield dict(told(folder / "whole", whole)), dict(told(folder / "killed", killed))
     forks.close()

@@ -5,10 +5,12 @@ from a socket, each a line of JSON. A process starts as if a script were run wit
 """
 
 import atexit
+import gc
 import importlib
 import importlib.util
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -46,11 +48,24 @@ class Fork:
 
     def wait(self, timeout=None):
         end = None if timeout is None else time.monotonic() + timeout
+        self._until_it_ends(timeout)
         while self.poll() is None:
             if end is not None and time.monotonic() > end:
                 raise subprocess.TimeoutExpired(self.args, timeout)
             time.sleep(_LOOK_SECONDS)
         return self.returncode
+
+    def _until_it_ends(self, timeout):
+        """Waits without looking again and again, where the system can; its number is its own until it is asked for."""
+        if self.poll() is not None or not hasattr(os, "pidfd_open"):
+            return
+        process = os.pidfd_open(self.pid)
+        try:
+            ended = select.poll()
+            ended.register(process, select.POLLIN)
+            ended.poll(None if timeout is None else 1000 * timeout)
+        finally:
+            os.close(process)
 
     def send_signal(self, number):
         if self.poll() is None:
@@ -122,7 +137,8 @@ def _import_store():
         room = importlib.import_module(f"molbuffer.storage.{part}")
         for name in room.__all__:
             getattr(room, name)
-    for needed in ("pyarrow.compute", "pyarrow.parquet", "zarr.codecs", "zarr.storage"):
+    # DuckDB imports pandas, where it is there, and the data sets of Arrow with its first statements.
+    for needed in ("pandas", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "zarr.codecs", "zarr.storage"):
         importlib.import_module(needed)
 
 
@@ -158,6 +174,8 @@ def serve(channel, scripts):
     _import_store()
     for script in scripts:
         _import(script)
+    # Otherwise the garbage collector of each fork goes over all modules, and copies them.
+    gc.freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _MOST_BYTES, 3)
         if not message:
