@@ -1,4 +1,5 @@
-"""Processes that build at one moment: N of them are forked when all is imported, and wait for each other to begin.
+"""Processes that build at one moment: N of them are forked when all is imported and the configuration is read, and
+wait for each other to begin.
 
 Arguments: the configuration, the store, and N.
 """
@@ -14,9 +15,10 @@ from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.chunks import build_chunk
 from molbuffer.storage import RunKind, SampleStore
 
+settings = load_settings(Path(sys.argv[1]))
+
 
 def build() -> None:
-    settings = load_settings(Path(sys.argv[1]))
     with (
         SampleStore.open_or_create(Path(sys.argv[2])) as store,
         campaign_run(settings, store, RunKind.BUILD, current_run_id()) as campaign,

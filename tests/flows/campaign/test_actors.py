@@ -4,6 +4,7 @@ Learner and actors are in one process here: while the learner waits for rows, ea
 is the course that processes take when each is slower than the other in turn, and it needs no time.
 """
 
+import shutil
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -28,14 +29,16 @@ from molbuffer.storage import Run, RunConflictError, RunKind, RunStatus, SampleS
 
 LEARNER = "1" * 32
 ACTORS = ("a" * 32, "b" * 32)
-BATCH, BUILD = 16, 24
+BATCH, BUILD, ITERATIONS = 16, 24, 4
 SCORED_AT_ONCE = BUILD
+EACH_WAITS = {f"batch_size = {BATCH}": f"batch_size = {BUILD}", f"iterations = {ITERATIONS}": "iterations = 3"}
+"""So that the learner waits, and publishes its policy, after each iteration, and an actor builds for the next one."""
 
 CONFIG = """
 [campaign]
 name = "apart"
 seed = 3
-iterations = 7
+iterations = {iterations}
 batch_size = {batch}
 
 [policy]
@@ -74,7 +77,7 @@ class Killed(Exception):
 
 
 def settings_of(prior: Path, more: str = "", selection: str = "consume_once", **replaced: str) -> Settings:
-    text = CONFIG.format(batch=BATCH, build=BUILD, prior=prior, more=more, selection=selection)
+    text = CONFIG.format(batch=BATCH, build=BUILD, iterations=ITERATIONS, prior=prior, more=more, selection=selection)
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new)
@@ -144,15 +147,34 @@ def build(actor: Actor) -> bool:
 
 
 @pytest.fixture
-def apart(tmp_path: Path, small_prior: Path) -> Iterator[Apart]:
-    with SampleStore.create(tmp_path / "lab") as store:
+def apart(tmp_path: Path, small_prior: Path, empty_store: Path) -> Iterator[Apart]:
+    with SampleStore.open(shutil.copytree(empty_store, tmp_path / "lab")) as store:
         yield Apart(store, settings_of(small_prior))
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory, small_prior: Path) -> Iterator[tuple[Apart, Any]]:
+def deserted_store(tmp_path_factory: pytest.TempPathFactory, small_prior: Path, empty_store: Path) -> Path:
+    """A store with a learner that has waited for actors in vain, and whose process is gone."""
+    path = tmp_path_factory.mktemp("deserted") / "lab"
+    with SampleStore.open(shutil.copytree(empty_store, path)) as store:
+        with pytest.raises(SilentActorsError):
+            Apart(store, settings_of(small_prior)).learn(actors=())
+        store.finish_run(LEARNER, RunStatus.INTERRUPTED)
+    return path
+
+
+@pytest.fixture
+def deserted(deserted_store: Path, open_copy: Callable[[Path], SampleStore], small_prior: Path) -> Apart:
+    """A copy of it."""
+    return Apart(open_copy(deserted_store), settings_of(small_prior))
+
+
+@pytest.fixture(scope="module")
+def ended(
+    tmp_path_factory: pytest.TempPathFactory, small_prior: Path, empty_store: Path
+) -> Iterator[tuple[Apart, Any]]:
     """A learner and two actors that have come to the end, and the training of the learner."""
-    with SampleStore.create(tmp_path_factory.mktemp("ended") / "lab") as store:
+    with SampleStore.open(shutil.copytree(empty_store, tmp_path_factory.mktemp("ended") / "lab")) as store:
         apart = Apart(store, settings_of(small_prior))
         yield apart, apart.learn()
 
@@ -170,7 +192,7 @@ def metrics_of(apart: Apart) -> dict[str, list[float]]:
 
 def test_a_learner_and_two_actors_work_to_the_end(ended: tuple[Apart, Any]) -> None:
     apart, training = ended
-    assert training.loader.iteration == 7
+    assert training.loader.iteration == ITERATIONS
     assert apart.endings == dict.fromkeys(ACTORS, f"run {LEARNER} has finished")
     runs = apart.query("SELECT run_id, kind, name, parent_run_id, seed FROM runs ORDER BY run_id").rows()
     assert [row[:4] for row in runs] == [
@@ -193,7 +215,7 @@ def test_a_learner_and_two_actors_work_to_the_end(ended: tuple[Apart, Any]) -> N
 def test_the_surplus_stays_in_the_band_and_the_lag_is_told(ended: tuple[Apart, Any]) -> None:
     apart, _ = ended
     found = metrics_of(apart)
-    assert found["sampled"] == [BATCH * (1 + done) for done in range(7)]
+    assert found["sampled"] == [BATCH * (1 + done) for done in range(ITERATIONS)]
     limit = apart.settings.rates.limit
     for inserted, sampled, surplus in zip(found["inserted"], found["sampled"], found["surplus"], strict=True):
         assert surplus == limit.surplus(int(inserted), int(sampled))
@@ -201,7 +223,7 @@ def test_the_surplus_stays_in_the_band_and_the_lag_is_told(ended: tuple[Apart, A
     # The first rows were drawn by the policy of iteration 0, and used later and later.
     assert found["policy_lag_max"][0] == 0 and max(found["policy_lag_max"]) > 0
     assert apart.query(TWICE, LEARNER).is_empty()
-    assert len(apart.query("SELECT * FROM consumed WHERE run_id = ?", LEARNER)) == 7 * BATCH
+    assert len(apart.query("SELECT * FROM consumed WHERE run_id = ?", LEARNER)) == ITERATIONS * BATCH
 
 
 def test_actors_say_that_new_is_approximate(ended: tuple[Apart, Any]) -> None:
@@ -214,8 +236,12 @@ def test_actors_say_that_new_is_approximate(ended: tuple[Apart, Any]) -> None:
     assert round(told) == first
 
 
-@pytest.mark.parametrize("killed", ["learner", "both"])
-def test_either_is_killed_and_goes_on(apart: Apart, killed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("killed", "replaced"), [("learner", {}), ("both", EACH_WAITS)], ids=["learner", "both"])
+def test_either_is_killed_and_goes_on(
+    apart: Apart, small_prior: Path, killed: str, replaced: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart.settings = settings_of(small_prior, **replaced)
+    iterations, batch = apart.settings.campaign.iterations, apart.settings.campaign.batch_size
     commit = SampleStore.commit
     # Whose commit it is, and which of those since the last kill.
     victims = {"learner": [(LEARNER, 2)], "both": [(ACTORS[0], 2), (LEARNER, 1), (ACTORS[0], 1)]}[killed]
@@ -237,10 +263,10 @@ def test_either_is_killed_and_goes_on(apart: Apart, killed: str, monkeypatch: py
         with pytest.raises(Exception, match=victim):
             apart.learn()
     training = apart.learn()
-    assert training.loader.iteration == 7 and not left
+    assert training.loader.iteration == iterations and not left
     found = metrics_of(apart)
     # What a resumed learner does again counts once.
-    assert found["sampled"] == [BATCH * (1 + done) for done in range(7)]
+    assert found["sampled"] == [batch * (1 + done) for done in range(iterations)]
     assert apart.query(TWICE, LEARNER).is_empty()
     limit = apart.settings.rates.limit
     assert all(-limit.tolerance <= each <= limit.tolerance + len(ACTORS) * BUILD for each in found["surplus"])
@@ -256,7 +282,11 @@ def test_either_is_killed_and_goes_on(apart: Apart, killed: str, monkeypatch: py
 def test_learner_actor_and_scorer_are_killed_in_every_order(
     apart: Apart, small_prior: Path, order: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apart.settings = settings_of(small_prior, **{'kind = "qed"': 'kind = "qed"\nmode = "backlog"', "= 7": "= 4"})
+    apart.settings = settings_of(
+        small_prior,
+        **EACH_WAITS,
+        **{'kind = "qed"': 'kind = "qed"\nmode = "backlog"', "min_rows = 40": f"min_rows = {BUILD}"},
+    )
     apart.scorers, calls, left = 1, Counter(), [*order]
 
     def dies_at(method: str, victim_of: Callable[[Any], str]) -> None:
@@ -288,8 +318,8 @@ def test_learner_actor_and_scorer_are_killed_in_every_order(
         with pytest.raises(Exception, match=victim):
             apart.learn(actors=ACTORS[:1])
     training = apart.learn(actors=ACTORS[:1])
-    assert training.loader.iteration == 4 and not left
-    assert metrics_of(apart)["sampled"] == [BATCH * (1 + done) for done in range(4)]
+    assert training.loader.iteration == 3 and not left
+    assert metrics_of(apart)["sampled"] == [BUILD * (1 + done) for done in range(3)]
     assert apart.query(TWICE, LEARNER).is_empty()
     assert calls and set(calls.values()) == {1}
     stored = apart.query("SELECT smiles FROM scores WHERE status = 'ok'")["smiles"].to_list()
@@ -298,7 +328,10 @@ def test_learner_actor_and_scorer_are_killed_in_every_order(
 
 def test_live_rows_that_are_not_committed_stay_in_the_buffer(apart: Apart, small_prior: Path) -> None:
     apart.settings = settings_of(
-        small_prior, selection="uniform", **{f"buffer_size = {BUILD}": f"buffer_size = {BUILD}\np_batch = 0.5"}
+        small_prior,
+        selection="uniform",
+        **{f"buffer_size = {BUILD}": f"buffer_size = {BUILD}\np_batch = 0.5"},
+        **{f"iterations = {ITERATIONS}": "iterations = 5"},
     )
     training = apart.learn()
     index, live = training.loader.buffer.index, training.loader.buffer.candidates.live
@@ -308,10 +341,10 @@ def test_live_rows_that_are_not_committed_stay_in_the_buffer(apart: Apart, small
         for each, event in zip(index.build_ids, index.builds["event"].to_pylist(), strict=True)
         if event == "sample_batch"
     }
-    assert drawn == 7
+    assert drawn == 5
     assert there and live and not there & {each.build_id for each in live}
     assert len(there) + len(live) == drawn
-    assert metrics_of(apart)["sampled"][-1] == 7 * BATCH / 2
+    assert metrics_of(apart)["sampled"][-1] == 5 * BATCH / 2
 
 
 def test_a_budget_is_one_of_learner_and_actors(apart: Apart, small_prior: Path) -> None:
@@ -359,41 +392,34 @@ def test_a_learner_without_actors_ends_and_says_how_to_start_one(apart: Apart) -
     assert "waits for 16 rows" in text and "no actor of 0" in text and "actors.local" in text
 
 
-def test_an_actor_waits_for_a_learner_that_is_gone_and_ends_after_a_while(apart: Apart) -> None:
-    with pytest.raises(SilentActorsError):
-        apart.learn(actors=())
-    apart.store.finish_run(LEARNER, RunStatus.INTERRUPTED)
-    with apart.actor(ACTORS[0]) as actor:
+def test_an_actor_waits_for_a_learner_that_is_gone_and_ends_after_a_while(deserted: Apart) -> None:
+    with deserted.actor(ACTORS[0]) as actor:
         actor.plan = replace(actor.plan, pause=lambda _: None)
         # It draws what the limit allows, without anybody who learns: 40 rows, and a tolerance of 24 more.
         assert "nobody working on it" in actor.run()
-    assert len(apart.query("SELECT * FROM builds")) == 2
+    assert len(deserted.query("SELECT * FROM builds")) == 2
 
 
-def test_an_actor_ends_after_as_many_builds_as_asked_and_is_resumed_where_it_stood(apart: Apart) -> None:
-    with pytest.raises(SilentActorsError):
-        apart.learn(actors=())
-    apart.store.finish_run(LEARNER, RunStatus.INTERRUPTED)
+def test_an_actor_ends_after_as_many_builds_as_asked_and_is_resumed_where_it_stood(deserted: Apart) -> None:
     for chunk in range(2):
-        with apart.actor(ACTORS[0]) as actor:
+        with deserted.actor(ACTORS[0]) as actor:
             assert actor.run(1) == "1 builds"
-        assert apart.query("SELECT max(chunk) AS n FROM builds").item() == chunk
-    with apart.actor(ACTORS[0]) as actor, pytest.raises(Full):
+        assert deserted.query("SELECT max(chunk) AS n FROM builds").item() == chunk
+    with deserted.actor(ACTORS[0]) as actor, pytest.raises(Full):
         actor.run(1)
-    molecules = apart.query('SELECT list(raw ORDER BY "row") AS rows FROM samples GROUP BY build_id')["rows"].to_list()
+    molecules = deserted.query('SELECT list(raw ORDER BY "row") AS rows FROM samples GROUP BY build_id')[
+        "rows"
+    ].to_list()
     assert molecules[0] != molecules[1]
 
 
-def test_an_actor_does_not_change_its_learner(apart: Apart) -> None:
-    with pytest.raises(SilentActorsError):
-        apart.learn(actors=())
-    apart.store.finish_run(LEARNER, RunStatus.INTERRUPTED)
-    with apart.actor(ACTORS[0]) as actor:
+def test_an_actor_does_not_change_its_learner(deserted: Apart) -> None:
+    with deserted.actor(ACTORS[0]) as actor:
         actor.run(1)
-    record = apart.store.run(ACTORS[0])
+    record = deserted.store.run(ACTORS[0])
     assert record.parent_run_id == LEARNER
     with pytest.raises(RunConflictError, match="parent_run_id"):
-        apart.store.start_run(replace(record, parent_run_id=None))
+        deserted.store.start_run(replace(record, parent_run_id=None))
 
 
 def test_actors_draw_for_asynchronous_trainings_only(apart: Apart, small_prior: Path) -> None:
@@ -418,6 +444,7 @@ def test_policies_that_drew_for_a_run_are_removed_as_its_own(apart: Apart, small
         small_prior,
         iterations="keep_policies = 1\niterations",
         checkpoint_every="learning_rate = 0.003\ncheckpoint_every",
+        **EACH_WAITS,
     )
     apart.learn()
     published = apart.query("SELECT DISTINCT sha256 FROM policies WHERE run_id = ?", LEARNER)["sha256"].to_list()

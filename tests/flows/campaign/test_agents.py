@@ -117,9 +117,15 @@ class Group:
     def until(self, run_id: str, events: set[str], iteration: int) -> None:
         """Wait until an agent has been through events, and has a checkpoint of an iteration."""
         deadline = time.monotonic() + 120
-        while not (self.lab.exists() and events <= set(self.events(run_id)) and self._done(run_id) >= iteration):
+        while not (
+            self._checkpoints(run_id) and events <= set(self.events(run_id)) and self._done(run_id) >= iteration
+        ):
             assert time.monotonic() < deadline, f"the agent is at {self.events(run_id)}, {self._done(run_id)}"
             time.sleep(0.25)  # each look opens the store, and takes the core from the agents
+
+    def _checkpoints(self, run_id: str) -> bool:
+        """Return whether there is a file of a checkpoint, which takes no look into the store."""
+        return next(self.lab.glob(f"checkpoints/{run_id}/*"), None) is not None
 
     def _done(self, run_id: str) -> int:
         return int(self.ask("SELECT coalesce(max(iteration), 0) FROM checkpoints WHERE run_id = ?", run_id)[0][0])

@@ -2,7 +2,6 @@
 
 import shutil
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,16 +103,17 @@ def begun(tmp_path_factory: pytest.TempPathFactory, small_prior: Path) -> Lab:
     return lab
 
 
-@pytest.fixture
-def copied(begun: Lab, tmp_path: Path) -> Callable[[str], Lab]:
-    """Makes copies of it."""
-    return lambda name: Lab(Path(shutil.copytree(begun.store, tmp_path / name)), begun.config)
-
-
-def test_an_agent_counts_what_the_others_of_its_group_have_found_and_once(copied: Callable[[str], Lab]) -> None:
-    lab = copied("lab")
-    assert lab.told(FIRST.run_id) == {1: 0.0}
+@pytest.fixture(scope="module")
+def straight(begun: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A copy of it, in which the first agent has gone on to its end."""
+    lab = Lab(Path(shutil.copytree(begun.store, tmp_path_factory.mktemp("straight") / "lab")), begun.config)
     lab.train(FIRST)
+    return lab
+
+
+def test_an_agent_counts_what_the_others_of_its_group_have_found_and_once(begun: Lab, straight: Lab) -> None:
+    assert begun.told(FIRST.run_id) == {1: 0.0}
+    lab = straight
     counted = lab.counted(FIRST.run_id)
     assert len(counted) == len({smiles for _, smiles in counted})
     # The agent has all at its next checkpoint, and nothing of a run by itself, which the agents might have been.
@@ -128,9 +128,10 @@ def test_an_agent_counts_what_the_others_of_its_group_have_found_and_once(copied
     assert same == same_alone and last > last_alone
 
 
-def test_r16_a_resumed_agent_has_counted_what_one_has_that_nothing_has_stopped(copied: Callable[[str], Lab]) -> None:
-    straight, stopped = copied("straight"), copied("stopped")
-    straight.train(FIRST)
+def test_r16_a_resumed_agent_has_counted_what_one_has_that_nothing_has_stopped(
+    begun: Lab, straight: Lab, tmp_path: Path
+) -> None:
+    stopped = Lab(Path(shutil.copytree(begun.store, tmp_path / "stopped")), begun.config)
     stopped.train(FIRST, until=5)
     stopped.train(FIRST)
     assert stopped.counted(FIRST.run_id) == straight.counted(FIRST.run_id)

@@ -71,9 +71,8 @@ checkpoint_every = 1
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The two policies and the sources that the configuration names."""
+def made(folder: Path) -> Path:
+    """Write the two policies and the sources that the configuration names."""
     torch.manual_seed(0)
     models = {
         "conditional": Seq2SeqModel(
@@ -82,11 +81,17 @@ def folder(tmp_path: Path) -> Path:
         "plain": GRULanguageModel(GRUArchitecture(len(CHAINS), embedding_size=8, hidden_size=16, max_length=8)),
     }
     for name, model in models.items():
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir()
         for file, content in policy_files(model, CHAINS).items():
-            (tmp_path / name / file).write_bytes(content)
-    (tmp_path / "sources.smi").write_text("\n".join(SOURCES))
-    return tmp_path
+            (folder / name / file).write_bytes(content)
+    (folder / "sources.smi").write_text("\n".join(SOURCES))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Those policies and sources."""
+    return made(tmp_path)
 
 
 def settings(folder: Path, prior: str, text: str = CAMPAIGN) -> Settings:
@@ -119,52 +124,60 @@ def run(training: Training) -> None:
         fit_policy(training.learner, training.loader, training.writer, checkpoint_every=1)
 
 
-def test_pairs_of_any_base_sampler_are_stored_with_their_sources_and_learned_from(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Campaign, Training]]:
+    """A conditional policy that has learned from pairs, and its folder."""
+    folder = made(tmp_path_factory.mktemp("trained"))
     with running(folder, "conditional") as (campaign, training):
         run(training)
-        store = campaign.store
-        rows = store.read_arrow(
-            """SELECT b.sampler, b.event, b.policy_sha256, s.smiles, s.source_smiles, s.source_build_id, s.source_row,
-            s.rejected_by FROM {samples} s JOIN {builds} b USING (build_id) WHERE b.run_id = 'run-conditional'"""
-        ).to_pylist()
-        stored = {
-            (row["build_id"], row["row"]): row["smiles"]
-            for row in store.read_arrow('SELECT build_id, "row", smiles FROM {samples}').to_pylist()
-        }
-        names = {(row["sampler"], row["event"]) for row in rows}
-        assert names == {
-            ("of-file", "build_buffer"),
-            ("of-file", "sample_batch"),
-            ("of-history", "build_buffer"),
-            ("of-history", "sample_batch"),
-            ("of-model", "sample_batch"),
-        }
-        assert all(row["source_smiles"] for row in rows)
-        of_history = [row for row in rows if row["sampler"] == "of-history"]
-        for row in of_history:
-            assert stored[row["source_build_id"], row["source_row"]] == row["source_smiles"]
-        assert all(row["source_build_id"] is None for row in rows if row["sampler"] != "of-history")
-        assert {row["source_smiles"] for row in rows if row["sampler"] == "of-file"} <= {
-            "CCN", "CCO", "CCNC", "COCO", "NCCN", "NCCCO"
-        }  # fmt: skip
-        assert any(row["rejected_by"] == "source:heavy_atoms" for row in rows)
-        kinds = store.read_arrow("SELECT objective_sha256, count(*) AS n FROM {rewards} GROUP BY 1").to_pylist()
-        objective, template = build_objective(campaign.settings), build_template(campaign.settings)
-        assert {row["objective_sha256"] for row in kinds} == {objective.sha256, template.objective_sha256(objective)}
-        assert len({row["n"] for row in kinds}) == 1
-        assert training.loader.buffer.view.objective_sha256 == template.objective_sha256(objective)
-        assert training.loader.buffer.index.rewards.min() < 0 < training.loader.buffer.index.rewards.max()
-        assert campaign.context.objective_sha256 != store.run(campaign.run_id).objective_sha256
+        yield folder, campaign, training
 
 
-def test_offline_a_conditional_policy_reads_the_rewards_of_pairs(folder: Path) -> None:
-    with running(folder, "conditional") as (_, training):
-        run(training)
+def test_pairs_of_any_base_sampler_are_stored_with_their_sources_and_learned_from(
+    trained: tuple[Path, Campaign, Training],
+) -> None:
+    _, campaign, training = trained
+    store = campaign.store
+    rows = store.read_arrow(
+        """SELECT b.sampler, b.event, b.policy_sha256, s.smiles, s.source_smiles, s.source_build_id, s.source_row,
+        s.rejected_by FROM {samples} s JOIN {builds} b USING (build_id) WHERE b.run_id = 'run-conditional'"""
+    ).to_pylist()
+    stored = {
+        (row["build_id"], row["row"]): row["smiles"]
+        for row in store.read_arrow('SELECT build_id, "row", smiles FROM {samples}').to_pylist()
+    }
+    names = {(row["sampler"], row["event"]) for row in rows}
+    assert names == {
+        ("of-file", "build_buffer"),
+        ("of-file", "sample_batch"),
+        ("of-history", "build_buffer"),
+        ("of-history", "sample_batch"),
+        ("of-model", "sample_batch"),
+    }
+    assert all(row["source_smiles"] for row in rows)
+    of_history = [row for row in rows if row["sampler"] == "of-history"]
+    for row in of_history:
+        assert stored[row["source_build_id"], row["source_row"]] == row["source_smiles"]
+    assert all(row["source_build_id"] is None for row in rows if row["sampler"] != "of-history")
+    assert {row["source_smiles"] for row in rows if row["sampler"] == "of-file"} <= {
+        "CCN", "CCO", "CCNC", "COCO", "NCCN", "NCCCO"
+    }  # fmt: skip
+    assert any(row["rejected_by"] == "source:heavy_atoms" for row in rows)
+    kinds = store.read_arrow("SELECT objective_sha256, count(*) AS n FROM {rewards} GROUP BY 1").to_pylist()
+    objective, template = build_objective(campaign.settings), build_template(campaign.settings)
+    assert {row["objective_sha256"] for row in kinds} == {objective.sha256, template.objective_sha256(objective)}
+    assert len({row["n"] for row in kinds}) == 1
+    assert training.loader.buffer.view.objective_sha256 == template.objective_sha256(objective)
+    assert training.loader.buffer.index.rewards.min() < 0 < training.loader.buffer.index.rewards.max()
+    assert campaign.context.objective_sha256 != store.run(campaign.run_id).objective_sha256
+
+
+def test_offline_a_conditional_policy_reads_the_rewards_of_pairs(trained: tuple[Path, Campaign, Training]) -> None:
+    folder, online, _ = trained
     text = CAMPAIGN.replace('runs = "own"', 'runs = "all"').replace("batch_size = 8", "batch_size = 8\noffline = true")
-    with (
-        SampleStore.open(folder / "lab") as store,
-        campaign_run(settings(folder, "conditional", text), store, RunKind.OFFLINE, "offline") as campaign,
-    ):
+    # It draws nothing, so that the store stays as it is but for a run.
+    configured = settings(folder, "conditional", text)
+    with campaign_run(configured, online.store, RunKind.OFFLINE, "offline") as campaign:
         offline = prepare_offline(campaign, None)
         assert offline.loader.buffer.view.objective_sha256 == campaign.context.objective_sha256
         mixed = next(iter(offline.loader))

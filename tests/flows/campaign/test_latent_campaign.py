@@ -1,5 +1,6 @@
 """R18, R23: campaigns that draw from priors and given latent vectors, put together from their settings."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,8 +66,9 @@ LEARNING = "optimise = true\nlearning_rate = 0.05\n"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Three latent policies, a policy without latents is bundled, and files that latent vectors come from."""
+def folder(tmp_path: Path, empty_store: Path) -> Path:
+    """Three latent policies, a policy without latents is bundled, files that latent vectors come from, and a store."""
+    shutil.copytree(empty_store, tmp_path / "lab")
     for seed, (name, geometry) in enumerate({"vae": "normal", "sphere": "spherical", "stranger": "normal"}.items()):
         torch.manual_seed(seed)
         sizes = VAEArchitecture(
@@ -87,7 +89,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def settings(folder: Path, samplers: str, iterations: int = 4) -> Settings:
+def settings(folder: Path, samplers: str, iterations: int = 2) -> Settings:
     path = folder / "campaign.toml"
     path.write_text(CAMPAIGN.format(iterations=iterations) + samplers)
     return load_settings(path)
@@ -95,11 +97,11 @@ def settings(folder: Path, samplers: str, iterations: int = 4) -> Settings:
 
 @contextmanager
 def running(
-    folder: Path, samplers: str, monkeypatch: pytest.MonkeyPatch, run_id: str = "run", iterations: int = 4
+    folder: Path, samplers: str, monkeypatch: pytest.MonkeyPatch, run_id: str = "run", iterations: int = 2
 ) -> Iterator[tuple[Campaign, Training]]:
     """A campaign whose build tasks are done in this process, from what the requests say."""
     with (
-        SampleStore.open_or_create(folder / "lab") as store,
+        SampleStore.open(folder / "lab") as store,
         campaign_run(settings(folder, samplers, iterations), store, RunKind.TRAIN, run_id) as campaign,
     ):
         training = prepare_online(campaign)
@@ -130,7 +132,7 @@ def versions(campaign: Campaign, sampler: str) -> list[tuple[int, str, str]]:
 def test_r23_what_is_not_to_learn_stays_as_it_began(
     folder: Path, samplers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(folder, samplers, monkeypatch) as (campaign, training):
+    with running(folder, samplers, monkeypatch, iterations=3) as (campaign, training):
         run(training)
         name = "of-prior" if samplers == PRIOR else "given"
         drawn = versions(campaign, name)
@@ -144,20 +146,20 @@ def test_r23_priors_and_vectors_learn_and_tasks_draw_with_the_present_version(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samplers = PRIOR + LEARNING + LATENT + OF_FILE + LEARNING
-    with running(folder, samplers, monkeypatch) as (campaign, training):
+    with running(folder, samplers, monkeypatch, iterations=3) as (campaign, training):
         run(training)
         store = campaign.store
         for name, kind in (("of-prior", "normal_prior"), ("given", "latents")):
             by_iteration: dict[int, set[str]] = {}
             for iteration, _, sha256 in versions(campaign, name):
                 by_iteration.setdefault(iteration, set()).add(sha256)
-            assert [len(shas) for shas in by_iteration.values()] == [1] * 4, "both events draw with one version"
-            assert len(set.union(*by_iteration.values())) == 4
+            assert [len(shas) for shas in by_iteration.values()] == [1] * 3, "both events draw with one version"
+            assert len(set.union(*by_iteration.values())) == 3
             known = store.read_arrow("SELECT sha256, kind, weights_kept FROM {policies}").to_pylist()
             kept = {row["sha256"] for row in known if row["kind"] == kind and row["weights_kept"]}
             assert by_iteration[0] | by_iteration[2] <= kept, "what tasks drew with is in the store"
             loss = store.read_arrow(f"SELECT value FROM {{metrics}} WHERE name = 'latent_loss_{name}'").to_pylist()
-            assert len(loss) == 4 and all(row["value"] is not None for row in loss)
+            assert len(loss) == 3 and all(row["value"] is not None for row in loss)
         assert not store.verify().errors
 
 
@@ -174,7 +176,7 @@ def test_r23_a_prior_learns_from_its_earlier_rows_only_if_it_is_told_to(
         assert not found
         return
     replayed, weights = (
-        [found[f"{name}_of-prior", i] for i in range(4)] for name in ("latent_replayed", "latent_replay_weight")
+        [found[f"{name}_of-prior", i] for i in range(2)] for name in ("latent_replayed", "latent_replay_weight")
     )
     assert (replayed[0], weights[0]) == (0, None), "what is built in an iteration is new in it"
     assert replayed[1] == 4 and 0 < weights[1] <= clip
@@ -188,7 +190,7 @@ def test_r16_a_resumed_campaign_goes_on_with_what_was_learnt(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samplers = PRIOR + LEARNING + LATENT + OF_FILE + LEARNING
-    with running(folder, samplers, monkeypatch, iterations=5) as (campaign, training):
+    with running(folder, samplers, monkeypatch, iterations=4) as (campaign, training):
         run(training)
         whole = versions(campaign, "of-prior"), versions(campaign, "given"), training.learner.policy().sha256
     (folder / "lab").rename(folder / "whole")
@@ -199,12 +201,12 @@ def test_r16_a_resumed_campaign_goes_on_with_what_was_learnt(
 
     with (
         pytest.raises(StoppedError),
-        running(folder, samplers, monkeypatch, iterations=5) as (_, training),
+        running(folder, samplers, monkeypatch, iterations=4) as (_, training),
         training.writer,
     ):
         parts = (training.learner, training.loader, training.writer)
         fit_policy(*parts, trainables=training.trainables, checkpoint_every=2, progress=stop)
-    with running(folder, samplers, monkeypatch, iterations=5) as (campaign, training):
+    with running(folder, samplers, monkeypatch, iterations=4) as (campaign, training):
         run(training)
         found = versions(campaign, "of-prior"), versions(campaign, "given"), training.learner.policy().sha256
     assert found == whole

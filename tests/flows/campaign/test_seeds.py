@@ -6,7 +6,7 @@ from pathlib import Path
 
 from molbuffer.storage import SampleStore
 
-AT_ONCE = 4
+AT_ONCE = 3
 
 
 def test_r29_builds_that_start_at_once_draw_different_molecules(tiny_config: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """``molbuffer watch``: one picture of a run, at the widths of terminals, whatever its names are."""
 
 import importlib
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from molbuffer.flows.cli.look.watch_facts import chosen_run, watch_facts
+from molbuffer.flows.cli.look.watch_facts import WatchFacts, chosen_run, watch_facts
 from molbuffer.flows.cli.look.watch_view import BLOCKS, PLAIN, duration, frame, sparkline
 from molbuffer.flows.errors import UsageError
 from molbuffer.storage import (
@@ -28,10 +29,11 @@ command = importlib.import_module("molbuffer.flows.cli.look.watch")
 RUN = "a" * 32
 
 
-@pytest.fixture
-def working(scored_store: Path) -> SampleStore:
+@pytest.fixture(scope="module")
+def working_template(scored_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the run with rows is at work, with the metrics of four of its ten iterations."""
-    with SampleStore.open(scored_store) as store:
+    path = tmp_path_factory.mktemp("working") / "lab"
+    with SampleStore.open(shutil.copytree(scored_template, path)) as store:
         store.start_run(
             Run("b" * 32, "[red]markup[/red]", RunKind.TRAIN, '{"campaign": {"iterations": 10}}', 0, "f" * 64)
         )
@@ -46,11 +48,23 @@ def working(scored_store: Path) -> SampleStore:
             )
         ]
         store.commit(Commit(run_id="b" * 32, run_metrics=metrics, checkpoint=Checkpoint("b" * 32, 4, {"a": b""})))
-        yield store
+    return path
 
 
-def drawn(store: SampleStore, run_id: str, width: int, height: int, **how: Any) -> list[str]:
-    facts = watch_facts(store, run_id)
+@pytest.fixture
+def working(working_template: Path, open_copy: Callable[[Path], SampleStore]) -> SampleStore:
+    """A copy of it."""
+    return open_copy(working_template)
+
+
+@pytest.fixture(scope="module")
+def facts(working_template: Path) -> dict[str, WatchFacts]:
+    """The facts of its two runs."""
+    with SampleStore.open(working_template, read_only=True) as store:
+        return {run_id: watch_facts(store, run_id) for run_id in (RUN, "b" * 32)}
+
+
+def drawn(facts: WatchFacts, width: int, height: int, **how: Any) -> list[str]:
     console = Console(width=width, height=height, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(frame(facts, width, height, facts.run.started + timedelta(minutes=3), **how))
     console.file.close()
@@ -58,28 +72,28 @@ def drawn(store: SampleStore, run_id: str, width: int, height: int, **how: Any) 
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (40, 10)])
-def test_a_picture_fits_the_terminal(working: SampleStore, width: int, height: int) -> None:
-    for run_id in (RUN, "b" * 32):
-        lines = drawn(working, run_id, width, height)
+def test_a_picture_fits_the_terminal(facts: dict[str, WatchFacts], width: int, height: int) -> None:
+    for of_run in facts.values():
+        lines = drawn(of_run, width, height)
         assert max(map(len, lines)) <= width
         if height >= 24:
             assert len(lines) <= height
-    text = "\n".join(drawn(working, RUN, 80, 24))
+    text = "\n".join(drawn(facts[RUN], 80, 24))
     assert "drawn" in text and "100%" in text and "0.750" in text and "best molecules" in text
 
 
-def test_speed_and_time_left_are_those_of_the_newest_iterations(working: SampleStore) -> None:
-    facts = watch_facts(working, "b" * 32)
-    assert (facts.iterations, facts.wanted, facts.seconds, facts.seconds_left) == (4, 10, 6.0, 36.0)
-    text = "\n".join(drawn(working, "b" * 32, 80, 24))
+def test_speed_and_time_left_are_those_of_the_newest_iterations(facts: dict[str, WatchFacts]) -> None:
+    found = facts["b" * 32]
+    assert (found.iterations, found.wanted, found.seconds, found.seconds_left) == (4, 10, 6.0, 36.0)
+    text = "\n".join(drawn(found, 80, 24))
     assert "iteration 4/10" in text and "10.0 iterations/min" in text and "36 s left" in text
     assert "3 min so far" in text and "loss" in text and "process" in text
 
 
-def test_names_are_no_markup_and_ascii_is_enough(working: SampleStore) -> None:
-    lines = drawn(working, "b" * 32, 80, 24)
+def test_names_are_no_markup_and_ascii_is_enough(facts: dict[str, WatchFacts]) -> None:
+    lines = drawn(facts["b" * 32], 80, 24)
     assert lines[0].startswith("[red]markup[/red] bbbbbbbb train")
-    plain = "\n".join(drawn(working, RUN, 80, 24, ascii_only=True)).replace("·", "").replace("…", "")
+    plain = "\n".join(drawn(facts[RUN], 80, 24, ascii_only=True)).replace("·", "").replace("…", "")
     assert plain.isascii()
 
 
@@ -102,7 +116,7 @@ def test_a_store_without_runs_says_so(store: SampleStore) -> None:
 def test_an_offline_run_has_no_rows_and_says_why(working: SampleStore) -> None:
     working.start_run(Run("c" * 32, "again", RunKind.OFFLINE, '{"offline": {"steps": 3}}', 0, "f" * 64))
     working.commit(Commit(run_id="c" * 32, run_metrics=[(at, Metric("loss", 1.0)) for at in range(3)]))
-    lines = "\n".join(drawn(working, "c" * 32, 80, 24))
+    lines = "\n".join(drawn(watch_facts(working, "c" * 32), 80, 24))
     assert "iteration 3/3" in lines and "it learns from stored ones" in lines and "it draws no molecules" in lines
     assert "0%" not in lines and "none yet" not in lines
 

@@ -39,7 +39,7 @@ from molbuffer.storage import (
     trusted_archive,
 )
 
-BUDGET = 40
+BUDGET = 24
 CONFIG = """
 [campaign]
 batch_size = 8
