@@ -187,13 +187,14 @@ class StoppedError(Exception):
 
 
 def test_r16_a_resumed_campaign_goes_on_with_what_was_learnt(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samplers = PRIOR + LEARNING + LATENT + OF_FILE + LEARNING
     with running(folder, samplers, monkeypatch, iterations=4) as (campaign, training):
         run(training)
         whole = versions(campaign, "of-prior"), versions(campaign, "given"), training.learner.policy().sha256
     (folder / "lab").rename(folder / "whole")
+    shutil.copytree(empty_store, folder / "lab")
 
     def stop(report: Any) -> None:
         if report.iteration == 3:
