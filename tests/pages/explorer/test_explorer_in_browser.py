@@ -21,8 +21,6 @@ from molbuffer.storage import Commit, SampleStore
 
 PATIENCE_SECONDS = 300
 BIN = Path(sys.executable).parent / "molbuffer"
-WHOLE = re.compile(r"^Molecules 1 to (\d+) of \1\.$")
-"""The title of all molecules, which no filter has."""
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +109,11 @@ def visit(open_visit):
     visit.page.close()
 
 
-def nothing_is_chosen(page):
-    """Whether the page is as it is when it is opened, as far as that shows."""
-    whole, none_selected = page.get_by_text(WHOLE), page.get_by_text("None selected.")
-    return all(each.count() == 1 and each.is_visible() for each in (whole, none_selected))
-
-
 @pytest.fixture
 def seen(visit, address):
-    """The page with all molecules; it is opened anew where a test has left something chosen, which takes seconds."""
-    if not nothing_is_chosen(visit.page):
-        visit.page.goto(address)
-    title = visit.page.get_by_text(WHOLE)
+    """The page, opened anew: nothing of what another test has chosen is left."""
+    visit.page.goto(address)
+    title = visit.page.get_by_text(re.compile(r"^Molecules 1 to (\d+) of \1\.$"))
     title.wait_for()
     visit.total = int(re.search(r"\d+(?=\.)", title.inner_text())[0])
     wait_for_cards(visit.page, visit.total)
@@ -201,8 +192,6 @@ def test_a_molecule_is_opened_and_its_neighbours_lead_on(seen):
     seen.page.get_by_role("button", name="Open 1", exact=True).first.click()
     shown = "document.querySelector('.mb-molecule .mb-smiles')?.innerText"
     seen.page.wait_for_function(f"(before) => {shown} && {shown} !== before", arg=before)
-    open_tab(seen.page, "Molecules")
-    seen.page.get_by_text(WHOLE).wait_for()
 
 
 def test_runs_are_compared_and_a_live_one_is_followed(seen, store, small):
@@ -227,8 +216,6 @@ def test_the_query_box_answers_and_explains(seen):
     box.fill("DELETE FROM runs")
     seen.page.get_by_role("button", name="Run", exact=True).click()
     seen.page.get_by_role("alert").wait_for()
-    open_tab(seen.page, "Molecules")
-    seen.page.get_by_text(WHOLE).wait_for()
 
 
 def test_hostile_texts_were_texts_and_nothing_left_the_machine(seen):
