@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,8 +42,6 @@ _HISTORY = read_by("sample_history")
 # The tables whose rows belong to builds and have no end; the others are read whole.
 _LARGE = ("rewards", "samples")
 _NO_SUCH_NAME = "Catalog Error"
-_FEW_ROWS = 2_000
-"""With no more rows, threads wait for each other longer than they work: on a busy machine, for most of a second."""
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 
 
@@ -91,12 +89,10 @@ class ClosedDatabase:
     Attributes:
         setup: prepare and close it; each must succeed.
         views: make what can be queried; a file that is lost fails those that read it.
-        few_rows: whether a thread is enough for the rows that it sees.
     """
 
     setup: tuple[str, ...]
     views: tuple[str, ...] = ()
-    few_rows: bool = False
 
     @classmethod
     def over(cls, paths: Sequence[Place], reach: Sequence[str] = (), views: Sequence[str] = ()) -> Self:
@@ -133,14 +129,13 @@ class ClosedDatabase:
             sources |= catalog.sources([name for name in _LARGE if name in tables_of], snapshot, since)
         tables = (f"CREATE VIEW {quote_name(name)} AS {source.select(snapshot)}" for name, source in sources.items())
         paths = [path for source in sources.values() for path in source.paths]
-        database = cls.over(paths, reach_statements(catalog.tables), (*tables, *_views(names)))
-        return replace(database, few_rows=sum(source.rows for source in sources.values()) <= _FEW_ROWS)
+        return cls.over(paths, reach_statements(catalog.tables), (*tables, *_views(names)))
 
     @classmethod
     def without_rows(cls) -> Self:
         """Return the database that sees the history of a new store."""
         made = (bind(statement, quote_name) for migration in MIGRATIONS for statement in migration.statements)
-        return cls((*_CLOSE, *made), _views(_HISTORY), few_rows=True)
+        return cls((*_CLOSE, *made), _views(_HISTORY))
 
     def execute(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the database of a connection."""
@@ -270,9 +265,8 @@ def _answer(
     readers: Sequence[str],
     parameters: Sequence[Any] | Mapping[str, Any] = (),
 ) -> pa.Table:
-    threads = {"threads": 1} if database.few_rows else {}
     request = QueryRequest(
-        settings=dict(CLOSED_SETTINGS) | {"memory_limit": f"{limits.bytes}B"} | threads,
+        settings=dict(CLOSED_SETTINGS) | {"memory_limit": f"{limits.bytes}B"},
         setup=(*SESSION, *database.setup),
         views=database.views,
         sql=sql,

@@ -75,10 +75,6 @@ class TableSource(Protocol):
     def paths(self) -> Sequence[Place]:
         """The files."""
 
-    @property
-    def rows(self) -> int:
-        """The number of rows in all of the files, as far as is known without reading them."""
-
     def select(self, snapshot: int) -> str:
         """Return a SELECT over the files of a snapshot, with the columns that the table has now."""
 

@@ -13,7 +13,6 @@ import pytest
 from molbuffer.storage import SampleStore
 from molbuffer.storage.backends.engine import engine, quote
 from molbuffer.storage.errors import QueryError, QueryRefusedError, QueryTimeoutError, QueryTooLargeError
-from molbuffer.storage.query import sandbox
 from molbuffer.storage.records import Commit, Event, PolicyVersion, Reward, Score
 
 CONTRACT = {"run_id", "run_name", "build_id", "row", "iteration", "event", "sampler", "sampler_kind", "policy_sha256"}
@@ -293,14 +292,6 @@ def test_memory_limits_are_sizes(shared):
     for limit in ("a lot", "", "-1GB", "10"):
         with pytest.raises(QueryError, match="2GB"):
             shared.query("SELECT 1", memory_limit=limit)
-
-
-def test_a_query_of_few_rows_has_one_thread_and_others_have_all_of_duckdb(shared, monkeypatch):
-    sql = "SELECT any_value(current_setting('threads')) FROM samples"
-    assert shared.query(sql).item() == 1
-    monkeypatch.setattr(sandbox, "_FEW_ROWS", 0)
-    with closing(duckdb.connect()) as usual:
-        assert shared.query(sql).item() == usual.execute("SELECT current_setting('threads')").fetchone()[0]
 
 
 def test_columns_of_one_name_get_numbers_and_sums_are_integers(shared):
