@@ -2,9 +2,7 @@
 
 import importlib
 import json
-import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import molbuffer as mb
 from molbuffer.flows.tools import named_policy
 from molbuffer.kinds import read_source
 from molbuffer.lab.given import MAY_CHANGE
-from molbuffer.storage import RunConflictError, SampleStore
+from molbuffer.storage import RunConflictError
 from molbuffer.storage.errors import UnknownRunError
 
 TRAINING: dict[str, Any] = {
@@ -26,29 +24,13 @@ TRAINING: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def begun_once(
-    empty_store: Path, policy: mb.Policy, qed: mb.Objective, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, str]:
-    """A closed store, to be copied, with a run of a build and two iterations; and the id of the run."""
-    path = shutil.copytree(empty_store, tmp_path_factory.mktemp("begun") / "store")
-    with mb.open(path) as lab, lab.run("begun", objective=qed, policy=policy, seed=7) as run:
+@pytest.fixture
+def begun(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> str:
+    """The id of a run with a build and two iterations."""
+    with lab.run("begun", objective=qed, policy=policy, seed=7) as run:
         run.build(mb.ModelSampler("agent", run.agent), n=8)
         run.train(**TRAINING)
-    return path, run.run_id
-
-
-@pytest.fixture
-def begun(begun_once: tuple[Path, str]) -> str:
-    """The id of a run with a build and two iterations, which ``lab`` has then."""
-    return begun_once[1]
-
-
-@pytest.fixture
-def lab(request: pytest.FixtureRequest, open_copy: Callable[[Path], SampleStore], empty_store: Path) -> mb.Lab:
-    """An empty lab, or a copy of the one with the run that the test asks for."""
-    has_begun = "begun" in request.fixturenames
-    return mb.Lab(open_copy(request.getfixturevalue("begun_once")[0] if has_begun else empty_store))
+    return run.run_id
 
 
 def resumed(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective, run_id: str, name: str = "begun") -> Any:

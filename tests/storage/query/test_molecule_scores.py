@@ -1,7 +1,6 @@
 """Molecules come with the values of their components, by SQL and in exports, also of runs of older releases."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import polars as pl
@@ -39,23 +38,15 @@ SCORES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def template(empty_store, tmp_path_factory, make):
-    """A closed store with rows that have rewards under two objectives: 0, 3, 4 and 5 of the only build are kept."""
-    path = shutil.copytree(empty_store, tmp_path_factory.mktemp("scored") / "store")
-    with SampleStore.open(path) as store:
-        store.start_run(make.make_run(objective_sha256=make.OBJECTIVE, definition=DEFINITION))
-        store.start_run(make.make_run("run-2", kind=RunKind.SCORE, objective_sha256="other", definition=OTHER))
-        build = make.make_build(scores=SCORES)
-        store.commit(Commit([build]))
-        store.add_rewards(build.build_id, [Reward(3, "other", 0.25), Reward(0, "nobody's", 0.1)], "run-2")
-    return path
-
-
 @pytest.fixture
-def scored(open_copy, template):
-    """A copy of it."""
-    return open_copy(template)
+def scored(store, make):
+    """A store with rows that have rewards under two objectives: 0, 3, 4 and 5 of the only build are kept."""
+    store.start_run(make.make_run(objective_sha256=make.OBJECTIVE, definition=DEFINITION))
+    store.start_run(make.make_run("run-2", kind=RunKind.SCORE, objective_sha256="other", definition=OTHER))
+    build = make.make_build(scores=SCORES)
+    store.commit(Commit([build]))
+    store.add_rewards(build.build_id, [Reward(3, "other", 0.25), Reward(0, "nobody's", 0.1)], "run-2")
+    return store
 
 
 def long_form(store):

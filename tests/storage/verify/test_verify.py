@@ -373,20 +373,6 @@ def copied(path: Path, table: str, **changes: object) -> dict:
         return store.read_arrow(f"SELECT * FROM {{{table}}} ORDER BY ALL LIMIT 1").to_pylist()[0] | changes
 
 
-def add_copy(path: Path, table: str, **changes: object) -> dict:
-    """Adds the first row of a table once more, with changes, and returns it."""
-    added: list[dict] = []
-
-    def change(transaction) -> None:
-        row = transaction.read(f"SELECT * FROM {{{table}}} ORDER BY ALL LIMIT 1").to_pylist()[0] | changes
-        added[:] = [row]
-        transaction.insert(table, pa.Table.from_pylist(added))
-
-    with SampleStore.open(path) as store:
-        store._open.catalog.transact("test", "rows", {}, change)
-    return added[0]
-
-
 @pytest.mark.parametrize(
     ("table", "changes", "severity", "kind"),
     [
@@ -409,7 +395,8 @@ def add_copy(path: Path, table: str, **changes: object) -> dict:
     ],
 )
 def test_rows_that_contradict_each_other_are_named(path, table, changes, severity, kind):
-    added = add_copy(path, table, **changes)
+    added = copied(path, table, **changes)
+    add(path, table, [added])
     report = verify_store(path, quick=True)
     assert {(found.severity.value, found.kind.value) for found in report.findings} == {(severity, kind)}
     (found,) = report.findings
@@ -419,7 +406,8 @@ def test_rows_that_contradict_each_other_are_named(path, table, changes, severit
 
 
 def test_a_build_that_is_there_twice_is_named_once(path):
-    added = add_copy(path, "builds")
+    added = copied(path, "builds")
+    add(path, "builds", [added])
     (found,) = verify_store(path).findings
     assert (found.severity, found.kind, found.table) == (Severity.ERROR, FindingKind.DUPLICATE, "builds")
     assert found.build_ids == (added["build_id"],)
