@@ -31,11 +31,16 @@ def dock(smiles):
     with open("calls", "a") as calls:
         calls.write(smiles + chr(10))
     time.sleep(0.05)
+    if os.path.exists("hold"):
+        open("held", "w").close()
+        while os.path.exists("hold"):
+            time.sleep(0.05)
     return 1 / len(smiles)
 
 if __name__ == "__main__":
     component = PythonFunction("dock_here:dock", cost="high", name="dock", in_process=True, deterministic=False)
-    pace = ClaimTiming(claim_seconds=4.0, renewal_seconds=0.5, poll_seconds=0.1)
+    claim, renewal = map(float, sys.argv[2:])
+    pace = ClaimTiming(claim_seconds=claim, renewal_seconds=renewal, poll_seconds=0.1)
     with SampleStore.open(sys.argv[1]) as store:
         scorer = Scorer(Objective((WeightedComponent(component),)), store, pace=pace)
         print("ready", flush=True)
@@ -158,7 +163,7 @@ def test_r1_hosts_share_dear_scores_and_one_that_is_killed_leaves_only_what_it_w
     killed = pair[0]
     for host in pair:
         (host.folder / "dock_here.py").write_text(SCORER)
-    first, second = (host.start("dock_here.py", host.store) for host in pair)
+    first, second = (host.start("dock_here.py", host.store, "4", "0.5") for host in pair)
     for process in (first, second):
         assert lines(process, 1) == [["ready"]], process.stderr.read()
     wait_for_calls(killed, 10)
@@ -175,16 +180,23 @@ def test_r1_hosts_share_dear_scores_and_one_that_is_killed_leaves_only_what_it_w
 def test_r1_scores_that_were_paid_for_wait_for_the_network(pair, network):
     hosts, (away, here) = network[0], pair
     (away.folder / "dock_here.py").write_text(SCORER)
-    process = away.start("dock_here.py", away.store)
+    # Nothing but a score wants the store while the host is cut off: no claim is renewed.
+    process = away.start("dock_here.py", away.store, "1200", "600")
     assert lines(process, 1) == [["ready"]], process.stderr.read()
     wait_for_calls(away, 20)
+    (away.folder / "hold").touch()
+    with SampleStore.open(here.store) as store:
+        wait_for_nothing_but_a_held_call(away, store)
     hosts.cut(away.name)
-    # Longer than a server and a client take to give each other up.
-    time.sleep(6)
+    (away.folder / "hold").unlink()
+    warned = ""
+    while "scores of dock are kept" not in warned:
+        said = process.stderr.readline()
+        assert said, warned
+        warned += said
     hosts.join(away.name)
     said, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, len(said.split())) == (0, 60), errors
-    assert "scores of dock are kept" in errors
     # Nobody else was there to claim anything meanwhile.
     assert sorted(calls_of(away)) == sorted(set(calls_of(away)))
     with SampleStore.open(here.store) as store:
@@ -211,6 +223,20 @@ def wait_for_calls(host, number):
     while len(calls_of(host)) < number:
         assert time.monotonic() < end, "no calls"
         time.sleep(0.02)
+
+
+def wait_for_nothing_but_a_held_call(host, store):
+    """Until a call is held, and the scores of all calls before it are stored and their claims given back."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        time.sleep(0.05)
+        assert time.monotonic() < end, "no call is held, or scores of earlier ones are not stored"
+        if (host.folder / "held").exists():
+            earlier = calls_of(host)[:-1]
+            stored = store.query("SELECT smiles, version FROM scores")
+            version = stored["version"][0]
+            if set(earlier) <= set(stored["smiles"]) and not store.claims.holders("dock", version, earlier):
+                return
 
 
 def test_what_was_acknowledged_to_a_host_that_is_killed_or_cut_off_is_there(bereaved):
