@@ -271,7 +271,7 @@ def hanging(waiting: mb.Lab) -> Iterator[Hanging]:
 
 
 def test_what_a_killed_scorer_was_at_is_all_that_is_done_again(waiting: mb.Lab, hanging: Hanging, dock: Dock) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while waiting.store.count_pending()[0].completed < len(hanging.scored) and time.monotonic() < deadline:
         time.sleep(0.05)
     hanging.process.kill()
@@ -285,7 +285,7 @@ def test_what_a_killed_scorer_was_at_is_all_that_is_done_again(waiting: mb.Lab, 
 def test_a_scorer_that_is_interrupted_gives_its_claims_back(waiting: mb.Lab, hanging: Hanging) -> None:
     assert waiting.store.claims.holders("dock", "dock-1", hanging.at).keys() == set(hanging.at)
     os.kill(hanging.process.pid, signal.SIGINT)
-    assert hanging.process.wait(60) != 0
+    assert hanging.process.wait(600) != 0
     assert waiting.store.claims.holders("dock", "dock-1", hanging.at) == {}
     (count,) = waiting.store.count_pending()
     assert count.completed >= len(hanging.scored)

@@ -32,6 +32,13 @@ def reaches_python():
         return True
     return False
 
+def soon():
+    # The looks may come late on a busy machine.
+    last = time.monotonic() + 300
+    while not (reached := reaches_python()) and time.monotonic() < last:
+        time.sleep(LOOK_SECONDS)
+    return reached
+
 """
 
 
@@ -56,8 +63,7 @@ def test_it_reaches_python_within_a_block_and_after_it(swallowed: bool) -> None:
 with kept_ctrl_c():
     for _ in range(5):
         in_threads()
-        time.sleep(3 * LOOK_SECONDS)
-        print(reaches_python())
+        print(soon())
     in_threads()
 print(reaches_python())
 """

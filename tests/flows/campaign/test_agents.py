@@ -116,7 +116,7 @@ class Group:
 
     def until(self, run_id: str, events: set[str], iteration: int) -> None:
         """Wait until an agent has been through events, and has a checkpoint of an iteration."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not (
             self._checkpoints(run_id) and events <= set(self.events(run_id)) and self._done(run_id) >= iteration
         ):

@@ -156,10 +156,10 @@ if any(row["smiles"] == "CCC" for row in rows):
 answer(rows)
 """
     started = time.monotonic()
-    told = found(make(forking, timeout=1.0, batch_size=1))
+    told = found(make(forking, timeout=3.0, batch_size=1))
     assert [state for state, _ in told] == [1.0, 2.0, "lost", 4.0, 5.0]
-    assert told[2][1] == "no answer within 1 seconds"
-    assert time.monotonic() - started < 60
+    assert told[2][1] == "no answer within 3 seconds"
+    assert time.monotonic() - started < 500
     assert not _lives(int((tmp_path / "child").read_text()))
 
 

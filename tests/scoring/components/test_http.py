@@ -134,7 +134,7 @@ def test_a_service_says_how_long_to_wait(start: Callable[..., Service]) -> None:
     service = start(lambda rows, number: (429, "", waits[number - 1]) if number < 3 else (200, lengths(rows)))
     started = time.monotonic()
     assert states(service.component()) == [1.0, 2.0, 3.0, 4.0, 5.0]
-    assert 0.3 <= time.monotonic() - started < 15
+    assert 0.3 <= time.monotonic() - started < 200
     patient = start(lambda rows, _: (503, "", {"Retry-After": "3600"}))
     told = found(patient.component(most_patience=60.0))
     assert [state for state, _ in told] == ["lost"] * 5
@@ -197,14 +197,14 @@ def test_a_request_without_an_answer_in_time_is_tried_with_fewer_molecules(start
 
     def answer(rows: Rows, _: int) -> Answer:
         if any(row["smiles"] == "CCC" for row in rows):
-            ended.wait(10)
+            ended.wait(600)
         return 200, lengths(rows)
 
-    component = start(answer).component(timeout=0.5)
+    component = start(answer).component(timeout=1.0)
     told = found(component)
     ended.set()
     assert [state for state, _ in told] == [1.0, 2.0, "lost", 4.0, 5.0]
-    assert told[2][1].endswith("gave no answer within 0.5 seconds")
+    assert told[2][1].endswith("gave no answer within 1 seconds")
 
 
 def test_the_secret_comes_from_the_environment_and_goes_nowhere_else(
@@ -236,7 +236,7 @@ def test_several_values_of_one_request(start: Callable[..., Service], store: Sam
 
 
 def test_requests_at_once(start: Callable[..., Service]) -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=600)
 
     def answer(rows: Rows, _: int) -> Answer:
         both.wait()
