@@ -163,17 +163,20 @@ def test_r1_hosts_share_dear_scores_and_one_that_is_killed_leaves_only_what_it_w
     killed = pair[0]
     for host in pair:
         (host.folder / "dock_here.py").write_text(SCORER)
-    first, second = (host.start("dock_here.py", host.store, "4", "0.5") for host in pair)
+    first, second = (host.start("dock_here.py", host.store, "12", "0.5") for host in pair)
     for process in (first, second):
         assert lines(process, 1) == [["ready"]], process.stderr.read()
     wait_for_calls(killed, 10)
+    (killed.folder / "hold").touch()
+    with SampleStore.open(killed.store) as store:
+        wait_for_nothing_but_a_held_call(killed, store)
     first.kill()
     said, errors = second.communicate(timeout=PATIENCE_SECONDS)
     assert (second.returncode, len(said.split())) == (0, 60), errors
     paid = [call for host in pair for call in calls_of(host)]
     assert len(set(paid)) == 60
-    # What was in flight: a call, and those whose scores shared the next commit.
-    assert len(paid) <= 60 + 8
+    # The call that was in flight.
+    assert len(paid) == 60 + 1
     assert all(len(calls_of(host)) >= 10 for host in pair)
 
 

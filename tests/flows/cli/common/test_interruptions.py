@@ -104,10 +104,22 @@ def in_a_call(folder: Path, *arguments: str, **environment: str) -> Iterator["su
             process.wait()
 
 
+def has_taken_signals(pid: int) -> bool:
+    """Whether no signal is pending for a process whose main thread sleeps, or has ended.
+
+    Of two that are pending, Python handles the one with the lower number first.
+    """
+    status = Path(f"/proc/{pid}/status").read_text()
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    pending = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
+    return fields["State"].split()[0] == "Z" or (not pending and fields["State"].split()[0] == "S")
+
+
 def ended(process: "subprocess.Popen[bytes]", folder: Path, signals: list[int]) -> tuple[int, list[str]]:
     """Send the signals to the group, as a terminal does; return the exit code and the lines of the log."""
     for number in signals:
         os.killpg(process.pid, number)
+        wait_for(lambda: has_taken_signals(process.pid), folder / "log")
         time.sleep(0.05)
     # Less than a call of the scorer takes. Prefect would log that it gives up a server that is gone.
     return process.wait(PATIENCE_SECONDS), (folder / "log").read_text().splitlines()
