@@ -78,7 +78,10 @@ def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckD
 def engine(process_id: int) -> duckdb.DuckDBPyConnection:
     """Return the DuckDB database of a process, by its number so that a fork does not use its parent's threads."""
     # A commit is dozens of tiny statements on the catalog's tables; handing them to threads doubles its time.
-    database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | {"threads": 1})
+    # DuckLake asks for tables that need not be there, and goes by the error. To look through the catalog for a name that
+    # would have been meant takes ten times as long as the question.
+    own = {"threads": 1, "catalog_error_max_schemas": 0}
+    database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | own)
     for statement in SESSION:
         database.execute(statement)
     load(database, "ducklake")
