@@ -1,9 +1,9 @@
-"""Kinds: what a configuration names by ``kind``, ours and others' alike.
+"""Kinds: the classes that a configuration names by ``kind``, molbuffer's own and those of other packages alike.
 
 A kind is a class, most often a frozen dataclass, whose fields are the keys of its table in a configuration. ``family``
-finds the kinds of a family by entry points, ``keys`` has what a field's annotation may say of its key, ``table`` makes
-the checked table of a class, ``python_object`` that of a class in a file of the user, and ``python_source`` reads and
-hashes the source of both.
+finds the kinds of a family by entry points, ``keys`` has the markers with which a field's annotation describes its
+key, ``table`` makes the checked table of a class, ``python_object`` makes the table of a class in a user's file, and
+``python_source`` reads and hashes the source of kinds.
 """
 
 import lazy_loader

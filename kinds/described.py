@@ -1,7 +1,7 @@
-"""Objects of Python as JSON values: what the record of a run has of the objects that it was given.
+"""Python objects as JSON values: how the record of a run describes the objects that the run was given.
 
-An object is described by its class, and by the fields of a dataclass; a function by its name. Of code that is not
-molbuffer's own, the hash of the source stands beside.
+An object is described by its class and, if it is a dataclass, by its fields; a function is described by its name. The
+hash of the source is recorded as well, except for molbuffer's own code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from molbuffer.kinds.python_source import read_source
 _FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType)
 
 Known = Callable[[str, Any], Any]
-"""Describes some values itself: a function of the name of the field and its value; None leaves the value to others."""
+"""A function (field name, value) that describes some values; it returns None for values that it does not describe."""
 
 
 def name_of(thing: object) -> str:
@@ -46,9 +46,9 @@ class Description:
     """Descriptions of the objects of one family.
 
     Attributes:
-        family: the family, which the names of sources begin with.
-        known: describes some values itself.
-        sources: the hash of the source of each class and function that is not molbuffer's own, by name.
+        family: the name of the family, with which the names in ``sources`` begin.
+        known: describes some values in place of ``of``.
+        sources: the sha256 of the source of each class and function that is not molbuffer's own, by name.
     """
 
     family: str
@@ -89,7 +89,7 @@ class Description:
         if isinstance(value, (type, *_FUNCTIONS)):
             return name_of(value)
         if not dataclasses.is_dataclass(value):
-            # Whatever else an object holds may change while it works.
+            # Any other state of the object may change while the object is in use.
             return {"class": name_of(value)}
         if isinstance(sha256 := getattr(value, "sha256", None), str):
             return {"class": name_of(value), "sha256": sha256}
@@ -103,10 +103,11 @@ class Description:
 
 
 def source_sha256(thing: object) -> str | None:
-    """Return the hash of the source of a class, a function, or the class of another object.
+    """Return the sha256 of the source of a class, a function, or the class of another object.
 
-    It is that of its module with all that this imports; for code without a module, as of a notebook, of its own text.
-    None stands for molbuffer's own code, the standard library, and code whose source is not to be had.
+    The hash covers the module and everything that the module imports. Code without a module file, as in a notebook, is
+    hashed by its own text. Return None for molbuffer's own code, the standard library, and code without a readable
+    source.
     """
     module = name_of(thing).partition(":")[0]
     top = module.partition(".")[0]
@@ -116,13 +117,13 @@ def source_sha256(thing: object) -> str | None:
         try:
             return read_source(module, INSTALLED).sha256
         except SourceError:
-            pass  # no file has the module: the text itself counts
+            pass  # the module is in no file: the text of the code itself is hashed
     text = _text(thing if isinstance(thing, (type, *_FUNCTIONS)) else type(thing))
     return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _text(thing: Any) -> str | None:
-    """Return the text of a function, or of the functions of a class: those of a notebook's cell are found as well."""
+    """Return the source text of a function, or of the functions of a class, also if they are in a notebook cell."""
     functions = [each for each in vars(thing).values() if isinstance(each, FunctionType)]
     try:
         return "\n".join(map(inspect.getsource, functions if isinstance(thing, type) else [thing]))

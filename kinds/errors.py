@@ -4,7 +4,7 @@ KindError
 ├── UnknownKindError    no kind of the family has the name
 ├── BrokenKindError     the kind is registered, and its class cannot be used
 ├── WrongKeyError       a class refuses the value of one of its fields
-├── PluginError         an object of a kind failed, or gave something else than its family does
+├── PluginError         an object of a kind failed, or returned something that its family does not allow
 └── SourceError         the source of a module cannot be found or read
 """
 
@@ -20,14 +20,14 @@ class UnknownKindError(KindError):
 
 
 class BrokenKindError(KindError):
-    """The kind is registered, and its class cannot be imported or is none of its family."""
+    """The kind is registered, but its class cannot be imported or does not belong to the family."""
 
 
 class WrongKeyError(KindError):
-    """A class refuses the value of one of its fields, or does not take it together with others.
+    """A class refuses the value of one of its fields, alone or in combination with the values of other fields.
 
     Attributes:
-        field: the name of the field, whose key is reported.
+        field: the name of the field; the error of a configuration reports the key of this field.
     """
 
     def __init__(self, field: str, message: str) -> None:
@@ -36,7 +36,7 @@ class WrongKeyError(KindError):
 
 
 class PluginError(KindError):
-    """An object of a kind failed while it worked, or gave something else than its family does."""
+    """An object of a kind raised an error, or returned something that its family does not allow."""
 
 
 class SourceError(KindError):

@@ -1,7 +1,7 @@
 """Families of kinds: samplers, models, losses, selections, components, filters, transforms, surrogates and so on.
 
-The kinds of a family are the entry points of one group, ``molbuffer.samplers`` and so on. Those of molbuffer are entry
-points of its own package, so that a package of somebody else registers its kinds in the same way, and in no other:
+The kinds of a family are the entry points of one group, such as ``molbuffer.samplers``. The kinds of molbuffer are
+entry points of its own package; any other package registers its kinds in the same way, which is the only way:
 
     [project.entry-points."molbuffer.samplers"]
     shuffled = "my_package.samplers:Shuffled"
@@ -22,7 +22,7 @@ OWN = "molbuffer"
 """The name of the package whose kinds come first."""
 
 INSTALLED = "/"
-"""A folder without modules: a module that is looked for there is one that is installed."""
+"""A folder that has no modules, so that a search which starts there finds installed modules only."""
 
 Adapt = Callable[[Any], Any]
 
@@ -59,7 +59,7 @@ class Kind:
 
     @cached_property
     def source_sha256(self) -> str:
-        """The hash of the module that has the class, as it was when this was first asked.
+        """The sha256 of the source of the module that defines the class, as of the first access to this property.
 
         Raises:
             SourceError: the module has no Python source.
@@ -76,7 +76,7 @@ class Kind:
         """The class.
 
         Raises:
-            BrokenKindError: it cannot be imported, or is none of its family.
+            BrokenKindError: the class cannot be imported, or does not belong to the family.
         """
         found, problem = self._loaded
         if problem is not None:
@@ -87,7 +87,7 @@ class Kind:
 
     @cached_property
     def _loaded(self) -> tuple[Any, str | None]:
-        # Whatever the import of a stranger's module raises, the other kinds stay usable; a script may end itself.
+        # Any error in the import of a foreign module leaves the other kinds usable; a script may raise SystemExit.
         try:
             return self._adapt(self._load()), None
         except (Exception, SystemExit) as error:
@@ -99,7 +99,7 @@ class Family:
 
     Attributes:
         name: the name of the family, such as "samplers".
-        adapt: takes what an entry point names and returns the class as the family uses it.
+        adapt: takes the object that an entry point names and returns the class as the family uses it.
     """
 
     def __init__(self, name: str, adapt: Adapt) -> None:
@@ -107,7 +107,8 @@ class Family:
 
         Args:
             name: the name of the family.
-            adapt: refuses, with a TypeError that says what was expected, what is none of the family.
+            adapt: returns the class that the family uses for the object of an entry point; it raises a TypeError,
+                which says what was expected, for an object that does not belong to the family.
         """
         self.name, self.adapt = name, adapt
         self._added: dict[str, Kind] = {}
@@ -117,27 +118,36 @@ class Family:
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
-        """The kinds by name, those of molbuffer first; of two with one name, the first that can be used counts."""
+        """The kinds by name, molbuffer's own first.
+
+        Where several packages register one name, molbuffer's own kind counts, or else the first that can be used.
+        """
         found: dict[str, Kind] = {}
         for kind in self.registered:
             known = found.get(kind.name)
-            # Only of names that two packages have registered is it asked whether the first can be used.
+            # Whether a kind can be used requires its import; only names that two packages register need the answer.
             if known is None or (not known.is_own and known.problem is not None and kind.problem is None):
                 found[kind.name] = kind
         return found
 
     @property
     def registered(self) -> tuple[Kind, ...]:
-        """All kinds that are registered, also those whose name another one has."""
+        """All registered kinds, including several with the same name."""
         return (*_registered(self), *self._added.values())
 
     @property
     def added(self) -> tuple[Kind, ...]:
-        """The kinds of this process, which no package registers."""
+        """The kinds that ``add`` has added in this process, which no package registers."""
         return tuple(self._added.values())
 
     def add(self, name: str, package: str, value: str, registered: Any) -> None:
-        """Add a kind for this process: a class in a file.
+        """Add a class from a file as a kind, for this process only.
+
+        Args:
+            name: the name of the kind.
+            package: the file, which stands for the package of the kind.
+            value: the class, as "module:class".
+            registered: the class itself.
 
         Raises:
             KindError: another kind has the name.
@@ -171,16 +181,16 @@ class Family:
 
 
 def other_packages() -> tuple[str, ...]:
-    """Return the names of the packages that register kinds beside molbuffer; none of them is imported."""
+    """Return the names of the packages other than molbuffer that register kinds, without importing them."""
     return tuple(sorted({package for package, _, _ in _entry_points()} - {OWN}))
 
 
 @dataclass(frozen=True)
 class StrayEntry:
-    """An entry point of a group that looks like that of a family, and is of none.
+    """An entry point of a group ``molbuffer.<name>`` for which there is no family.
 
     Attributes:
-        family: the rest of the group's name after ``molbuffer.``.
+        family: the part of the group's name after ``molbuffer.``.
         name: the name of the entry point.
         source: the package and its version, for people.
         value: the entry point, as ``module:class``.
@@ -193,7 +203,7 @@ class StrayEntry:
 
 
 def stray_entries(families: Iterable[Family]) -> list[StrayEntry]:
-    """Return what packages register for families that there are not; none of it is imported."""
+    """Return the entry points that packages register for families that do not exist, without importing them."""
     known = {family.name for family in families}
     found = [
         StrayEntry(entry.group.removeprefix(f"{OWN}."), entry.name, f"{package} {version}".rstrip(), entry.value)
@@ -203,10 +213,10 @@ def stray_entries(families: Iterable[Family]) -> list[StrayEntry]:
 
 
 def class_with(*names: str) -> Adapt:
-    """Return an ``adapt`` that takes dataclasses with some methods and attributes.
+    """Return an ``adapt`` function for ``Family`` that accepts dataclasses with certain methods and attributes.
 
     Args:
-        names: the names that the class, or a base class of it, must define.
+        names: the methods and attributes that the class or one of its base classes must define.
     """
 
     def adapt(found: Any) -> Any:
@@ -238,14 +248,14 @@ def _registered(family: Family) -> tuple[Kind, ...]:
 def _entry_points() -> tuple[tuple[str, str, EntryPoint], ...]:
     """Return the entry points of all families, each with its package and version.
 
-    A package may be found twice, as an installation and as the metadata that a build has left in a checkout, which may
-    be older: the entry points of both count.
+    A package may be found twice: as an installation, and as the metadata that a build has left in a checkout, which
+    may be older. The entry points of both count.
     """
     found: dict[tuple[str, str, str], tuple[str, str, EntryPoint]] = {}
     for each in distributions():
         entries = [entry for entry in each.entry_points if entry.group.startswith(f"{OWN}.")]
         if entries:
-            # Once for all of them: a look at a name or a version parses all metadata of the package.
+            # Read once for all entries: each access to the name or the version parses all metadata of the package.
             name, version = each.name, each.version
             for entry in entries:
                 found.setdefault((name, entry.group, entry.name), (name, version, entry))

@@ -1,6 +1,6 @@
-"""What the annotation of a field says of its key in a configuration, beyond the type.
+"""Markers for the annotations of fields, which describe the key of a field in a configuration beyond its type.
 
-``radius: Annotated[int, Ge(0)]`` bounds a number, with the markers of ``annotated_types``; those here say the rest.
+The markers of ``annotated_types`` bound a number, as in ``radius: Annotated[int, Ge(0)]``; those here say the rest.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ NotNegative = Annotated[int, Ge(0)]
 
 @dataclass(frozen=True)
 class Key:
-    """The name of the key, where it is not that of the field."""
+    """The name of the key, where it differs from the name of the field."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Typed:
-    """The type of the key, where the field takes more than a file can say.
+    """The type of the key, where the field accepts values that a configuration file cannot express.
 
     Attributes:
-        type: the type, or a function that returns it: a module that has no need of pydantic otherwise imports what the
-            type is made of there.
+        type: the type, or a function that returns it. A function imports the parts of the type only when it is called,
+            so that its module does not import pydantic.
     """
 
     type: Any
@@ -51,7 +51,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Outermost:
-    """The key is one of a table of the configuration itself, and not of a table inside another of its family."""
+    """The key exists only in a table that is not nested in another table of the same family."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class InAList:
-    """A text stands for the list that has it alone."""
+    """A single text stands for a list with this one text."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
@@ -114,9 +114,9 @@ class InAList:
 
 
 def in_a_list(value: Any) -> Any:
-    """Return a tuple of a text alone, and anything else as it is."""
+    """Return a tuple with the text for a text, and any other value unchanged."""
     return (value,) if isinstance(value, str) else value
 
 
 RunNames = Annotated[tuple[str, ...], Typed(tuple[Text, ...]), InAList(), MinLen(1)]
-"""Runs: "own", "all", or a list of ids of runs, or their starts, and these."""
+"""Names of runs: "own", "all", or a list of these, of run ids and of beginnings of run ids."""

@@ -26,10 +26,10 @@ class OneOf:
 
     Attributes:
         family: the family.
-        base: has the keys that all tables have here.
-        bare: a kind may be named by a text alone, which stands for a table with its defaults.
-        inner: the tables are inside another of the family.
-        without: the names of kinds that are no choice here.
+        base: the base class of the tables, with the keys that all of them have.
+        bare: whether a text that names a kind stands for the table of this kind with its defaults.
+        inner: whether the tables are nested in another table of the family.
+        without: the names of kinds that may not be chosen.
     """
 
     family: Family
@@ -75,7 +75,7 @@ class OneOf:
         raise KindError(f"{made!r} is of no kind of {self.family.name}")
 
     def table(self, data: Any) -> type[KindTable] | None:
-        """Return the table that data of a configuration are checked by; None if they name no kind."""
+        """Return the table that checks the data of a configuration; None if the data name no kind."""
         kind = data if self.bare and isinstance(data, str) else data.get("kind") if isinstance(data, Mapping) else None
         if kind == PYTHON and (PYTHON not in self.tables or _tag_of_python(data) == OF_OBJECT):
             return self.python
@@ -86,7 +86,7 @@ class OneOf:
         for kind, table in self.tables.items():
             try:
                 choices[kind] = handler.generate_schema(table)
-            except Exception as error:  # a type of a stranger's field that pydantic has no schema for
+            except Exception as error:  # pydantic has no schema for the type of a field of a foreign class
                 if self.family.kinds[kind].is_own:
                     raise
                 self._problems[kind] = f"{type(error).__name__}: {error}"
@@ -100,7 +100,11 @@ class OneOf:
         return core_schema.no_info_before_validator_function(self._as_table, union)
 
     def _as_table(self, value: Any) -> Any:
-        """Return the table that a bare name stands for, and refuse a kind that is registered and broken."""
+        """Return a bare name as the table it stands for, any other value unchanged; refuse a registered, broken kind.
+
+        Raises:
+            BrokenKindError: the kind is registered, but cannot be used.
+        """
         if self.bare and isinstance(value, str):
             value = {"kind": value}
         kind = value.get("kind") if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""Calls of objects that somebody else may have written: errors name the object, what it gave and what is expected."""
+"""Calls of objects that a plugin may have written: errors name the object, what it returned and what is expected."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from molbuffer.kinds.family import OWN
 
 @contextmanager
 def calling(family: str, thing: object, doing: str) -> Iterator[None]:
-    """Name an object in the errors that it raises in this context, unless they are molbuffer's own.
+    """Raise the errors of an object in this context as errors that name the object.
+
+    Errors of molbuffer's own objects, and errors of molbuffer's own classes, pass unchanged.
 
     Args:
-        family: the word for one of its family, such as "loss".
+        family: the singular noun for an object of the family, such as "loss".
         thing: the object, or a function.
-        doing: what it is asked for, such as "to draw 8 rows".
+        doing: what the object is asked to do, such as "to draw 8 rows".
 
     Raises:
-        PluginError: the object is not molbuffer's own, and raised an error that is not either.
+        PluginError: an object that is not molbuffer's own raised an error whose class is not molbuffer's own.
     """
     try:
         yield
@@ -33,19 +35,19 @@ def calling(family: str, thing: object, doing: str) -> Iterator[None]:
 
 
 def wrong_result(family: str, thing: object, got: str, expected: str) -> PluginError:
-    """Return the error for an object that gave something else than its family does.
+    """Return the error for an object that returned something that its family does not allow.
 
     Args:
-        family: the word for one of its family, such as "loss".
+        family: the singular noun for an object of the family, such as "loss".
         thing: the object, or a function.
-        got: what it gave.
+        got: a description of what the object returned.
         expected: what is expected, and what to do.
     """
     return PluginError(f"the {family} {name_of(thing)} gave {got}, expected {expected}")
 
 
 def shown(value: object) -> str:
-    """Return a value for a message: its class, and its text as far as that is short."""
+    """Return a value as text for a message: its repr if that has at most 60 characters, or else its class."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     text = repr(value)
@@ -53,10 +55,14 @@ def shown(value: object) -> str:
 
 
 def refuse_class(what: str, value: object) -> None:
-    """Refuse a class that stands where an object of it is expected.
+    """Refuse a class where an object of the class is expected.
+
+    Args:
+        what: the expected object, for the message.
+        value: the value to check.
 
     Raises:
-        TypeError: it does.
+        TypeError: the value is a class.
     """
     if isinstance(value, type):
         raise TypeError(f"expected {what}, got the class {value.__name__}: write {value.__name__}(...)")

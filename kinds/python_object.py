@@ -16,7 +16,7 @@ from molbuffer.kinds.python_source import install_source, read_source, refuse_hi
 from molbuffer.kinds.table import KindTable, kind_table
 
 PYTHON = "python"
-"""The kind of what is a file of the user."""
+"""The kind of a table that names a class or function in a user's file."""
 
 
 class PythonObject(KindTable):
@@ -40,8 +40,8 @@ class PythonObject(KindTable):
         """The keys of the class.
 
         Raises:
-            KindError: there is no such class, or it is none of the family.
-            ValidationError: the values are not those of its keys.
+            KindError: there is no such class, or it does not belong to the family.
+            ValidationError: the values do not fit the keys of the class.
         """
         cls = registered_object(self.family, self.object, self.folder)
         made: KindTable = object_table(cls, inner=self.inner).model_validate(
@@ -64,10 +64,10 @@ class PythonObject(KindTable):
 
 
 def python_table(family: Family, base: type[KindTable], *, inner: bool = False) -> type[PythonObject]:
-    """Return the table of a family's classes of the user, with the keys that all tables of the family have."""
-    # The last of the bases decides that other keys are allowed.
+    """Return the table that names a user's class of a family, with the keys that all tables of the family have."""
+    # PythonObject is the last base, since the configuration of the last base, which allows further keys, counts.
     bases: Any = (PythonObject,) if base is KindTable else (base, PythonObject)
-    # Of the bases, the one that comes first has any text as the kind.
+    # The first base allows any text as the kind.
     kind: dict[str, Any] = {"kind": (Literal["python"], Field(description="A class of the user."))}
     made: type[PythonObject] = create_model(
         f"Python{family.name.capitalize()}{'Inside' if inner else ''}",
@@ -82,15 +82,15 @@ def python_table(family: Family, base: type[KindTable], *, inner: bool = False) 
 
 @cache
 def object_table(cls: Any, *, inner: bool = False) -> type[KindTable]:
-    """Return the table of the keys of a class of the user."""
+    """Return the table whose keys are the fields of a user's class."""
     return kind_table(PYTHON, cls, inner=inner)
 
 
 @cache
 def registered_object(family: Family, name: str, folder: str) -> Any:
-    """Return a class of a family that is in a file of the user.
+    """Return a user's class of a family from the file that defines it.
 
-    It is imported as it is now; later changes of the file take effect in another process.
+    The file is imported as it is at the first call; later changes take effect only in a new process.
 
     Args:
         family: the family.
@@ -98,8 +98,8 @@ def registered_object(family: Family, name: str, folder: str) -> Any:
         folder: the folder of the module.
 
     Raises:
-        SourceError: there is no such module, or its name is that of an installed package.
-        BrokenKindError: it cannot be imported, has no such class, or the class is none of the family.
+        SourceError: there is no such module, or an installed package has the same name.
+        BrokenKindError: the module cannot be imported or has no such class, or the class does not belong to the family.
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
@@ -107,7 +107,7 @@ def registered_object(family: Family, name: str, folder: str) -> Any:
     source = read_source(module, folder)
     refuse_hiding(source)
     install_source(source)
-    # Whatever the module of the user raises is a problem of this table.
+    # Any error that the user's module raises is reported as a problem of this table.
     try:
         found = importlib.import_module(module)
     except (Exception, SystemExit) as error:
@@ -115,11 +115,11 @@ def registered_object(family: Family, name: str, folder: str) -> Any:
     try:
         return family.adapt(getattr(found, attribute))
     except (AttributeError, TypeError) as error:
-        raise BrokenKindError(f"{name!r} is none of the {family.name}: {error}") from error
+        raise BrokenKindError(f"{name!r} does not belong to the family {family.name!r}: {error}") from error
 
 
 def add_object(family: Family, name: str, folder: str) -> str:
-    """Add a class in a file of the user to the kinds of this process, and return the name of its kind.
+    """Add a class in a user's file to the kinds of this process, and return the name of its kind.
 
     Args:
         family: the family.
@@ -127,12 +127,12 @@ def add_object(family: Family, name: str, folder: str) -> str:
         folder: the folder of the module.
 
     Raises:
-        KindError: the class cannot be used, has no ``kind``, or another kind has this name.
+        KindError: the class cannot be used or has no ``kind``, or the name of its kind is taken.
     """
     registered = registered_object(family, name, folder)
     cls = getattr(sys.modules[name.partition(":")[0]], name.partition(":")[2])
     kind = getattr(cls, "kind", None)
     if not isinstance(kind, str) or not kind:
-        raise BrokenKindError(f"{name!r} has no attribute `kind`, the name that stored policies are known by")
+        raise BrokenKindError(f"{name!r} has no attribute `kind`: set it to the name under which policies are stored")
     family.add(kind, f"{name.partition(':')[0]}.py", name, registered)
     return kind

@@ -1,8 +1,8 @@
-"""The source of a function or class of the user: the modules that it consists of, as they were when they were read.
+"""The source of a user's function or class: the modules that it consists of, as they were when they were read.
 
-A module of the user is found in one folder, that of the configuration, and so are the modules that it imports. They are
-read once and hashed, without running any of them, and a worker process imports what was read and not what the files say
-by then. Modules of the standard library are not part of it, and installed packages are by their versions.
+A user's module, and the modules that it imports, are found in one folder, that of the configuration. They are read
+once and hashed, and none of them runs. A worker process imports the text that was read, even if the files have changed
+since. Installed packages are part of the source by their versions; modules of the standard library are left out.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ModuleSource:
     """A module as it was read.
 
     Attributes:
-        path: its file.
-        text: its source.
-        folders: where its submodules are; None if it is no package.
+        path: the file of the module.
+        text: the source text.
+        folders: the folders of the submodules; None if the module is no package.
     """
 
     path: str
@@ -46,9 +46,9 @@ class PythonSource:
 
     Attributes:
         folder: the folder of the import path that has the module.
-        modules: the modules that lie in that folder, by name; of what is installed, only the module itself, and none if
-            it has no Python source.
-        packages: the versions of the installed packages that they import, by the name of the import.
+        modules: the modules in that folder, by name. For an installed module, only the module itself, or nothing if it
+            has no Python source.
+        packages: the versions of the installed packages that the modules import, by the name of the import.
     """
 
     folder: str
@@ -57,7 +57,7 @@ class PythonSource:
 
     @property
     def sha256(self) -> str:
-        """The hash of the text of all modules, and of the versions of the packages."""
+        """The sha256 of the texts of all modules and of the versions of the packages."""
         texts = {name: module.text for name, module in self.modules.items()}
         content = json.dumps([texts, dict(self.packages)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
@@ -67,8 +67,8 @@ class PythonSource:
 def read_source(module: str, folder: str) -> PythonSource:
     """Return the source of a module that is in a folder, or installed.
 
-    It is read once in a process, as an import is: a run makes its components repeatedly, while the user may edit the
-    file for the next run. ``read_source.cache_clear()`` has it read again.
+    The source is read once in a process, like an import: a run makes its components repeatedly, while the user may edit
+    the file for the next run. After ``read_source.cache_clear()`` it is read again.
 
     Raises:
         SourceError: there is no such module, or its source cannot be parsed.
@@ -83,13 +83,13 @@ def read_source(module: str, folder: str) -> PythonSource:
         name = waiting.pop()
         if name in modules or name in elsewhere:
             continue
-        # Of what is installed, the versions stand for all but the module of the function itself.
+        # An installed module is read itself; everything that it imports counts by its version.
         found = _local(name, root) if name == module or not _is_installed(root) else None
         if found is None:
             elsewhere.add(name)
         else:
             modules[name] = found
-            # The import of a module imports the packages that it is in.
+            # The import of a module also imports its parent packages.
             waiting += [name.rpartition(".")[0]] if "." in name else []
             waiting += _imports(name, found)
     tops = {name.partition(".")[0] for name in elsewhere}
@@ -100,10 +100,10 @@ def read_source(module: str, folder: str) -> PythonSource:
 
 
 def _root_of(module: str, folder: str) -> str:
-    """Return the folder of the import path that has a module: the given one, or else the first that has it.
+    """Return the folder of the import path that has a module: the given folder, or else the first that has it.
 
     Raises:
-        SourceError: none has it.
+        SourceError: no folder has the module, or a file of the given folder has the name of a standard module.
     """
     top = module.partition(".")[0]
     beside = PathFinder.find_spec(top, [folder])
@@ -127,21 +127,27 @@ def _root_of(module: str, folder: str) -> str:
 
 @cache
 def _is_installed(folder: str) -> bool:
-    """Return whether a folder has installed packages or the standard library, and not a user's own modules."""
+    """Return whether a folder has installed packages or the standard library, rather than a user's modules."""
     places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     parts = Path(folder).parts
     return "site-packages" in parts or "dist-packages" in parts or any(Path(folder).is_relative_to(p) for p in places)
 
 
 def _local(name: str, folder: str) -> ModuleSource | None:
-    """Return a module of a folder as it is now; None if there is none with Python source, or another comes first."""
+    """Return a module of a folder as it is now.
+
+    Return None if the folder has no such module with Python source, or if a standard module of this name hides it.
+
+    Raises:
+        SourceError: the file cannot be read or decoded.
+    """
     if name.partition(".")[0] in sys.stdlib_module_names and not _is_installed(folder):
         return None
     folders: Sequence[str] | None = [folder]
     spec: ModuleSpec | None = None
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
-        # A finder is asked for each part, which imports nothing, other than importlib.util.find_spec.
+        # PathFinder, asked for one part at a time, imports nothing; importlib.util.find_spec would import the packages.
         spec = PathFinder.find_spec(".".join(parts[:end]), folders) if folders is not None else None
         if spec is None:
             return None
@@ -158,7 +164,7 @@ def _local(name: str, folder: str) -> ModuleSource | None:
 
 
 def _imports(name: str, source: ModuleSource) -> Iterator[str]:
-    """Yield the names of all that a module imports, in functions too; some may be attributes and no modules."""
+    """Yield the names that a module imports, also within functions; some may be attributes rather than modules."""
     try:
         tree = ast.parse(source.text, source.path)
     except (SyntaxError, ValueError, RecursionError) as error:
@@ -183,7 +189,10 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def _version(package: str) -> str | None:
-    """Return the versions of what is installed under the name of an import; None for the standard library."""
+    """Return the names and versions of the packages installed under the name of an import.
+
+    Return None for the standard library, and for a name that no installed package has.
+    """
     if package in sys.stdlib_module_names:
         return None
     return (
@@ -195,7 +204,7 @@ def _version(package: str) -> str | None:
 
 
 class _Importer(MetaPathFinder, ExecutionLoader):
-    """Imports the modules of a source as they were read, before those of the files that they were read from."""
+    """An importer that loads modules from the text that was read, in preference to the files."""
 
     def __init__(self, modules: Mapping[str, ModuleSource]) -> None:
         self._modules = modules
@@ -215,17 +224,19 @@ class _Importer(MetaPathFinder, ExecutionLoader):
 
 
 def install_source(source: PythonSource) -> None:
-    """Have the modules of a source imported as they were read, and others of its folder from their files.
+    """Make this process import the modules of a source from the text that was read.
+
+    Other modules of the folder are imported from their files.
 
     Raises:
-        SourceError: this process has imported a module of the same name already, from elsewhere.
+        SourceError: this process has already imported another module of the same name.
     """
     for name, module in source.modules.items():
         there = sys.modules.get(name)
         if there is not None and _text_of(there) != module.text:
             raise SourceError(
-                f"this process has imported another module {name!r} ({getattr(there, '__file__', None)}) than that of "
-                f"{module.path}; start a new process, or rename the module"
+                f"this process has already imported another module {name!r} ({getattr(there, '__file__', None)}), "
+                f"expected that of {module.path}; start a new process, or rename the module"
             )
     if source.folder not in sys.path:
         sys.path.append(source.folder)
@@ -233,8 +244,7 @@ def install_source(source: PythonSource) -> None:
 
 
 def refuse_hiding(source: PythonSource) -> None:
-    """Refuse modules of the user that would be imported in place of installed packages wherever this process asks for
-    one of these.
+    """Refuse a user's modules that would hide installed packages in this process.
 
     Raises:
         SourceError: a module has the name of an installed package.
@@ -246,7 +256,7 @@ def refuse_hiding(source: PythonSource) -> None:
         if PathFinder.find_spec(name, installed) is not None:
             raise SourceError(
                 f"the module {name!r} in {source.folder} has the name of an installed package, which it would hide "
-                "from all that runs in this process; rename the file"
+                "from all other code in this process; rename the file"
             )
 
 

@@ -1,7 +1,7 @@
 """Tables of kinds: the keys of a class, checked by pydantic, and the choice among the kinds of a family.
 
 A class is defined once. Its fields give the keys of its table, with their types, bounds and defaults, and the section
-``Attributes`` of its docstring gives their descriptions; ``kinds.keys`` has what an annotation may say beyond the type.
+``Attributes`` of its docstring gives their descriptions; ``kinds.keys`` has the markers of annotations beyond the type.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from molbuffer.kinds.section import Section, refuse
 
 
 class Table(Section):
-    """The base class of the tables of classes; a subclass for each class is made by ``table_of``."""
+    """The base class of the tables of classes; ``kind_table`` and ``class_table`` make a subclass for each class."""
 
     made_of: ClassVar[Any] = None
-    """The class whose table it is."""
+    """The class that the table describes."""
     attributes: ClassVar[Mapping[str, str]] = {}
-    """The field of the class, by the key."""
+    """The name of the field of the class, by the key of the table."""
 
     def build(self, **given: Any) -> Any:
         """Return an object of the class.
 
         Args:
-            given: values of the fields that have no key; those that the class does not have are left out.
+            given: values of the fields that have no key; values for fields that the class does not have are ignored.
 
         Raises:
             ValueError: the class refuses the values.
@@ -57,7 +57,7 @@ class Table(Section):
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
-        # What the class refuses is reported with the line of the key, or else of the table.
+        # A refusal of the class is reported with the line of the key, or else of the table.
         try:
             self.build()
         except WrongKeyError as error:
@@ -82,7 +82,7 @@ class KindTable(Table):
     """The base class of the tables of kinds."""
 
     kind_of: ClassVar[Kind | None] = None
-    """The kind that is registered; None for a class of the user."""
+    """The registered kind; None for a class in a user's file."""
 
     kind: str
     """The kind."""
@@ -95,7 +95,7 @@ class KindTable(Table):
 
     @property
     def foreign_sha256(self) -> str | None:
-        """The hash of the source of the class; None for one of molbuffer's own."""
+        """The sha256 of the source of the class; None for molbuffer's own classes."""
         return None if self.kind_of is None or self.kind_of.is_own else self.kind_of.source_sha256
 
 
@@ -111,8 +111,8 @@ def kind_table(kind: str, cls: Any, base: type[KindTable] = KindTable, *, inner:
     Args:
         kind: the name of the kind.
         cls: a dataclass.
-        base: has keys that all tables of the family have, beside those of the class.
-        inner: the table is inside another of its family, and has no keys that are ``Outermost``.
+        base: the base class, with the keys that all tables of the family have beside those of the class.
+        inner: whether the table is nested in another table of its family, and lacks the keys marked ``Outermost``.
 
     Raises:
         BrokenKindError: the class is no dataclass, or an annotation cannot be resolved.
@@ -137,7 +137,7 @@ def _made(name: str, cls: Any, base: type[TableT], keys: Mapping[str, Any]) -> t
         __base__=base,
         __doc__=_first_words(cls),
         __module__=cls.__module__,
-        # The keys have their descriptions; pydantic would look for the source of a class that has none.
+        # The keys have descriptions already; otherwise pydantic would look for the source of a class without a source.
         __cls_kwargs__={"use_attribute_docstrings": False},
         **keys,
     )
@@ -148,7 +148,7 @@ def _made(name: str, cls: Any, base: type[TableT], keys: Mapping[str, Any]) -> t
 
 
 def _keys(cls: Any, *, inner: bool) -> dict[str, Any]:
-    """Return the keys of a class, as ``create_model`` takes them."""
+    """Return the keys of a class as the field definitions that ``create_model`` takes."""
     if not (inspect.isclass(cls) and dataclasses.is_dataclass(cls)):
         raise BrokenKindError(f"{cls!r} is no dataclass: the keys of a kind are the fields of one")
     descriptions = attributes_of(cls)
@@ -218,13 +218,13 @@ def _key_type(type_: Any, markers: tuple[Any, ...]) -> Any:
 
 
 def typed(type_: Any, markers: tuple[Any, ...]) -> Any:
-    """Return the type of the key of a field."""
+    """Return the type of the key of a field: that of its marker ``Typed``, or else the type of the field."""
     found = next((marker.type for marker in markers if isinstance(marker, Typed)), type_)
     return found() if isinstance(found, FunctionType) else found
 
 
 def values_marked(made: Any, marker: type[MarkerT]) -> Iterator[tuple[Any, MarkerT]]:
-    """Yield the values of the fields of an object that a marker is on, with the marker; None is left out."""
+    """Yield the value of each field of an object that has a marker of a type, with the marker; None is left out."""
     for field, _, markers in fields_with_keys(type(made)):
         value = getattr(made, field.name)
         yield from ((value, each) for each in markers if isinstance(each, marker) and value is not None)

@@ -1,4 +1,4 @@
-"""Dataclasses whose values are checked by their annotations, so that Python refuses what a configuration does."""
+"""Checks of the values of dataclasses by their annotations, so that Python refuses what a configuration refuses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def checked(cls: ClassT) -> ClassT:
-    """Have a dataclass refuse values that its annotations exclude, as its table in a configuration does.
+    """Make a dataclass refuse values that its annotations exclude, as its table in a configuration does.
 
-    What the class refuses itself it refuses in its own words. Fields that hold objects of kinds, and those that the
-    program gives, are left to the class.
+    Errors that the class raises itself are left unchanged. Fields that hold objects of kinds, and fields whose value
+    the program gives, are not checked here.
 
-    Raises:
-        WrongKeyError: when an object is made, with what was got and what is expected.
+    The constructor of the decorated class raises a ``WrongKeyError`` with what was got and what is expected.
     """
     make: Any = vars(cls)["__init__"]
     signature = inspect.signature(make)
@@ -34,10 +33,10 @@ def checked(cls: ClassT) -> ClassT:
         try:
             make(self, *args, **values)
         except (TypeError, AttributeError):
-            # A class that calculates with a value of another type speaks of its calculation.
+            # A value of a wrong type makes a calculation of the class fail; an error about the value says more.
             _check_arguments(cls, signature, (self, *args), values)
             raise
-        # What has its defaults alone is made while modules are imported, which must stay fast.
+        # Objects with default values only are made while modules are imported, which must stay fast.
         if args or values:
             _check_arguments(cls, signature, (self, *args), values)
 
@@ -49,7 +48,7 @@ def _check_arguments(cls: Any, signature: inspect.Signature, args: tuple[Any, ..
     try:
         given = signature.bind_partial(*args, **values).arguments
     except TypeError:
-        return  # of an argument that there is none of, the class speaks for itself
+        return  # the class itself reports an unknown argument
     check_values(cls, given)
 
 
@@ -57,7 +56,7 @@ def check_values(cls: Any, values: Mapping[str, Any]) -> None:
     """Refuse values of fields of a dataclass that their annotations exclude.
 
     Raises:
-        WrongKeyError: the first of them, with what was got and what is expected.
+        WrongKeyError: a value is excluded; the error names the first one, what was got and what is expected.
     """
     from pydantic import ValidationError
 
@@ -72,7 +71,7 @@ def check_values(cls: Any, values: Mapping[str, Any]) -> None:
 
 
 def _refusal(made: str, field: str, value: Any, problem: Any) -> Exception:
-    """Return the error for a problem of pydantic; one that the check of a field has raised, as it is."""
+    """Return the error for a problem that pydantic found; an error that the check of a field raised stays unchanged."""
     raised = problem.get("ctx", {}).get("error")
     if isinstance(raised, ValueError):
         return raised
@@ -82,14 +81,14 @@ def _refusal(made: str, field: str, value: Any, problem: Any) -> Exception:
 
 
 def _plain(value: Any) -> Any:
-    """Return numbers of numpy and the like as those of Python; other values as they are."""
+    """Return a scalar of numpy, torch or the like as a number of Python, and any other value unchanged."""
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 @cache
 def _adapters(cls: Any) -> Mapping[str, Any]:
-    """Return what checks the values of each field that can be checked, by the name of the field."""
-    # pydantic is loaded when a class is first given values.
+    """Return the pydantic adapter that checks the values of each field that can be checked, by the field's name."""
+    # pydantic is loaded only when a class is first given values.
     from pydantic import Field, InstanceOf, PydanticSchemaGenerationError, TypeAdapter
 
     from molbuffer.kinds.table import fields_with_keys, typed
@@ -125,14 +124,14 @@ def _parts(type_: Any) -> Iterator[Any]:
 
 
 def _of_kinds(part: Any) -> bool:
-    """Return whether a part of a type is a table, or chooses among tables, where Python has objects."""
+    """Return whether a part of a type is a table or a choice among tables, for which Python has objects."""
     from molbuffer.kinds.table import Choice, Table, TableOf
 
     return isinstance(part, Choice | TableOf) or (inspect.isclass(part) and issubclass(part, Table))
 
 
 def _objects(type_: Any) -> list[Any]:
-    """Return the types of a field that no file can say."""
+    """Return the types of a field whose values a configuration file cannot express."""
     choices = get_args(type_) if get_origin(type_) is not None else (type_,)
     whole = [type_] if inspect.isclass(origin := get_origin(type_)) and issubclass(origin, Mapping) else []
     return [*whole, *(each for each in choices if inspect.isclass(each) and each not in _PLAIN and not whole)]

@@ -1,8 +1,8 @@
 """The persistent store of runs, builds, samples, scores, policies and checkpoints.
 
-``SampleStore`` is the way in; what goes into it and comes out of it are frozen records. The room knows neither torch
-nor RDKit nor Prefect. From top to bottom: ``store`` (the facade), ``opening``, ``verify``, ``archive``,
-``maintenance``, ``history`` (what training reads) and ``query`` (what people ask), ``commits`` (the commit protocol),
+``SampleStore`` is the public class; it takes and returns frozen records. This package imports neither torch nor RDKit
+nor Prefect. Its layers, from top to bottom: ``store`` (the facade), ``opening``, ``verify``, ``archive``,
+``maintenance``, ``history`` (reads of training) and ``query`` (queries of users), ``commits`` (the commit protocol),
 ``segments`` (Zarr) and ``policies``, ``catalog`` (DuckLake), ``layout``, ``backends`` (SQLite, Postgres) and ``files``.
 """
 

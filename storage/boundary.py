@@ -1,8 +1,8 @@
-"""The boundary of the store: what crosses it as an error is a ``StoreError``.
+"""The boundary of the store, at which errors of engines and of the system become a ``StoreError``.
 
-Inside, DuckDB, SQLite, Arrow, the system and a database server raise errors of their own. ``bounded`` puts all methods
-of a public class behind one translation (``backends.as_store_error``): no other part of the store has to think of it.
-Errors of the caller (``ValueError``, ``TypeError``), and what the caller's own code raises, are left as they are.
+Inside, DuckDB, SQLite, Arrow, the system and a database server raise errors of their own. ``bounded`` wraps all methods
+of a public class in one translation (``backends.as_store_error``), so that no other part of the store translates them.
+Errors in arguments (``ValueError``, ``TypeError``) and errors that the caller's own code raises are left unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def boundary(root: Path | None) -> Iterator[None]:
     """Raise the errors of engines and of the system as errors of the store.
 
     Args:
-        root: the folder of the store, which errors name; None where there is none yet.
+        root: the folder of the store, which errors name; None if there is no store yet.
     """
     try:
         yield
@@ -36,12 +36,13 @@ def boundary(root: Path | None) -> Iterator[None]:
 
 
 def bounded(root: Callable[[Any], Path | None]) -> Callable[[Class], Class]:
-    """Return a class decorator that puts every public method and property behind the boundary.
+    """Return a class decorator that translates the errors of every public method and property.
 
-    Methods that make contexts are left out: the caller's own code runs within them, and they use other methods.
+    Methods that return contexts are left out: the caller's own code runs in the context, and the methods that they call
+    are translated already.
 
     Args:
-        root: returns the folder of an object's store. A classmethod has none.
+        root: a function that returns the folder of an object's store; it is not called for a classmethod.
     """
 
     def decorate(of: Class) -> Class:

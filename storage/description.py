@@ -14,7 +14,7 @@ from molbuffer.storage.files import Sync, place_at, plain_file, write_aside
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 
 STORE_FORMAT = 1
-"""The number of the layout that this release reads and writes."""
+"""The number of the layout of files that this release reads and writes."""
 _MOST_BYTES = 8192
 
 
@@ -26,9 +26,9 @@ class Description:
         uuid: the identity of the store, which a copy shares.
         format: the number of the layout of its files.
         catalog: ``sqlite:catalog.sqlite``, or the address of a Postgres database.
-        catalog_schema: the schema of that database.
-        data_path: the place of tables, arrays, policies and checkpoints: a folder, relative to the store's, or
-            s3://bucket/prefix.
+        catalog_schema: the schema of the Postgres database.
+        data_path: the place of tables, arrays, policies and checkpoints: a folder, where a relative path starts at the
+            folder of the store, or s3://bucket/prefix.
     """
 
     uuid: str
@@ -38,11 +38,11 @@ class Description:
     data_path: str = HERE
 
     def layout(self, root: Path) -> Layout:
-        """Return the layout of the store that has this description in a folder."""
+        """Return the layout of the store with this description whose folder is ``root``."""
         return Layout(root, self.catalog, self.catalog_schema, self.data_path)
 
     def write(self, path: Path, sync: Sync) -> None:
-        """Write ``store.toml`` aside and rename it: with it, a folder becomes a store."""
+        """Write ``store.toml`` under another name and rename it, which makes the folder a store."""
         text = (
             "# A molbuffer store. The folder may be moved or copied as a whole while nothing has it open.\n"
             f"format = {self.format}\n"
@@ -56,20 +56,21 @@ class Description:
 
     @classmethod
     def read(cls, path: Path, newest: int = STORE_FORMAT) -> Description:
-        """Read ``store.toml``, also that of an older format.
+        """Read ``store.toml`` of the present format or an older one.
 
         Args:
-            newest: the newest format that is known.
+            path: the path of the file.
+            newest: the newest format that is accepted.
 
         Raises:
-            StoreNotFoundError: there is none.
-            StoreFormatError: it is damaged, or of a newer release.
+            StoreNotFoundError: there is no such file.
+            StoreFormatError: the file is damaged, or of a newer release.
         """
         try:
-            # Dotted keys take the square of their length in memory: of 40 KB, 1.5 GB.
+            # The size is limited, since dotted keys take the square of their length in memory: 1.5 GB for 40 KB.
             said = tomllib.loads(plain_file(path.resolve(), _MOST_BYTES).decode())
             found = cls(
-                # The decoded cache has a folder of this name, so that a name that is no uuid could lead out of it.
+                # The decoded cache names a folder by this text: a text that is no uuid could lead out of the cache.
                 str(UUID(said["uuid"])),
                 int(said["format"]),
                 catalog=str(said["catalog"]),
@@ -93,10 +94,13 @@ class Description:
         return found
 
     def check(self, path: Path) -> None:
-        """Refuse an address that is none.
+        """Refuse a description whose catalog or data path is not a valid address.
+
+        Args:
+            path: the path of the file, which the error names.
 
         Raises:
-            StoreFormatError: naming the file and what is wrong.
+            StoreFormatError: an address is not valid.
         """
         try:
             if self.catalog != SQLITE:
@@ -107,5 +111,5 @@ class Description:
 
 
 def _toml(text: str) -> str:
-    """Return a text as TOML writes it, which is as JSON does."""
+    """Return a text as a TOML string, which is written like a JSON string."""
     return json.dumps(text, ensure_ascii=False)

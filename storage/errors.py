@@ -6,35 +6,35 @@
     ├── StoreFormatError        store.toml or the tables are damaged, or of a newer release
     ├── StoreModeError          writing to a store opened for reading, or using a closed one
     ├── StoreBusyError          others held the commit lock for too long
-    ├── CatalogUnavailableError the catalog or its server failed; trying again may go well
+    ├── CatalogUnavailableError the catalog or its server failed; another attempt may succeed
     ├── CatalogDamagedError     the catalog is damaged
-    ├── CatalogLostError        a store has its data, and not its catalog
+    ├── CatalogLostError        a store has its data, but not its catalog
     ├── StoreMovedError         a store was moved, removed or replaced while it was open
     ├── StoreFileError          the system refused to read or write a file
-    ├── RecoveryError           a catalog cannot be made anew, or need not be
+    ├── RecoveryError           a catalog cannot be made anew, or does not need to be
     ├── VacuumRefusedError      a vacuum would remove most of the store
     ├── MaintenanceBusyError    another process compacts, expires or vacuums the store
     ├── StorePlaceError         the file system cannot hold a store that is written to
     ├── StoreWriteError         the disk is full, read-only or failed; nothing of a commit is visible
     ├── ExtensionError          DuckDB's extensions cannot be loaded
-    ├── UnknownRunError         no run, or several, go by an id or prefix
+    ├── UnknownRunError         no run, or several, have an id or prefix
     ├── RunConflictError        a run id is known with another configuration or objective
-    ├── UnknownObjectiveError   no run or reward has an objective
-    ├── UnknownBuildError       no build goes by an id
+    ├── UnknownObjectiveError   no run and no reward of the store has the objective
+    ├── UnknownBuildError       no build has the id
     ├── PartialBuildError       only some rows of a build are in this store
-    ├── UnknownPolicyError      no policy, or several, go by a hash or prefix
-    ├── PolicyDamagedError      a policy's files are not those that were stored
-    ├── FileDamagedError        a file is not as it was written: a bit has flipped, or it was replaced
-    ├── UnknownSnapshotError    the store has no such snapshot, or no longer
+    ├── UnknownPolicyError      no policy, or several, have a hash or prefix
+    ├── PolicyDamagedError      a policy's files differ from those that were stored
+    ├── FileDamagedError        a file differs from the one that was written: a bit has flipped, or it was replaced
+    ├── UnknownSnapshotError    the store does not have the snapshot, or no longer has it
     ├── ArraysError             a segment of arrays is missing, damaged or cannot be written
     ├── CacheError              the decoded cache cannot be written (the disk is full)
-    ├── ArchiveError            an archive is damaged, too large or not what it says; or there is nothing to archive
-    ├── MergeConflictError      an archive contradicts the store that it is to be brought into
+    ├── ArchiveError            an archive is damaged, too large or inconsistent; or there is nothing to archive
+    ├── MergeConflictError      an archive contradicts the store that it is merged into
     └── QueryError              a query of a user failed; the message is one line
-        ├── QueryRefusedError   anything but one statement that reads
-        ├── QueryTimeoutError   a query took longer than it may
-        ├── QueryTooLargeError  a query needs more memory than it may have
-        └── PredicateError      a selection of rows cannot be made as asked
+        ├── QueryRefusedError   the query is not exactly one statement that reads
+        ├── QueryTimeoutError   a query exceeds its time limit
+        ├── QueryTooLargeError  a query exceeds its memory limit
+        └── PredicateError      a predicate over rows cannot be applied
 
 Every message says what was got, what was expected, and what to do.
 """
@@ -73,7 +73,7 @@ class StoreBusyError(StoreError):
 
 
 class CatalogUnavailableError(StoreError):
-    """The catalog, or the server that has it, failed or cannot be reached; trying again may go well."""
+    """The catalog or its server failed or cannot be reached; another attempt may succeed."""
 
 
 class CatalogDamagedError(StoreError):
@@ -81,10 +81,11 @@ class CatalogDamagedError(StoreError):
 
 
 class CatalogLostError(StoreError):
-    """A store has its data, and not its catalog: nothing was changed, and nothing is made in its place.
+    """A store has its data, but not its catalog; nothing was changed, and no new catalog was made.
 
     Attributes:
-        reason: missing, empty (no byte, or none of DuckLake's tables), or foreign (that of another store).
+        reason: "missing", "empty" (the catalog has no bytes, or none of DuckLake's tables), or "foreign" (the catalog
+            belongs to another store).
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -93,14 +94,14 @@ class CatalogLostError(StoreError):
 
 
 class StoreMovedError(StoreError):
-    """A store was moved, removed or replaced while it was open: open it again, where it is now."""
+    """A store was moved, removed or replaced while it was open; open it again at its new path."""
 
 
 class StoreFileError(StoreError, OSError):
-    """The system refused to read or write a file, of the store or of the caller.
+    """The system refused to read or write a file of the store or of the caller.
 
     Attributes:
-        errno: the number of the system's error, if it gave one.
+        errno: the number of the system's error; None if it is not known.
     """
 
     def __init__(self, message: str, errno: int | None = None) -> None:
@@ -109,15 +110,15 @@ class StoreFileError(StoreError, OSError):
 
 
 class RecoveryError(StoreError):
-    """The catalog of a store cannot be made anew, or need not be; nothing was changed."""
+    """The catalog of a store cannot be made anew, or does not need to be; nothing was changed."""
 
 
 class VacuumRefusedError(StoreError):
-    """A vacuum would remove most of the store, of which the catalog knows nothing; nothing was removed.
+    """A vacuum would remove most of the store, because the catalog does not name it; nothing was removed.
 
     Attributes:
-        unknown: how many files and folders it would remove that the catalog never named.
-        known: how many it would leave.
+        unknown: the number of files and folders that the vacuum would remove and that the catalog never named.
+        known: the number of files and folders that it would leave.
     """
 
     def __init__(self, message: str, unknown: int, known: int) -> None:
@@ -138,7 +139,7 @@ class StoreWriteError(StoreError):
     """The disk is full, read-only or failed; nothing of the commit is visible.
 
     Attributes:
-        errno: the number of the system's error, as far as it is known.
+        errno: the number of the system's error; None if it is not known.
     """
 
     def __init__(self, message: str, errno: int | None = None) -> None:
@@ -151,7 +152,7 @@ class ExtensionError(StoreError):
 
 
 class UnknownRunError(StoreError, LookupError):
-    """No run, or more than one, goes by an id or a prefix of one."""
+    """No run, or more than one, has an id that starts with the given text."""
 
 
 class RunConflictError(StoreError):
@@ -159,11 +160,11 @@ class RunConflictError(StoreError):
 
 
 class UnknownObjectiveError(StoreError, LookupError):
-    """No run and no reward of the store has an objective."""
+    """No run and no reward of the store has the objective."""
 
 
 class UnknownBuildError(StoreError, LookupError):
-    """No build goes by an id."""
+    """No build has the id."""
 
 
 class PartialBuildError(StoreError):
@@ -171,18 +172,18 @@ class PartialBuildError(StoreError):
 
 
 class UnknownPolicyError(StoreError, LookupError):
-    """No policy, or more than one, goes by a hash or a prefix of one."""
+    """No policy, or more than one, has a hash that starts with the given text."""
 
 
 class PolicyDamagedError(StoreError):
-    """A policy's files are not those that were stored."""
+    """A policy's files differ from those that were stored."""
 
 
 class FileDamagedError(StoreError):
-    """A file of the store is not as it was written.
+    """A file of the store differs from the file that was written.
 
     Attributes:
-        path: of the file.
+        path: the path of the file.
     """
 
     def __init__(self, path: object, fault: str, advice: str = "restore this file from a backup") -> None:
@@ -191,7 +192,7 @@ class FileDamagedError(StoreError):
 
 
 class UnknownSnapshotError(StoreError, LookupError):
-    """The store has no such snapshot, or no longer: an expiry removed it."""
+    """The store does not have the snapshot, or an expiry has removed it."""
 
 
 class ArraysError(StoreError):
@@ -203,44 +204,44 @@ class CacheError(StoreError):
 
 
 class ArchiveFault(StrEnum):
-    """What is wrong with an archive, or with making one."""
+    """The fault of an archive, or the reason why none can be made."""
 
     NOT_AN_ARCHIVE = "not_an_archive"
     """There is no manifest, or no tar file."""
     OLDER_FORM = "older_form"
-    """It has a catalog, as archives of earlier releases had."""
+    """The archive has a catalog, as archives of earlier releases have."""
     NEWER_RELEASE = "newer_release"
-    """Its version or its schema is of a later release."""
+    """The version or the schema of the archive is of a later release."""
     MANIFEST_SYNTAX = "manifest_syntax"
-    """The manifest is no JSON, or JSON with unusual numbers, keys that are there twice, or too much structure."""
+    """The manifest is not valid JSON, or has unusual numbers, duplicate keys, or too much structure."""
     MANIFEST_VALUE = "manifest_value"
-    """A field of the manifest has another type or form."""
+    """A field of the manifest has a wrong type or form."""
     NAME = "name"
-    """A file, table or id has a name that no archive has, or one name is there twice."""
+    """A file, table or id has a name that is not allowed in an archive, or a name occurs twice."""
     NOT_PLAIN = "not_plain"
-    """A link, a pipe, a device or an extended header stands where only files and folders may."""
+    """There is a link, a pipe, a device or an extended header where only files and folders are allowed."""
     UNLISTED_FILE = "unlisted_file"
-    """A file is not in the manifest."""
+    """A file is not listed in the manifest."""
     MISSING_FILE = "missing_file"
-    """A file of the manifest is not there."""
+    """A file that the manifest lists is missing."""
     SIZE = "size"
-    """A file has another size than the manifest lists."""
+    """The size of a file differs from the manifest."""
     CHECKSUM = "checksum"
-    """A file has another content than the manifest lists, or cannot be read."""
+    """The checksum of a file differs from the manifest, or the file cannot be read."""
     TRUNCATED = "truncated"
     """A tar file ends in the middle."""
     TOO_LARGE = "too_large"
-    """It exceeds the limits, or a file is larger than it may be."""
+    """The archive exceeds the limits, or a file exceeds its largest size."""
     PARQUET = "parquet"
-    """A table is no Parquet file that can be read."""
+    """A table is not a readable Parquet file."""
     SCHEMA = "schema"
-    """A table has other columns than ours."""
+    """The columns of a table differ from those of molbuffer."""
     ROWS = "rows"
-    """Tables have other rows than the manifest or their footers say."""
+    """The rows of a table differ from the manifest or from its footer."""
     MEMORY = "memory"
     """A table cannot be decoded in the memory and time that its size allows."""
     ARRAYS = "arrays"
-    """Arrays have headers that molbuffer does not write, or are not those of the builds."""
+    """Arrays have headers that molbuffer does not write, or do not belong to the builds."""
     POLICY = "policy"
     """A policy is neither safetensors nor JSON, is not listed, or descends from itself."""
     CONTENT = "content"
@@ -248,18 +249,18 @@ class ArchiveFault(StrEnum):
     NOTHING_CHOSEN = "nothing_chosen"
     """No row was chosen for a new archive."""
     EXPIRED = "expired"
-    """The snapshot expired while it was archived."""
+    """The snapshot expired while the archive was made."""
 
 
 class ArchiveError(StoreError):
-    """An archive is damaged, too large, or not what it says; or there is nothing to archive.
+    """An archive is damaged, too large or inconsistent; or there is nothing to archive.
 
     Attributes:
-        fault: what is wrong with it.
+        fault: the fault of the archive.
     """
 
     def __init__(self, message: str, fault: ArchiveFault) -> None:
-        # Both, so that it can be pickled.
+        # Both arguments, so that the error can be pickled.
         super().__init__(message, fault)
         self.fault = fault
 
@@ -268,7 +269,7 @@ class ArchiveError(StoreError):
 
 
 class MergeConflictError(StoreError):
-    """An archive contradicts the store that it is to be brought into; the store was not changed."""
+    """An archive contradicts the store that it is merged into; the store was not changed."""
 
 
 class QueryError(StoreError):
@@ -276,15 +277,15 @@ class QueryError(StoreError):
 
 
 class QueryRefusedError(QueryError):
-    """A query is anything but one statement that reads."""
+    """A query is not exactly one statement that reads."""
 
 
 class QueryTimeoutError(QueryError):
-    """A query took longer than it may."""
+    """A query exceeds its time limit."""
 
 
 class QueryTooLargeError(QueryError):
-    """A query needs more memory than it may have."""
+    """A query exceeds its memory limit."""
 
 
 class PredicateError(QueryError):
@@ -292,11 +293,11 @@ class PredicateError(QueryError):
 
 
 def may_pass(error: object) -> bool:
-    """Return whether another attempt, a moment later, may succeed.
+    """Return whether another attempt, a few seconds later, may succeed.
 
-    So it is where the catalog or its server failed, others held the lock, or a network, an object store or a file
-    system failed, also as the cause of an error of the store. A full or read-only disk, and a file that is missing or
-    not ours to read, do not pass within seconds.
+    It may if the catalog or its server failed, if another process held the lock, or if a network, an object store or a
+    file system failed, also as the cause of an error of the store. It may not if the disk is full or read-only, or if a
+    file is missing or not readable by this user.
     """
     if isinstance(error, OSError):
         return not isinstance(error, _LASTING) and error.errno not in _LASTING_NUMBERS

@@ -1,6 +1,7 @@
-"""An open store as the inner parts of this room see it: what archives, merges, exports, indexes and checks are made of.
+"""An open store as the inner parts of this package use it for archives, merges, exports, indexes and checks.
 
-``SampleStore`` is the public face of it. What is beneath takes this instead, so that nothing imports upwards.
+``SampleStore`` is its public class. The modules below ``SampleStore`` take an ``OpenStore``, so that no module imports
+upwards.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ class OpenStore:
     """The parts of an open store, or of an archive.
 
     Attributes:
-        layout: where its files are.
-        uuid: its identity, which a copy shares.
+        layout: the paths of its files.
+        uuid: the identity of the store, which a copy shares.
         catalog: its tables.
-        policies: the policies whose weights it keeps.
-        claims: who is computing which expensive score.
+        policies: the policies whose weights the store keeps.
+        claims: the claims of processes on the expensive scores that they compute.
         sync: makes files and directories durable.
-        archive: whether it is an archive.
-        cache_key: the name of its decoded cache: its uuid, or of an archive a name that follows from its content.
+        archive: whether the store is an archive.
+        cache_key: the name of its decoded cache: the uuid of a store, or a name that follows from an archive's content.
     """
 
     layout: Layout
@@ -57,15 +58,15 @@ class OpenStore:
         refusal: str | None = None,
         cache_key: str | None = None,
     ) -> Self:
-        """Put a store together.
+        """Return an open store made of its parts.
 
         Args:
-            layout: where its files are.
-            uuid: its identity.
+            layout: the paths of its files.
+            uuid: the identity of the store.
             catalog: its tables.
             sync: makes files and directories durable.
-            refusal: what an attempt to write to an archive is told; None for a store.
-            cache_key: the name of its decoded cache; None is the uuid.
+            refusal: the error text for an attempt to write to an archive; None for a store.
+            cache_key: the name of its decoded cache; None means the uuid.
         """
         policies = PolicyStore(
             layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal, check_there=catalog.check_there
@@ -89,14 +90,14 @@ class OpenStore:
 
     @property
     def read_only(self) -> bool:
-        """Whether it was opened for reading, or is an archive."""
+        """Whether the store was opened for reading, or is an archive."""
         return self.catalog.read_only
 
     def writable(self) -> Catalog:
-        """Return the catalog, to write to it.
+        """Return the catalog for writing.
 
         Raises:
-            StoreModeError: the store was opened for reading, or is one snapshot of a store, or an archive.
+            StoreModeError: the store was opened for reading, is a view of one snapshot, or is an archive.
         """
         if self.catalog.read_only or not isinstance(self.catalog, Catalog):
             raise StoreModeError(self.catalog.refusal)
@@ -104,7 +105,7 @@ class OpenStore:
 
     @property
     def is_writable(self) -> bool:
-        """Whether ``writable`` has a catalog to return."""
+        """Whether the store can be written to, so that ``writable`` does not raise."""
         return isinstance(self.catalog, Catalog) and not self.catalog.read_only
 
     def snapshot(self) -> int:
@@ -140,5 +141,5 @@ class OpenStore:
         with_versions: bool = False,
         **tables: pa.Table,
     ) -> Iterator[pa.RecordBatch]:
-        """Yield what ``read_arrow`` returns, a portion of rows at a time, of any size and in any order."""
+        """Yield the rows that ``read_arrow`` returns in batches of any size, in any order."""
         return self.catalog.read_batches(sql, snapshot, parameters, with_versions=with_versions, **tables)

@@ -19,9 +19,9 @@ OWNER = "molbuffer-store.json"
 BACKUP_COPY = ".molbuffer-backup-"
 """The beginning of the names of folders in the root in which a backup copies the catalog."""
 ASIDE = (".store.toml.", ".journal.jsonl.", BACKUP_COPY)
-"""The beginnings of names in the root of what was written aside and never renamed, or removed."""
+"""The beginnings of the names of temporary files and folders in the root, which a killed process leaves behind."""
 _OF_CREATION = frozenset({"migrations", "commit_fence"})
-"""The tables that have rows as soon as there are tables."""
+"""The tables that have rows as soon as the catalog is created."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Layout:
     """The paths of a store's files.
 
     Attributes:
-        root: the folder that has store.toml; only what one host needs is always there.
+        root: the folder with store.toml and the files that belong to one host.
         catalog_address: the address of the catalog, as in ``Description``.
         catalog_schema: the schema of the catalog's database, as in ``Description``.
         data_path: the place of the shared files, relative to the root.
@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def sqlite(self) -> SqliteBackend:
-        """The catalog of a store that has it in its own folder."""
+        """The SQLite catalog in the folder of the store."""
         return SqliteBackend(self.root / "catalog.sqlite")
 
     @property
@@ -58,12 +58,12 @@ class Layout:
 
     @property
     def journal(self) -> Path:
-        """The journal of a catalog in the store's own folder."""
+        """The journal of a SQLite catalog in the folder of the store."""
         return self.root / "journal.jsonl"
 
     @property
     def catalog(self) -> CatalogPlace:
-        """The place of the catalog, with which it is opened."""
+        """The database of the catalog with the places of its tables and of the store, for opening it."""
         return CatalogPlace(self.backend, self.tables, self.root)
 
     @property
@@ -91,7 +91,7 @@ class Layout:
 
     @property
     def owner(self) -> Place:
-        """The file that names the store whose data these are: two stores would delete each other's files."""
+        """The file that names the store to which the data belong, since two stores would delete each other's files."""
         return self.data / OWNER
 
     @property
@@ -109,7 +109,7 @@ class Layout:
         return (self.tables, self.arrays, self.policies, self.checkpoints)
 
     def name_of(self, path: Place) -> str:
-        """Return the name of a file of the store in reports: its path in the folder, or below the data path."""
+        """Return the name of a file in reports: its path relative to the data path or to the folder of the store."""
         return str(path).removeprefix(f"{self.data}/").removeprefix(f"{self.root}/")
 
     def make_folders(self) -> None:
@@ -119,7 +119,7 @@ class Layout:
             make_folder(folder)
 
     def has_foreign_files(self) -> bool:
-        """Return whether the root holds anything but the files of a store whose making was cut off."""
+        """Return whether the root has anything other than the files of a store whose creation was interrupted."""
         if not self.root.exists():
             return False
         databases = ("catalog.sqlite", "claims.sqlite")
@@ -129,17 +129,17 @@ class Layout:
         return not self.root.is_dir() or any(name not in ours and not name.startswith(ASIDE) for name in names)
 
     def has_data(self) -> bool:
-        """Return whether there are files that only a store has which was used: rows, arrays, policies, checkpoints."""
+        """Return whether there are files that only a used store has: rows, arrays, policies or checkpoints."""
         if any(entries(folder) for folder in (self.arrays, self.policies, self.checkpoints)):
             return True
         return any(entries(table) for table in entries(self.tables / "main") if table.name not in _OF_CREATION)
 
 
 def check_path(layout: Layout) -> None:
-    """Refuse paths that DuckLake reads otherwise than the system does: it takes a backslash for a separator.
+    """Refuse paths with a backslash, which DuckLake takes for a separator and the system does not.
 
     Raises:
-        StorePlaceError: naming the path.
+        StorePlaceError: a path has a backslash.
     """
     for place in (layout.root, layout.data):
         if "\\" in str(place):
@@ -151,9 +151,14 @@ def check_path(layout: Layout) -> None:
 def check_place(layout: Layout, uuid: str) -> None:
     """Refuse a place in which a store that is written to would lose data.
 
+    Args:
+        layout: the paths of the store.
+        uuid: the identity of the store, which is recorded in the data path.
+
     Raises:
-        StorePlaceError: a SQLite catalog on a network file system, or a path that ``check_path`` refuses.
-        StoreExistsError: the data path is that of another store: a vacuum of one would delete the other's files.
+        StorePlaceError: the SQLite catalog is on a network file system, ``check_path`` refuses a path, or the data
+            path cannot be written to.
+        StoreExistsError: the data path belongs to another store, and a vacuum of one would delete the other's files.
     """
     check_path(layout)
     if layout.backend == layout.sqlite:

@@ -1,4 +1,4 @@
-"""The steps of making and of opening a store: ``SampleStore.create`` and ``SampleStore.open``."""
+"""The steps of making and opening a store, for ``SampleStore.create`` and ``SampleStore.open``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from molbuffer.storage.layout import HERE, SQLITE, Layout, check_path, check_pla
 
 
 def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync) -> OpenStore:
-    """Make a store in a new or empty folder; processes that race to make it share one.
+    """Make a store in a new or empty folder; processes that make it at the same time share one store.
 
     Raises:
-        StoreExistsError: there is something in the folder, or at ``data_path``, already.
-        StorePlaceError: a place cannot hold a store, or an address is none.
+        StoreExistsError: the folder is not empty, or ``data_path`` has the files of another store.
+        StorePlaceError: a place cannot hold a store, or an address is not valid.
         CatalogLostError: the folder has the data of a store whose catalog and description are gone.
         CatalogUnavailableError: the database cannot be reached.
     """
@@ -41,9 +41,9 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
     description = Description(uuid, catalog=address, catalog_schema=schema, data_path=data_path)
     layout = description.layout(root)
     reason = layout.backend.lost()
-    # Data elsewhere says whose it is (``check_place``).
+    # Data in another place names the store that it belongs to (``check_place``).
     if reason is not None and data_path == HERE and layout.has_data():
-        # Unless another process has made it, and written to it, since.
+        # Another process may have made the store, and written to it, in the meantime.
         if here.description.exists():
             raise StoreExistsError(f"{root} is a store by now; open it")
         raise lost(layout.backend, root, reason)
@@ -58,28 +58,28 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
         with catalog.locked():
             if not layout.description.exists():
                 sync([root.parent, root, *on_disk(layout.folders)])
-                # The catalog may be all that is left of a store's description.
+                # A catalog whose store has lost its description keeps its identity.
                 set_identity(catalog, uuid)
                 description = replace(description, uuid=read_identity(catalog) or uuid)
                 description.write(layout.description, sync)
     except BaseException:
         catalog.close()
         raise
-    # Another process may have been quicker to make it.
+    # Another process may have made the store first, with another uuid.
     description = Description.read(layout.description)
     return OpenStore.of(description.layout(root), description.uuid, catalog, sync)
 
 
 def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[Migration]) -> OpenStore:
-    """Open a store, or an archive, which is open for reading only.
+    """Open a store, or an archive for reading.
 
     Raises:
-        StoreNotFoundError: there is none.
-        StoreFormatError: it is damaged, of a newer release, or of an older one and to be migrated first.
-        CatalogLostError: it has its data and not its catalog, which opening never makes.
+        StoreNotFoundError: there is no store.
+        StoreFormatError: the store is damaged, of a newer release, or of an older one that must be migrated first.
+        CatalogLostError: the store has its data, but not its catalog; opening never makes a catalog.
         CatalogDamagedError: the catalog is damaged.
-        StorePlaceError: it is to be written to on a network file system.
-        ArchiveError: it is an archive that is not as molbuffer writes it.
+        StorePlaceError: the store is opened for writing on a network file system.
+        ArchiveError: the archive is damaged, or has another form than molbuffer writes.
     """
     if is_archive(root):
         return as_store(ArchiveCatalog(root, verify_files(root, ALREADY_HERE, sizes_only=True), migrations), sync)
@@ -98,19 +98,25 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
 
 
 def store_at(opened: OpenStore, snapshot: int) -> OpenStore:
-    """Return a store as of a snapshot, for reading; it ends with the store.
+    """Return a read-only view of a store at a snapshot; closing the store closes the view.
 
     Raises:
-        UnknownSnapshotError: the store has no such snapshot, or no longer.
+        UnknownSnapshotError: the store does not have the snapshot, or no longer has it.
     """
     return replace(opened, catalog=opened.catalog.at(snapshot))
 
 
 def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
-    """Return the uuid and data path of the store that a catalog has; of a new one, those given.
+    """Return the uuid and data path of the store that a catalog holds; for a new catalog, the given ones.
+
+    Args:
+        catalog: the address of the catalog.
+        schema: the schema of a catalog in Postgres.
+        uuid: the identity of a new store.
+        data_path: the data path of a new store, and the expected one of an existing store.
 
     Raises:
-        StorePlaceError: the address of the catalog is none, or the store there has its data elsewhere.
+        StorePlaceError: an address is not valid, or the store of the catalog has another data path.
         CatalogUnavailableError: the database cannot be reached.
     """
     if catalog == SQLITE:
@@ -118,7 +124,7 @@ def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[s
     check_address(catalog, schema)
     if not place_at(data_path).is_absolute():
         raise StorePlaceError(
-            f"a catalog in Postgres serves several hosts, and needs data where all find it: expected "
+            f"a catalog in Postgres serves several hosts, and all of them must reach the data: expected "
             f"s3://bucket/prefix or the absolute path of a shared folder, got {data_path!r}"
         )
     uuid, there = settle(catalog, schema, uuid, data_path)

@@ -1,11 +1,12 @@
 """Policies as files, named by their content.
 
-    policies/<sha256>/    weights.safetensors, config.json, vocabulary.json, or whatever files a policy has
+    policies/<sha256>/    weights.safetensors, config.json, vocabulary.json, or other files of the policy
 
-A folder is written aside, synced and renamed, so that it is whole or not there; two processes that add one policy make
-the same folder. One that is there already is touched, so that whoever removes policies sees that it is about to be
-used. An object store cannot rename: a policy that a killed writer left in part is completed by whoever adds it again,
-and no row names it before. Every read compares the files with the name.
+A folder is written under another name, synced and renamed, so that it is complete or does not exist; two processes that
+add one policy make the same folder. Adding an existing policy updates the time of its folder, so that a process that
+removes policies sees that this one is about to be used. An object store cannot rename: a policy that a killed writer
+left incomplete is completed when it is added again, and no row names it before. Every read compares the files with the
+name.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from molbuffer.storage.files import Place, Sync, entries, sync_paths, write_fold
 
 
 def content_sha256(files: Mapping[str, bytes]) -> str:
-    """Return the identity of a policy: a hash over the names and contents of its files, in the order of their names."""
+    """Return the identity of a policy: the sha256 of the names and contents of its files, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
@@ -34,7 +35,7 @@ def _store_of(policies: PolicyStore) -> Path | None:
 
 
 def _touch(folder: Path) -> bool:
-    """Say that a policy is about to be used (``maintenance.prune``); return whether it is there."""
+    """Update the time of a policy's folder, which protects it from ``maintenance.prune``; return whether it exists."""
     try:
         os.utime(folder)
     except FileNotFoundError:
@@ -56,20 +57,24 @@ class PolicyStore:
         check_there: Callable[[], None] = lambda: None,
     ) -> None:
         self._root = root
-        # A folder that was moved away would be made again.
+        # Without this check, adding a policy would make the folder of a moved store again.
         self._check_there = check_there
         self._refusal = refusal or f"the store {root.parent} is open for reading only; policies cannot be added"
         self._read_only = read_only
         self._sync = sync
 
     def add(self, files: Mapping[str, bytes]) -> str:
-        """Store a policy durably; one that is there already is left as it is.
+        """Store a policy durably; a policy that is kept already is left unchanged.
 
         Args:
             files: the content of each file by plain file name; at least one.
 
         Returns:
-            The policy's sha256.
+            The sha256 of the policy.
+
+        Raises:
+            StoreModeError: the store is open for reading.
+            ValueError: there is no file, or a name is not plain.
         """
         if self._read_only:
             raise StoreModeError(self._refusal)
@@ -84,11 +89,11 @@ class PolicyStore:
         return sha256
 
     def folder(self, sha256: str) -> Place:
-        """Return the folder of a policy, after comparing its files with its name.
+        """Return the folder of a policy, after a comparison of its files with its sha256.
 
         Raises:
-            UnknownPolicyError: its weights are not kept here.
-            PolicyDamagedError: the files are not those that were added.
+            UnknownPolicyError: the store keeps no weights of the policy.
+            PolicyDamagedError: the files differ from those that were added.
         """
         folder = self._root / sha256
         self._check_there()
@@ -102,17 +107,17 @@ class PolicyStore:
         return folder
 
     def resolve(self, prefix: str) -> str:
-        """Return the sha256 of the only kept policy that starts with ``prefix``.
+        """Return the only sha256 of a kept policy that starts with ``prefix``.
 
         Raises:
-            UnknownPolicyError: there is none, or more than one.
+            UnknownPolicyError: no policy matches, or more than one.
         """
         found = [sha256 for sha256 in self.kept() if sha256.startswith(prefix)]
         if len(found) != 1:
             names = ", ".join(sha256[:12] for sha256 in found[:5]) or "none"
-            raise UnknownPolicyError(f"{prefix!r} must start exactly one policy kept in the store, got {names}")
+            raise UnknownPolicyError(f"{prefix!r} must be the start of exactly one kept policy, got {names}")
         return found[0]
 
     def kept(self) -> list[str]:
-        """Return the sha256 of every policy whose weights are here, in alphabetical order."""
+        """Return the sha256 of every policy whose weights the store keeps, in alphabetical order."""
         return [path.name for path in entries(self._root) if not path.name.startswith(".")]

@@ -1,8 +1,8 @@
-"""The vocabulary of stored experience: the records that go into the store and come out of it.
+"""The vocabulary of stored experience: the records that are written to the store and read from it.
 
-A *build* is what one sampler drew for one event of one iteration. Builds, the scores of molecules, the rows a training
-run consumed and its checkpoint go into the store together in one *commit*, which becomes one snapshot or nothing.
-Records hold numpy arrays and plain values; the rooms above turn them into tensors and molecules.
+A *build* has the rows that one sampler drew for one event of one iteration. Builds, the scores of molecules, the rows
+that a training run consumed and its checkpoint are written in one *commit*, which becomes one snapshot or nothing.
+Records hold numpy arrays and plain values; the packages above turn them into tensors and molecules.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from molbuffer.storage.rows import Rows
 
 
 class Event(StrEnum):
-    """The event of an iteration that a build was drawn for: filling the buffer, or a live batch."""
+    """The event of an iteration that a build was drawn for: filling the buffer, a live batch, or an evaluation."""
 
     BUILD_BUFFER = "build_buffer"
     SAMPLE_BATCH = "sample_batch"
     EVALUATION = "evaluation"
-    """Draws by which a policy is judged. They are history with scores and rewards, and no training learns from them."""
+    """Draws that evaluate a policy. They are stored with scores and rewards, but no training learns from them."""
 
 
 class RunKind(StrEnum):
-    """What a run does."""
+    """The work of a run."""
 
     BUILD = "build"
     PRETRAIN = "pretrain"
@@ -41,12 +41,12 @@ class RunKind(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """An event in the life of a run; the newest is its status, of all but ``given``.
+    """An event in the life of a run; the newest event other than ``given`` is the status of the run.
 
     ``interrupted`` is the end by a signal. The detail of ``started`` and ``resumed`` is the process that works on the
-    run, as JSON; that of ``failed`` and ``interrupted`` is the error. ``reconfigured`` comes before ``resumed`` where a
-    run goes on with another configuration, which is the detail. ``given`` says what a run from Python was given for a
-    build or a training, as JSON in the detail.
+    run, as JSON; the detail of ``failed`` and ``interrupted`` is the error. ``reconfigured`` comes before ``resumed``
+    where a run continues with another configuration, which is its detail. ``given`` records the Python objects that a
+    run was given for a build or a training, as JSON in its detail.
     """
 
     STARTED = "started"
@@ -59,10 +59,10 @@ class RunStatus(StrEnum):
 
 
 class ScoreStatus(StrEnum):
-    """Whether a score or reward stands (ok) or is still to come (pending), or why there is none.
+    """The status of a score or reward: ok, still pending, or the reason why there is none.
 
-    Failed is a property of the molecule, which has no score. Lost is one of the machinery, which did not answer: runs
-    after the one that lost the score try again.
+    ``failed`` means that the molecule is at fault and has no score. ``lost`` means that the machine is at fault, for
+    instance by a timeout: later runs compute the score again.
     """
 
     OK = "ok"
@@ -72,12 +72,12 @@ class ScoreStatus(StrEnum):
 
 
 def now() -> datetime:
-    """Return the present in UTC, without a zone: timestamps are stored as UTC."""
+    """Return the present time in UTC as a datetime without a time zone, as timestamps are stored."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def make_build_id(run_id: str, iteration: int, event: Event, sampler: str, chunk: int) -> str:
-    """Return the deterministic name of a build: a retry or a duplicate attempt gets the same one and so counts once."""
+    """Return the id of a build, a hash of the arguments: a retry or duplicate has the same id, and so counts once."""
     text = "\x1f".join([run_id, str(iteration), event.value, sampler, str(chunk)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -87,9 +87,9 @@ class ObjectiveComponent:
     """A component of an objective.
 
     Attributes:
-        component: its name.
+        component: the name of the component.
         version: the version under which its scores are stored.
-        weight: in the aggregation.
+        weight: the weight in the aggregation.
         transform: the kind and the numbers of the transform of its raw values, as a JSON object.
         gate: the condition under which it scores a molecule, as a JSON object; None for any molecule. ``after`` is the
             condition as written, ``otherwise`` the transformed value where it is not met, and ``alternatives`` the
@@ -107,7 +107,7 @@ class ObjectiveComponent:
 
 @dataclass(frozen=True)
 class ObjectiveDefinition:
-    """What an objective is made of, so that its values can be explained without its configuration.
+    """The parts of an objective, which explain its values without its configuration.
 
     Attributes:
         aggregation: the aggregation of the transformed values.
@@ -120,24 +120,24 @@ class ObjectiveDefinition:
 
 @dataclass(frozen=True)
 class Run:
-    """One invocation and everything needed to say where its samples came from.
+    """A run, with everything that is needed to trace where its samples came from.
 
     Attributes:
         run_id: the identity of the run.
         name: a name for people.
         kind: the work of the run.
-        config: the configuration as a JSON text; of a stored run that went on with another one, the newest.
+        config: the configuration as a JSON text; for a stored run that was reconfigured, the newest one.
         seed: the seed of all draws.
         objective_sha256: the hash of the objective; None without one.
         code_version: the git commit of the code.
-        libraries: the version of each library that matters for the result, by name.
+        libraries: the version of each library that affects the result, by name.
         host: the host that the run started on.
         user: the user who started it.
         pinned_snapshot: the snapshot that an offline training reads.
         selection: the selection of rows of an offline training, as JSON.
-        parent_run_id: of an actor (kind BUILD), its learner, whose rows its own count as; of an agent (kind TRAIN), the
-            first agent of its group; None of any other run.
-        definition: what the objective is made of, which is stored with the run; None in a run that is read back.
+        parent_run_id: for an actor (kind BUILD), the learner, to which the actor's rows count; for an agent (kind
+            TRAIN), the first agent of its group; None for any other run.
+        definition: the parts of the objective, which are stored with the run; None in a run that is read back.
     """
 
     run_id: str
@@ -157,7 +157,7 @@ class Run:
 
     def __post_init__(self) -> None:
         if self.definition is not None and self.objective_sha256 is None:
-            raise ValueError(f"run {self.run_id} has the definition of an objective, and no objective_sha256")
+            raise ValueError(f"run {self.run_id} has the definition of an objective, but no objective_sha256")
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,12 @@ class Score:
     Attributes:
         smiles: canonical SMILES.
         component: the name of the component.
-        version: the hash of all that affects the raw value.
-        value: the raw value; None unless the status is ok, or the value is of no use without a transform.
-        status: whether the score stands.
-        error: why scoring failed; None when it did not.
-        seconds: the time that scoring took.
-        pose: what was scored, as a mol block with coordinates; None without one, and in a score that is read back.
+        version: the hash of everything that affects the raw value.
+        value: the raw value; a finite number if the status is ok, and otherwise usually None.
+        status: the status of the score.
+        error: the reason why scoring failed; None if it did not fail.
+        seconds: the time that scoring took, in seconds.
+        pose: the docked pose as a mol block with coordinates; None without a pose, and in a score that is read back.
         std: the standard deviation of the value; None where the component gives none.
     """
 
@@ -193,7 +193,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Reward:
-    """The reward of one row of a build under one objective; ``value`` is None unless the status is ok."""
+    """The reward of one row of a build under one objective.
+
+    Attributes:
+        row: the number of the row in the build.
+        objective_sha256: the hash of the objective.
+        value: the reward; None unless the status is ok.
+        status: the status of the reward.
+    """
 
     row: int
     objective_sha256: str
@@ -207,7 +214,7 @@ class Reward:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of a build or a training; ``value`` is None when it is undefined (a mean of nothing)."""
+    """A metric of a build or a training; ``value`` is None if it is undefined, such as the mean of no values."""
 
     name: str
     value: float | None
@@ -229,25 +236,25 @@ class FileOrigin:
 
 
 class PickedBy(StrEnum):
-    """Why screening has a molecule scored."""
+    """The reason why screening chose a molecule for scoring."""
 
     MODEL = "model"
-    """The model expects much of it."""
+    """The model predicts a high reward."""
     CHANCE = "chance"
-    """It was drawn by lot, so that the model learns of molecules that it expects nothing of."""
+    """The molecule was drawn at random, so that the model also learns from molecules with a low prediction."""
     WARM_UP = "warm_up"
     """There are too few scores for a model yet."""
 
 
 @dataclass(frozen=True)
 class ScreenedRow:
-    """What screening says of a row.
+    """The result of screening for a row.
 
     Attributes:
-        mean: the reward that the model expects; None without a model.
-        sd: the standard deviation of a measured reward around that.
-        acquisition: the value by which molecules are picked.
-        picked_by: why the molecule is scored; None if it is not.
+        mean: the predicted mean of the reward; None without a model.
+        sd: the standard deviation of the reward around this mean; None without a model.
+        acquisition: the value by which molecules are picked; None if there is none.
+        picked_by: the reason why the molecule is scored; None if it is not scored.
     """
 
     mean: float | None = None
@@ -258,19 +265,21 @@ class ScreenedRow:
 
 @dataclass(frozen=True)
 class Samples:
-    """The n rows of a build, kept and rejected ones, in the order they were drawn.
+    """The n rows of a build, both kept and rejected, in the order in which they were drawn.
 
     Attributes:
         raw: the strings as drawn [n].
-        smiles: canonical SMILES [n], None where the string is no molecule.
-        rejected_by: the name of the filter that refused a row [n]; None where the row was kept.
-        rows: their tokens, behaviour log-probabilities and whatever else the sampler gave [n].
-        source_smiles: the source of each pair [n], None for samplers without sources.
-        source_rows: the stored row each source is [n], None where it is none.
-        parents: the canonical SMILES of the molecules that each row was made of by changing or joining them [n]; None
-            for samplers that change none.
+        smiles: canonical SMILES [n]; None where the string is not a molecule.
+        rejected_by: the name of the filter that rejected a row [n]; None where the row was kept.
+        rows: the tokens, behaviour log-probabilities and other columns of the rows [n].
+        source_smiles: the source of each pair [n]; None for samplers without sources.
+        source_rows: the stored row that each source is [n], None where the source is not a stored row; None for
+            samplers without stored sources.
+        parents: the canonical SMILES of the molecules that were changed or joined to make each row [n]; None for
+            samplers that make no rows from other molecules.
         origins: the row of a file that each row was drawn from [n]; None for samplers without a file.
-        screened: what screening says of each row [n], None for one that it did not see; None without screening.
+        screened: the result of screening for each row [n], None for a row that was not screened; None without
+            screening.
     """
 
     raw: Sequence[str]
@@ -287,7 +296,7 @@ class Samples:
         n = len(self.raw)
         wrong = {name: len(column) for name, column in vars(self).items() if column is not None and len(column) != n}
         if wrong:
-            raise ValueError(f"every column of a build needs {n} rows as raw has, got {wrong}")
+            raise ValueError(f"every column of a build needs {n} rows, as many as `raw`, got {wrong}")
         if self.rows.vocabulary_sha256 is None:
             raise ValueError("the rows of a build need the vocabulary that their tokens belong to, got None")
 
@@ -306,24 +315,24 @@ class Samples:
 
 
 def no_samples(vocabulary_sha256: str) -> Samples:
-    """Return the samples of a build that has none of its own."""
+    """Return the samples of a build without rows of its own."""
     return Samples([], [], [], Rows.blank(0, vocabulary_sha256))
 
 
 @dataclass(frozen=True)
 class Build:
-    """What one sampler drew for one event of one iteration, with its provenance.
+    """The rows that one sampler drew for one event of one iteration, with their provenance.
 
     Attributes:
-        chunk: the number of the part, of a build that is drawn in several.
-        sampler_order: the sampler's place in the configuration. Rows are ordered by (iteration, event, sampler_order,
-            chunk, row), never by scan order.
+        chunk: the number of the part, for a build that is drawn in several parts; from 0.
+        sampler_order: the position of the sampler in the configuration. Rows are ordered by (iteration, event,
+            sampler_order, chunk, row), never by the order of a scan.
         policy_sha256: the hash of the policy that drew the rows; None for samplers without one.
-        latent_sha256: the hash of the latent prior, or of the latent vectors, that the latents were drawn from; None
-            without latents.
-        references: stored rows that the build gives once more, instead of samples of its own; each at most once.
-        rewards: at most one a row and objective; rejected rows have none.
-        scores: those computed for this build, not those found in the store.
+        latent_sha256: the hash of the latent prior, or of the set of latent vectors, that the latents were drawn from;
+            None without latents.
+        references: stored rows that the build delivers again, instead of samples of its own; each at most once.
+        rewards: at most one reward for each row and objective; rejected rows have none.
+        scores: the scores that were computed for this build, without those found in the store.
         stage: the number of the stage of the run, from 0; None for a run without stages.
         screening: the model that screened the rows, as JSON; None without screening.
     """
@@ -357,7 +366,7 @@ class Build:
 
     @property
     def build_id(self) -> str:
-        """Deterministic in (run, iteration, event, sampler, chunk)."""
+        """The id of the build, which follows from (run, iteration, event, sampler, chunk)."""
         return make_build_id(self.run_id, self.iteration, self.event, self.sampler, self.chunk)
 
     @property
@@ -367,7 +376,7 @@ class Build:
 
 
 def truncates(top_k: int | None, top_p: float | None) -> bool:
-    """Return whether these settings leave tokens out; None and 0 of top_k, None and 1 of top_p do not."""
+    """Return whether these settings exclude tokens from drawing; top_k of None or 0 and top_p of None or 1 do not."""
     return bool(top_k) or (top_p is not None and top_p < 1)
 
 
@@ -376,8 +385,8 @@ class PolicyVersion:
     """A version of a policy that drew samples, was published, or was checkpointed.
 
     Attributes:
-        weights_kept: whether the weights are in the store's ``policies`` folder; versions that only drew a live batch
-            are known by hash, and lineage names their nearest kept ancestor.
+        weights_kept: whether the weights are in the store's ``policies`` folder. Of a version that only drew a live
+            batch, the store keeps the hash alone, and the lineage names its nearest kept ancestor.
     """
 
     sha256: str
@@ -430,12 +439,12 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Commit:
-    """All that becomes visible together. Parts already committed under their identity are skipped, not doubled.
+    """The records that become visible together. A record whose identity is committed already is not stored again.
 
     Attributes:
         run_id: the training run that ``consumed``, ``run_metrics`` and ``bucketed`` belong to; None without these.
         run_metrics: metrics of the training itself as (iteration, metric).
-        bucketed: the molecules that its diversity memory counts, in the order in which it counted them.
+        bucketed: the molecules that the diversity memory counts, in the order in which it counted them.
     """
 
     builds: Sequence[Build] = ()

@@ -1,10 +1,10 @@
-"""One record for the rows of molecules: what a sampler draws is what the store keeps and what a learner is given.
+"""One record for the rows of molecules, which a sampler draws, the store keeps and a learner receives.
 
-The fields of ``Rows`` are the table of columns. A field says a column's name, its axis, its types, what stands in it
-for a row that has nothing there, and whether segments keep it. Segments, the decoded cache, drawing, replay and batches
-go by ``COLUMNS``, so that a column that is added here passes through all of them.
+The fields of ``Rows`` define the columns. A field states a column's name, its axis, its types, its fill value for a row
+without a value, and whether segments keep it. Segments, the decoded cache, drawing, replay and batches use ``COLUMNS``,
+so that a column that is added here passes through all of them.
 
-Strings, and what identifies a row, are no columns: they live in the tables of the catalog and are never gathered.
+Strings and the identifiers of rows are no columns: they are in the tables of the catalog and are never gathered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Chosen = slice | Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]
-"""Which of some rows: a part, positions, or a mask."""
+"""A choice of rows: a slice, positions, or a mask."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Axis:
     """The second axis of a column.
 
     Attributes:
-        name: columns of one axis are equally wide.
-        lengths: the column that says how far each row is filled; None when every row is filled.
+        name: the name of the axis; columns of one axis are equally wide.
+        lengths: the column with the number of filled places of each row; None if every row is filled.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Column:
     """The definition of a column.
 
     Attributes:
-        name: of the field of ``Rows``, and of the array in a segment.
-        dtypes: the types that it can have, the smallest first.
-        axis: None for one number a row.
-        fill: the number for a row without a value, and beyond what a row fills of the axis.
-        required: whether all rows have it.
-        stored: whether segments keep it.
-        needs: the columns without which it means nothing.
+        name: the name of the field of ``Rows``, and of the array in a segment.
+        dtypes: the types that the column can have, the smallest first.
+        axis: the second axis of the column; None for one number a row.
+        fill: the number for a row without a value, and for the places of the axis beyond the length of a row.
+        required: whether all rows have the column.
+        stored: whether segments keep the column.
+        needs: the columns without which the column has no meaning.
     """
 
     name: str
@@ -71,24 +71,24 @@ def _column(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rows:
-    """Columns of n rows, which belong together row by row.
+    """The columns of n rows; entry i of every column belongs to row i.
 
     Attributes:
-        tokens: [n, L], 0 after the end of a row.
-        lengths: [n], END counted; 0 where the vocabulary lacks a token of the string.
-        log_probs: [n, L] under the distribution that each token was drawn from, 0 after the end; NaN where a sampler
-            has no likelihood.
-        latents: [n, d], what each row was decoded from.
-        latent_log_probs: [n], the log-density of each latent under the prior that drew it.
-        source_tokens: [n, S], what the row of a pair was made from, in the vocabulary of ``tokens``.
-        source_lengths: [n], 0 for a row without a source.
-        rewards: [n], under the objective that is learned from. The catalog keeps them, one for each objective.
-        truncated: [n], 1 for a row that was drawn with top_k or top_p, from which some rows cannot come. The catalog
-            has both of each build.
-        weights: [n], how much each row counts in a mean over the rows of a batch, by the selection that has drawn it.
-        penalties: [n], the factors in [0, 1] on the rewards that are learned from, by the diversity memory.
-        bonuses: [n], what is added to the rewards before these factors, by the diversity memory.
-        vocabulary_sha256: what the tokens belong to; None where rows of several vocabularies are side by side.
+        tokens: [n, L], the token ids, 0 after the end of a row.
+        lengths: [n], the number of tokens including END; 0 where the vocabulary lacks a token of the string.
+        log_probs: [n, L], the log-probability of each token under the distribution that it was drawn from, 0 after the
+            end; NaN for a sampler without a likelihood.
+        latents: [n, d], the latent vector that each row was decoded from.
+        latent_log_probs: [n], the log-density of each latent vector under the latent prior that drew it.
+        source_tokens: [n, S], the tokens of the source molecule of each pair, in the vocabulary of ``tokens``.
+        source_lengths: [n], the number of source tokens; 0 for a row without a source.
+        rewards: [n], the rewards under the objective of the training. The catalog keeps them for each objective.
+        truncated: [n], 1 for a row that was drawn with top_k or top_p, which make some rows impossible. The catalog
+            keeps top_k and top_p of each build.
+        weights: [n], the weight of each row in a mean over a batch, from the selection that drew it.
+        penalties: [n], the factors in [0, 1] by which the diversity memory multiplies the rewards for the learner.
+        bonuses: [n], the amounts that the diversity memory adds to the rewards before these factors.
+        vocabulary_sha256: the vocabulary of the tokens; None for rows of several vocabularies.
 
     Raises:
         ValueError: a column has another type or shape than its definition, or lacks a column that it needs.
@@ -121,7 +121,7 @@ class Rows:
             if axis is not None and widths.setdefault(axis, array.shape[1]) != array.shape[1]:
                 raise ValueError(
                     f"column {name!r} has shape {array.shape}: the columns of the axis {axis.name!r} must be equally "
-                    f"wide, and another one is {widths[axis]} wide"
+                    f"wide, and another column is {widths[axis]} wide"
                 )
             for needed in column.needs:
                 if getattr(self, needed) is None:
@@ -140,21 +140,21 @@ class Rows:
         return {name: 1 if STORED[name].axis is None else getattr(self, name).shape[1] for name in names}
 
     def take(self, chosen: Chosen) -> Rows:
-        """Return some of the rows: views for a slice, copies otherwise."""
+        """Return the chosen rows: views for a slice, copies otherwise."""
         return replace(self, **{name: array[chosen] for name, array in self.columns().items()})
 
     def trimmed(self) -> Rows:
-        """Return views of the rows: an axis with lengths is as wide as the longest row, and at least 1 wide."""
+        """Return views of the rows in which each axis with lengths is as wide as the longest row, and at least 1."""
         return replace(self, **trimmed(self.columns()))
 
     @staticmethod
     def blank(n: int, vocabulary_sha256: str | None) -> Rows:
-        """Return n rows that have nothing."""
+        """Return n rows that have the required columns alone, with their fill values."""
         return replace(Rows.placed(n, []), vocabulary_sha256=vocabulary_sha256)
 
     @staticmethod
     def concat(parts: Sequence[Rows]) -> Rows:
-        """Join parts, one after another, as ``placed`` does."""
+        """Return the rows of all parts, one part after another, joined as ``placed`` does."""
         if len(parts) == 1:
             return parts[0]
         ends = np.cumsum([0, *map(len, parts)]).tolist()
@@ -163,14 +163,15 @@ class Rows:
 
     @staticmethod
     def placed(n: int, parts: Sequence[tuple[slice | NDArray[np.integer], Rows]]) -> Rows:
-        """Return n rows, blank but for those that the parts give.
+        """Return n rows with the rows of some parts at given positions; all other rows are blank.
 
-        A column exists when a part has it. It is as wide as the widest part, of a type that holds the numbers of all
-        parts, and filled where a part is narrower or lacks it. The vocabulary is that of the parts when it is one.
+        A column exists if a part has it. It is as wide as the widest part, has a type that holds the numbers of all
+        parts, and has the fill value where a part is narrower or lacks it. The vocabulary is that of the parts if they
+        share one, and otherwise None.
 
         Args:
-            n: how many rows.
-            parts: each the places of its rows, and the rows. Where parts overlap, the last one counts.
+            n: the number of rows.
+            parts: the positions of the rows of each part, and the rows. Where parts overlap, the last one counts.
         """
         columns: dict[str, Any] = {}
         for name, column in COLUMNS.items():
@@ -207,10 +208,10 @@ def put(array: NDArray[Any], where: slice | NDArray[np.integer], values: NDArray
     """Write values [m] or [m, width] into m rows of an array, and ``fill`` into the rest of these rows.
 
     Args:
-        array: [n] or [n, width or more].
-        where: the m rows.
-        values: None fills the rows.
-        fill: of the column.
+        array: the array to write to, [n] or [n, width or more].
+        where: the positions of the m rows.
+        values: the values; None writes ``fill`` everywhere in these rows.
+        fill: the fill value of the column.
     """
     if values is None:
         array[where] = fill
@@ -223,7 +224,7 @@ def put(array: NDArray[Any], where: slice | NDArray[np.integer], values: NDArray
 
 
 def trimmed(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return views of the columns of rows by name, as ``Rows.trimmed`` cuts them."""
+    """Return views of columns by name, cut to the longest row as by ``Rows.trimmed``."""
     narrow = dict(columns)
     for axis, names in BY_AXIS.items():
         if axis is not None and axis.lengths is not None and axis.lengths in columns:
@@ -233,10 +234,10 @@ def trimmed(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_complete(names: Collection[str]) -> None:
-    """Refuse columns of which one needs another that is not among them.
+    """Refuse names of columns that lack a column which one of them needs.
 
     Raises:
-        ValueError: naming both.
+        ValueError: a needed column is missing; the error names both columns.
     """
     for name in names:
         for needed in COLUMNS[name].needs:
@@ -254,7 +255,7 @@ def _expected(column: Column, n: int) -> str:
 
 
 def _widest(column: Column, parts: Sequence[Rows]) -> tuple[int, ...]:
-    """Return the shape of a row in a column that has room for the rows of all parts."""
+    """Return the shape of one row of a column that is wide enough for the rows of all parts."""
     if column.axis is None:
         return ()
     arrays = [getattr(rows, name) for rows in parts for name in BY_AXIS[column.axis]]

@@ -1,12 +1,12 @@
-"""Builds that one process has made and another one commits: their arrays and rows pass through the store.
+"""Staged builds: one process makes a build and leaves it in the store, and another process commits it.
 
 A staged build is a folder beside the segments, which no row names:
 
     arrays/<name>/            a segment with the arrays of the build
-    arrays/<name>/build.json  all else of it: strings, rewards, scores, metrics, provenance
+    arrays/<name>/build.json  the rest of the build: strings, rewards, scores, metrics, provenance
 
-Nobody sees it before it is committed. A process that is killed leaves it, and a vacuum takes it for an unfinished
-segment, which it is.
+A staged build is invisible until it is committed. If a process is killed and leaves one behind, a vacuum removes it
+like any unfinished segment.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RECORD = "build.json"
 
 
 def stage_build(layout: Layout, build: Build, sync: Sync) -> str:
-    """Write a build beside the segments of a store, and return the name under which any process finds it.
+    """Write a build beside the segments of a store, and return its name, by which any process can read it.
 
     Raises:
         StoreWriteError: the disk is full or failed.
@@ -58,7 +58,7 @@ def read_staged(layout: Layout, name: str) -> Build:
     """Return a staged build.
 
     Raises:
-        ArraysError: it is not there, or damaged.
+        ArraysError: the staged build is missing or damaged.
     """
     folder = layout.arrays / name
     try:
@@ -71,10 +71,10 @@ def read_staged(layout: Layout, name: str) -> Build:
 
 
 def drop_staged(layout: Layout, name: str) -> None:
-    """Remove a staged build, which may be gone already.
+    """Remove a staged build; do nothing if it does not exist.
 
     Raises:
-        ValueError: the name is none of a staged build.
+        ValueError: the name does not have the form of the name of a staged build.
     """
     if UUID(name).hex != name:
         raise ValueError(f"got {name!r}, expected the name of a staged build")

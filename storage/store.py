@@ -8,16 +8,16 @@
       policies/<sha256>/    the weights of kept policies, named by their content
       checkpoints/<run>/    the files of each checkpoint of a training run
       journal.jsonl         which Parquet files each snapshot added, so that a lost catalog can be made anew
-      claims.sqlite         who is computing which expensive score
-      backups/              the catalog as it was before each migration, and as it was at the last maintenances
+      claims.sqlite         the claims of processes on the expensive scores that they compute
+      backups/              copies of the catalog from before each migration, and from the last maintenances
       handed-over/          scores that wait to be committed
       commit.lock           held by the process that commits
       waiting/              the commits that wait for their turn
 
 For several hosts, the catalog is in a Postgres database, and tables, arrays, policies and checkpoints are in a shared
-folder or under a prefix of an object store; the folder then has store.toml, which says where. Any number of processes
-and threads, of one host or of all of them, read and write it at once. Every commit makes a new *snapshot*, a version
-of the store, and what was visible at one stays readable as of it.
+folder or under a prefix of an object store; the folder of each host then has store.toml, which names these places. Any
+number of processes and threads, on one host or several, read and write the store at once. Every commit makes a new
+*snapshot*, a version of the store, and the rows of a snapshot stay readable until it expires.
 """
 
 from __future__ import annotations
@@ -95,16 +95,16 @@ _logger = logging.getLogger("molbuffer.storage.runs")
 class SampleStore:
     """An open store. Use ``create``, ``open`` or ``open_or_create``, and close it, or use it as a context.
 
-    Whatever a method calls inside, it raises a ``StoreError``, or a ``ValueError`` where its arguments are wrong.
+    Every method raises a ``StoreError`` if it fails, or a ``ValueError`` if its arguments are wrong.
 
     Attributes:
-        path: the folder.
-        uuid: its identity, which a copy shares.
-        cache_key: the name of its decoded cache: its uuid, or of an archive a name that follows from its content.
-        read_only: whether it was opened for reading, or is an archive.
-        archived: whether it is an archive.
-        policies: the policies whose weights it keeps.
-        claims: who is computing which expensive score.
+        path: the folder of the store.
+        uuid: the identity of the store, which a copy shares.
+        cache_key: the name of its decoded cache: the uuid of a store, or a name that follows from an archive's content.
+        read_only: whether the store was opened for reading, or is an archive.
+        archived: whether the store is an archive.
+        policies: the policies whose weights the store keeps.
+        claims: the claims of processes on the expensive scores that they compute.
     """
 
     def __init__(self, opened: OpenStore) -> None:
@@ -134,18 +134,19 @@ class SampleStore:
     ) -> Self:
         """Make a store in a new or empty folder, for its owner only.
 
-        For several hosts, each has a folder of its own: made with the address of a catalog that is there already, it
-        leads to the store that this has.
+        For a store that several hosts use, each host makes a folder of its own with the address of the same catalog:
+        the first call makes the store, and later calls join it.
 
         Args:
+            path: the folder.
             catalog: ``sqlite:catalog.sqlite`` in the folder, or ``postgres://user@host/database``, without password.
-            catalog_schema: the schema of that database which the store is, or will be, in.
-            data_path: where tables, arrays, policies and checkpoints are: a folder, or ``s3://bucket/prefix``.
+            catalog_schema: the schema of the Postgres database that the store is, or will be, in.
+            data_path: the place of tables, arrays, policies and checkpoints: a folder, or ``s3://bucket/prefix``.
             sync: makes files and directories durable.
 
         Raises:
-            StoreExistsError: there is something at ``path`` or at ``data_path`` already.
-            StorePlaceError: a place cannot hold a store, or an address is none.
+            StoreExistsError: ``path`` is not empty, or ``data_path`` has the files of another store.
+            StorePlaceError: a place cannot hold a store, or an address is not valid.
             StoreError: the database cannot be reached.
         """
         return cls(make_store(Path(path).resolve(), catalog, catalog_schema, data_path, sync))
@@ -159,24 +160,27 @@ class SampleStore:
         sync: Sync = sync_paths,
         migrations: Sequence[Migration] = MIGRATIONS,
     ) -> Self:
-        """Open a store, wherever its folder was moved; an archive is opened for reading.
+        """Open a store, which may have been moved; an archive is always opened for reading.
 
         Args:
-            migrations: those that it must have had, and no others.
+            path: the folder of the store.
+            read_only: whether to open the store for reading.
+            sync: makes files and directories durable.
+            migrations: the migrations that the store must have had, neither more nor fewer.
 
         Raises:
-            StoreNotFoundError: there is none.
-            StoreFormatError: it is damaged, of a newer release, or of an older one and to be migrated first.
-            CatalogLostError: it has its data and not its catalog; ``recover_store`` makes that anew.
-            CatalogDamagedError: its catalog is damaged; the same does.
-            StorePlaceError: it is to be written to on a network file system.
+            StoreNotFoundError: there is no store at ``path``.
+            StoreFormatError: the store is damaged, of a newer release, or of an older one that must be migrated first.
+            CatalogLostError: the store has its data, but not its catalog; ``recover_store`` makes the catalog anew.
+            CatalogDamagedError: the catalog is damaged; ``recover_store`` makes it anew.
+            StorePlaceError: the store is opened for writing on a network file system.
         """
         root = Path(path).resolve()
         return cls(open_store(root, read_only=read_only, sync=sync, migrations=migrations))
 
     @classmethod
     def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
-        """Open the store at a path, or make one in that folder; processes that race to make it share one."""
+        """Open the store at a path, or make one there; processes that make it at the same time share one store."""
         root = Path(path).resolve()
         if not (is_archive(root) or Layout(root).description.exists()):
             try:
@@ -188,7 +192,7 @@ class SampleStore:
         return cls.open(path, sync=sync)
 
     def close(self) -> None:
-        """Detach the catalog; closing twice is no error."""
+        """Close the store; a second call does nothing."""
         self.claims.close()
         self._catalog.close()
 
@@ -202,7 +206,7 @@ class SampleStore:
 
     @functools.cached_property
     def _committer(self) -> Committer:
-        """The writer of commits, which remembers which runs were started."""
+        """The writer of commits, which caches the ids of the started runs."""
         return Committer(self._open.writable(), self._layout, self._open.sync)
 
     def start_run(self, run: Run, *, accept: AcceptConfig | None = None) -> RunStatus:
@@ -210,7 +214,7 @@ class SampleStore:
 
         Args:
             run: the run.
-            accept: judges another configuration than the run had; None accepts none.
+            accept: decides whether a changed configuration of a known run is accepted; None accepts no change.
 
         Returns:
             STARTED, or RESUMED when the run id is known.
@@ -226,29 +230,33 @@ class SampleStore:
         """Record how a run ended.
 
         Raises:
-            UnknownRunError: it never started.
+            UnknownRunError: the run was never started.
         """
         runs.finish_run(self._open.writable(), self.run(run_id), status, detail)
 
     def record_given(self, run_id: str, given: str) -> None:
-        """Record what a run at work was given for a build or a training, as JSON, beside its configuration.
+        """Record the objects that an active run was given for a build or a training, beside its configuration.
+
+        Args:
+            run_id: the run.
+            given: the description of the objects, as JSON.
 
         Raises:
-            UnknownRunError: it never started.
+            UnknownRunError: the run was never started.
         """
         runs.record_given(self._open.writable(), self.run(run_id), given)
 
     def given(self, run_id: str) -> list[str]:
-        """Return what ``record_given`` has recorded of a run, the oldest first."""
+        """Return the texts that ``record_given`` has recorded for a run, the oldest first."""
         return runs.given_to(self._catalog, run_id)
 
     @contextmanager
     def recorded_run(self, run: Run, *, accept: AcceptConfig | None = None) -> Iterator[RunStatus]:
-        """Record the life of a run around the work on it: started or resumed, then finished, failed with its error, or
-        interrupted by a signal.
+        """Record the start and the end of a run around a block of work.
 
-        Gives STARTED, or RESUMED when the run id is known; arguments and errors are those of ``start_run``. The detail
-        of a finished run is what ``note_ending`` was told.
+        The end is recorded as finished, as failed with the error, or as interrupted by a signal. The context gives
+        STARTED, or RESUMED if the run id is known; arguments and errors are those of ``start_run``. The detail of a
+        finished run is the reason that ``note_ending`` was given.
         """
         status = self.start_run(run, accept=accept)
         _logger.info("run %s is %s", run.run_id, status)
@@ -267,18 +275,18 @@ class SampleStore:
             _logger.info("run %s has ended early: %s", run.run_id, ending)
 
     def record_objective(self, sha256: str, definition: ObjectiveDefinition) -> None:
-        """Record what another objective of a run is made of, unless that is known."""
+        """Record the parts of a further objective of a run, unless the store has them already."""
         runs.record_objective(self._open.writable(), sha256, definition)
 
     def note_ending(self, run_id: str, reason: str | None) -> None:
-        """Remember why a recorded run will finish, such as a budget that is used up; None is that all is done."""
+        """Note why a recorded run will finish early, such as a used-up budget; None means that all work is done."""
         self._endings[run_id] = reason
 
     def interrupt_runs(self) -> list[str]:
-        """Record the runs that this process began and has not ended as interrupted, as a signal ends it.
+        """Record all unfinished runs of this process as interrupted, when a signal ends the process.
 
         Returns:
-            Their ids, and those of the runs of this process that are recorded as interrupted already, the newest last.
+            The ids of all interrupted runs of this process, also of those recorded before, the newest last.
         """
         return runs.interrupt_runs(self._open.writable())
 
@@ -286,15 +294,15 @@ class SampleStore:
         """Return the only run whose id is, or starts with, ``run_id``.
 
         Raises:
-            UnknownRunError: there is none, or more than one.
+            UnknownRunError: no run matches, or more than one.
         """
         return runs.find_run(self._catalog, self.path, run_id)
 
     def commit(self, commit: Commit) -> CommitReceipt:
-        """Make builds, scores, policies, consumed rows, metrics and a checkpoint visible together, durably.
+        """Commit builds, scores, policies, consumed rows, metrics and a checkpoint durably as one snapshot.
 
         Any thread may commit. A build that is committed already is not stored again: its receipt is returned, marked
-        as repeated. Consumed rows and checkpoint of a run's iteration count once, too.
+        as repeated. The consumed rows and the checkpoint of a run's iteration are stored once as well.
 
         Raises:
             UnknownRunError: a build or checkpoint names a run that was not started.
@@ -304,7 +312,13 @@ class SampleStore:
         return self._committer.commit(commit)
 
     def receipts(self, run_id: str, *, iteration: int | None = None, event: Event | None = None) -> list[BuildReceipt]:
-        """Return the receipts of a run's builds, ordered by iteration, event, sampler as configured, and chunk."""
+        """Return the receipts of a run's builds, ordered by iteration, event, sampler (as configured) and chunk.
+
+        Args:
+            run_id: the run.
+            iteration: the iteration of the builds; None means all.
+            event: the event of the builds; None means all.
+        """
         found = self._catalog.read(
             f"""{RECEIPT_COLUMNS} WHERE run_id = ? AND (? IS NULL OR iteration = ?) AND (? IS NULL OR event = ?)
             ORDER BY iteration, event, sampler_order, chunk""",
@@ -316,15 +330,15 @@ class SampleStore:
         """Return a committed build with its arrays, for a resumed run that must not draw it again.
 
         Raises:
-            UnknownBuildError: it is not committed.
+            UnknownBuildError: the build is not committed.
             ArraysError: its segment is missing or damaged.
         """
         return read_build(self._catalog, self._layout, build_id)
 
     def stage(self, build: Build) -> str:
-        """Leave a build for another process to commit, and return the name under which it finds it by ``staged``.
+        """Leave a build for another process to commit, and return the name by which ``staged`` reads it.
 
-        Nothing of it is visible, and it does not count, until it is committed.
+        The build is invisible, and does not count, until it is committed.
 
         Raises:
             StoreWriteError: the disk is full or failed.
@@ -333,30 +347,30 @@ class SampleStore:
         return stage_build(self._layout, build, self._open.sync)
 
     def staged(self, name: str) -> Build:
-        """Return a build that was left by ``stage``.
+        """Return a build that ``stage`` left.
 
         Raises:
-            ArraysError: it is not there, or damaged.
+            ArraysError: the staged build is missing or damaged.
         """
         return read_staged(self._layout, name)
 
     def drop_staged(self, name: str) -> None:
-        """Remove what ``stage`` left, if it is there."""
+        """Remove a build that ``stage`` left, if it exists."""
         drop_staged(self._layout, name)
 
     def record_scores(self, scores: Sequence[Score], *, run_id: str | None = None) -> int:
-        """Commit scores at once: each is durable when this returns, whatever becomes of the build that asked for it.
+        """Commit scores at once: they are durable when this returns, even if the build that needs them fails.
 
         Returns:
-            How many were new: a second good score of one molecule, component and version is not stored.
+            The number of new scores: a second good score of one molecule, component and version is not stored.
         """
         return scores_of.record_scores(self._open.writable(), scores, run_id)
 
     def hand_over_scores(self, scores: Sequence[Score], *, run_id: str | None = None) -> None:
-        """Leave scores for any process of this host to commit by ``commit_handed_over``, without a wait for others.
+        """Leave scores for any process of this host to commit by ``commit_handed_over``, without waiting for a lock.
 
-        They are durable when this returns, and whoever looks one up commits it first. Where several hosts have the
-        store, they are committed at once.
+        The scores are durable when this returns, and ``find_scores`` commits them before it looks one up. In a store
+        for several hosts, they are committed at once instead.
 
         Raises:
             StoreWriteError: the disk is full or failed.
@@ -369,37 +383,37 @@ class SampleStore:
         self._handed_over.add(scores, run_id)
 
     def commit_handed_over(self) -> int:
-        """Commit the scores that processes of this host have handed over, whether they live or not.
+        """Commit the scores that processes of this host have handed over, including processes that have ended.
 
         Returns:
-            How many were new.
+            The number of new scores.
         """
         return self._handed_over.commit(self._open.writable())
 
     def find_scores(
         self, component: str, version: str, smiles: Sequence[str], *, lost_in: str | None = None
     ) -> dict[str, Score]:
-        """Return the known scores of molecules by SMILES: of each the newest good one, else the newest failed one.
+        """Return the known scores of molecules by SMILES: the newest good score, or else the newest failed one.
 
         Args:
             component: the name of the component.
             version: its version.
             smiles: canonical SMILES.
-            lost_in: a run whose lost scores count as failed ones; others are unknown.
+            lost_in: a run whose lost scores count as failed; molecules with lost scores of other runs are unknown.
         """
-        # First, since what is not there any more has been committed.
+        # Before the look-up: a score that is no longer among those handed over has been committed.
         if self._open.is_writable and self._handed_over.has(component, version, smiles):
             self.commit_handed_over()
         return self._known_scores.find(component, version, smiles, lost_in)
 
     def known_molecules(self, smiles: Sequence[str], *, run_id: str | None = None) -> set[str]:
-        """Return which of some molecules were drawn before, whether kept or not; the others are new to the history.
+        """Return the molecules that are in the history already, kept or rejected.
 
         Args:
-            smiles: canonical SMILES, standardised as the campaign's are.
-            run_id: whose history; None is that of all runs.
+            smiles: canonical SMILES, standardised like the molecules of the campaign.
+            run_id: the run whose history is searched; None means all runs.
         """
-        # Without a run, no column but the molecules is read: of 10,000,000 rows, that takes a second already.
+        # Without a run, only the column of molecules is read, which takes a second for 10,000,000 rows.
         of_run = "" if run_id is None else " WHERE build_id IN (SELECT build_id FROM {builds} WHERE run_id = ?)"
         found = self._catalog.read(
             f"SELECT smiles FROM wanted WHERE smiles IN (SELECT smiles FROM {{samples}}{of_run})",
@@ -409,13 +423,14 @@ class SampleStore:
         return set(found["smiles"].to_pylist())
 
     def add_rewards(self, build_id: str, rewards: Sequence[Reward], run_id: str) -> int:
-        """Add rewards to a committed build: of another objective, or of rows whose reward was pending or failed.
+        """Add rewards to a committed build, for another objective or for rows whose reward was pending or failed.
 
         Returns:
-            How many were new: a good reward is final, since an objective's hash says all that it depends on.
+            The number of new rewards. A good reward is final, since the hash of an objective covers everything that the
+            reward depends on.
 
         Raises:
-            UnknownBuildError: the build is not committed, or has no such row.
+            UnknownBuildError: the build is not committed, or does not have a row.
         """
         return self.add_rewards_of_builds({build_id: rewards}, run_id)
 
@@ -424,18 +439,18 @@ class SampleStore:
 
         Args:
             of_builds: the rewards by the id of the build.
-            run_id: the run that they belong to.
+            run_id: the run that the rewards belong to.
         """
         return scores_of.add_rewards(self._open.writable(), self.path, of_builds, run_id)
 
     def count_pending(
         self, run_id: str | None = None, *, objectives: Collection[str] | None = None
     ) -> list[PendingCount]:
-        """Return how many rewards are, and were, to come, those that have waited for longest first.
+        """Return the numbers of pending and formerly pending rewards, those that have waited longest first.
 
         Args:
-            run_id: the run that drew the rows; None is every one.
-            objectives: the sha256 of the objectives; None is every one.
+            run_id: the run that drew the rows; None means every run.
+            objectives: the sha256 of the objectives; None means every objective.
         """
         return pending.count_pending(self._catalog, run_id, objectives)
 
@@ -447,18 +462,18 @@ class SampleStore:
         most: int,
         put_off: Sequence[str] = (),
     ) -> list[PendingRow]:
-        """Return rows whose reward is still to come: the oldest first, and in turns of the runs that drew them.
+        """Return rows with a pending reward, the oldest first, with the runs that drew them taking turns.
 
         Args:
-            run_id: the run that drew the rows; None is every one.
-            objectives: the sha256 of the objectives; None is every one.
-            most: the most rows.
+            run_id: the run that drew the rows; None means every run.
+            objectives: the sha256 of the objectives; None means every objective.
+            most: the largest number of rows.
             put_off: molecules whose rows are left out.
         """
         return pending.pending_rows(self._catalog, run_id, objectives, most=most, put_off=put_off)
 
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
-        """Return a run's checkpoint of the highest iteration whose files are there; None before the first."""
+        """Return a run's checkpoint of the highest iteration whose files exist; None if there is no checkpoint."""
         return runs.latest_checkpoint(self._catalog, self._layout, run_id)
 
     def checkpoints(self, run_id: str | None = None) -> list[ListedCheckpoint]:
@@ -469,7 +484,8 @@ class SampleStore:
         """Return the rows that were delivered to a training run, by iteration and then by build in row order.
 
         Args:
-            up_to_iteration: the last iteration that counts; None is all.
+            run_id: the training run.
+            up_to_iteration: the last iteration, inclusive; None means all.
         """
         return runs.consumed_rows(self._catalog, run_id, up_to_iteration)
 
@@ -482,17 +498,17 @@ class SampleStore:
         return self._catalog.newest()
 
     def snapshots(self) -> list[Snapshot]:
-        """Return all snapshots that can be read, the oldest first, with their provenance and what pins them."""
+        """Return all readable snapshots, the oldest first, with their provenance and their pins."""
         return list_snapshots(self._catalog, self._layout)
 
     def at(self, snapshot: int) -> Self:
-        """Return the store as of a snapshot, for reading: nothing that was committed later is in it.
+        """Return a read-only view of the store at a snapshot, without anything that was committed later.
 
-        Its rows, builds, arrays, scores and runs are those of the snapshot. Policies are named by their content, and
-        checkpoints removed since by a vacuum are not there. It ends with the store from which it was made.
+        Its rows, builds, arrays, scores and runs are those of the snapshot. Its policies are those of the store, and
+        checkpoints that a vacuum has removed since are missing. Closing the store closes the view.
 
         Raises:
-            UnknownSnapshotError: the store has no such snapshot, or no longer.
+            UnknownSnapshotError: the store does not have the snapshot, or no longer has it.
         """
         return type(self)(store_at(self._open, snapshot))
 
@@ -502,16 +518,16 @@ class SampleStore:
         return Maintenance(self._open)
 
     def index(self, scope: IndexScope, *, cache: DecodedCache | None = None) -> HistoryIndex:
-        """Read the index of the rows that a training may use, and decode the segments that are not in the cache yet.
+        """Return the index of the rows that a training may use, and decode the segments that the cache lacks.
 
-        While an older index of the same rows is in use, only what is new since is read.
+        While an older index of the same scope is in use, only newer rows are read.
 
         Args:
-            scope: which rows.
-            cache: where decoded rows are kept; None is the user's cache folder.
+            scope: the choice of rows.
+            cache: the cache of decoded rows; None means the user's cache folder.
 
         Raises:
-            PredicateError: the predicate of the scope is no predicate over a row.
+            PredicateError: the predicate of the scope is not a predicate over a row.
             ArraysError: a segment is missing or damaged.
             CacheError: the cache cannot be written.
             StoreError: the store has no such snapshot, or cannot be read.
@@ -527,7 +543,7 @@ class SampleStore:
         snapshot: int | None = None,
         terms: ArchiveTerms = ArchiveTerms(),
     ) -> ArchiveReceipt:
-        """Make an archive of chosen rows of one version, as ``storage.archive.make_archive`` does."""
+        """Make an archive of chosen rows of one snapshot, as ``storage.archive.make_archive`` does."""
         return make_archive(self._open, out, runs=runs, where=where, snapshot=snapshot, terms=terms)
 
     def export(
@@ -540,7 +556,7 @@ class SampleStore:
         writer: RowWriter | None = None,
         memory_limit: str = "1GB",
     ) -> ExportReceipt:
-        """Write the history of a version, or its molecules, to a file, as ``storage.query.export_history`` does."""
+        """Write the history of a snapshot, or its molecules, to a file, as ``storage.query.export_history`` does."""
         return export_history(
             self._open,
             out,
@@ -560,24 +576,24 @@ class SampleStore:
         return best_molecules(self._open, n, run=run, objective_sha256=objective_sha256)
 
     def merge(self, archive: SampleStore) -> MergeReceipt:
-        """Bring the rows of an archive into this store, each once, as ``storage.archive.merge_archive`` does."""
+        """Add the rows of an archive to this store, each once, as ``storage.archive.merge_archive`` does."""
         return merge_archive(self._open, archive._open)
 
     def read_arrow(
         self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
     ) -> pa.Table:
-        """Return the result of trusted SQL, for the package itself; SQL of a user goes to ``query``.
+        """Return the result of trusted SQL of the package itself; use ``query`` for SQL of a user.
 
         Args:
-            sql: names the store's tables and views in braces, as ``FROM {samples} AS samples JOIN {builds} AS builds
-                USING (build_id)`` or ``FROM {sample_history}``; each is read as of the snapshot. A name may be given
-                an alias; without one, give none to a view. Other braces are left alone.
-            snapshot: the snapshot to read; None is the newest, the same for the whole statement.
-            parameters: for each ``?`` in the SQL.
+            sql: the statement. It names the store's tables and views in braces, as in ``FROM {samples} AS samples JOIN
+                {builds} AS builds USING (build_id)`` or ``FROM {sample_history}``; each is read at the snapshot. Other
+                braces are left unchanged.
+            snapshot: the snapshot to read; None means the newest, which is the same for the whole statement.
+            parameters: the values for each ``?`` in the SQL.
             tables: Arrow tables that the SQL names without braces.
 
         Raises:
-            UnknownSnapshotError: the store has no such snapshot.
+            UnknownSnapshotError: the store does not have the snapshot.
             StoreError: DuckDB refused the statement.
         """
         return self._catalog.read(sql, snapshot, parameters, **tables)
@@ -585,7 +601,7 @@ class SampleStore:
     def read_batches(
         self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the result of ``read_arrow`` a portion of rows at a time, for results too large to hold as a whole."""
+        """Yield the result of ``read_arrow`` in batches of rows, for results that do not fit into memory."""
         return self._catalog.read_batches(sql, snapshot, parameters, **tables)
 
     def query(
@@ -604,16 +620,16 @@ class SampleStore:
 
         Args:
             sql: the statement.
-            parameters: values for each ``?`` in it, or by their names for each ``$name``.
-            snapshot: the snapshot to read; None is the newest.
-            timeout_seconds: the seconds after which the query is ended.
-            memory_limit: for the query, and again for its result; as DuckDB writes sizes.
+            parameters: the values for each ``?``, or by name for each ``$name``, in the statement.
+            snapshot: the snapshot to read; None means the newest.
+            timeout_seconds: the time limit in seconds, after which the query is ended.
+            memory_limit: the limit for the query, and again for its result, as a size for DuckDB such as "2GB".
 
         Raises:
             QueryRefusedError: the text is not exactly one statement that reads.
-            QueryTimeoutError: it took longer than ``timeout_seconds``.
+            QueryTimeoutError: the query took longer than ``timeout_seconds``.
             QueryTooLargeError: the query or its result needs more than ``memory_limit``.
-            QueryError: DuckDB could not execute it.
+            QueryError: DuckDB could not execute the query.
             UnknownSnapshotError: the store has no such snapshot.
         """
         found = self.query_table(
@@ -630,10 +646,10 @@ class SampleStore:
         timeout_seconds: float = 60,
         memory_limit: str = "2GB",
     ) -> pa.Table:
-        """Return the result of ``query`` as the Arrow table that it is read as, without a copy.
+        """Return the result of ``query`` as an Arrow table, without a copy.
 
-        Unlike a frame, it may have two columns of one name, sums of integers as decimals, and times that Python has
-        not.
+        Unlike a frame, the table may have two columns of one name, sums of integers as decimals, and times that Python
+        cannot represent.
         """
         limits = queries.QueryLimits(timeout_seconds, memory_limit)
         version = self.snapshot() if snapshot is None else snapshot
@@ -642,12 +658,12 @@ class SampleStore:
     def history(self, *, snapshot: int | None = None, memory_limit: str = "2GB") -> pl.LazyFrame:
         """Return the view ``sample_history`` of a snapshot as a lazy polars frame, in no particular order of rows.
 
-        Only the columns that a query selects, and as far as they can be told the rows that it filters, are read. The
+        Only the columns that a query selects are read, and where possible only the rows that pass its filters. The
         store must be open when the frame is collected.
 
         Args:
-            snapshot: the snapshot to read; None is the newest at this moment.
-            memory_limit: of what reading may take; as DuckDB writes sizes.
+            snapshot: the snapshot to read; None means the newest at this moment.
+            memory_limit: the memory that reading may take, as a size for DuckDB such as "2GB".
 
         Raises:
             UnknownSnapshotError: the store has no such snapshot.
@@ -658,8 +674,8 @@ class SampleStore:
     def attach_sql(self) -> str:
         """Return the statements with which any DuckDB of this release attaches the store for reading, as ``molbuffer``.
 
-        However long it stays attached, writers are not held up. Unlike ``query``, it does not protect the store from
-        what is typed there: DuckLake's maintenance functions delete files through a read-only attachment, too.
+        The attachment never blocks writers. Unlike ``query``, it does not protect the store from the statements that
+        are run there: DuckLake's maintenance functions delete files even through a read-only attachment.
         """
         in_utc = ";\n".join(SESSION)
         if self.archived:
@@ -669,23 +685,23 @@ class SampleStore:
         return f"{load}\n{in_utc};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
 
     def verify(self, *, quick: bool = False) -> VerifyReport:
-        """Checks everything that can be checked of the newest version, while others read and write.
+        """Check everything that can be checked in the newest snapshot, while other processes read and write.
 
         ``molbuffer.storage.verify.verify.verify_store`` does the same, also for a store that cannot be opened.
 
         Args:
-            quick: look at names, sizes and descriptions only: no array is decoded, no file is hashed.
+            quick: whether to check names, sizes and descriptions only, without decoding arrays or hashing files.
         """
         return verify_store(self.path, quick=quick)
 
     def quarantine(self, reasons: Mapping[str, str]) -> QuarantineReceipt:
-        """Exclude the builds whose arrays lie in damaged segments from training; nothing is deleted.
+        """Exclude the builds whose arrays are in damaged segments from training; nothing is deleted.
 
         Args:
-            reasons: what is wrong with each segment, by its name, as ``VerifyReport.damaged_segments`` says.
+            reasons: the damage of each segment, by the name of the segment, as in ``VerifyReport.damaged_segments``.
 
         Raises:
-            ArraysError: no build has arrays in a segment that is named.
+            ArraysError: no build has arrays in one of the named segments.
             StoreModeError: the store was opened for reading.
         """
         return quarantine(self._open.writable(), reasons)

@@ -1,4 +1,4 @@
-"""The records that come out of the store: receipts of commits, and builds and checkpoints that are read back."""
+"""The records that the store returns: receipts of commits, and builds and checkpoints that are read back."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class BuildReceipt:
     """A summary of a durable build, small enough to be a task's result.
 
     Attributes:
-        drawn: how many rows it drew.
-        parseable: how many of these are molecules.
-        kept: how many of these passed every filter.
-        mean_reward: the mean over rows whose reward is ok; None when there is none.
-        snapshot: the first snapshot that had the build.
-        repeated: whether an earlier attempt had committed it, so that this attempt's rows were dropped.
-        readmitted: how many stored rows it gives once more.
+        drawn: the number of rows that were drawn.
+        parseable: the number of rows that are molecules.
+        kept: the number of rows that passed every filter.
+        mean_reward: the mean of the rewards that are ok; None if there are none.
+        snapshot: the first snapshot that has the build.
+        repeated: whether an earlier attempt had committed the build, so that the rows of this attempt were dropped.
+        readmitted: the number of stored rows that the build delivers again.
     """
 
     build_id: str
@@ -44,13 +44,13 @@ class BuildReceipt:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BuildReceipt:
-        """Return the receipt that ``to_json`` was asked for."""
+        """Return the receipt from the JSON values that ``to_json`` returned."""
         return cls(**{**values, "event": Event(values["event"])})
 
 
 @dataclass(frozen=True)
 class CommitReceipt:
-    """The acknowledgement of a commit: everything that it named is durable."""
+    """The acknowledgement of a commit: everything that the commit has is durable."""
 
     snapshot: int
     builds: tuple[BuildReceipt, ...] = ()
@@ -61,10 +61,10 @@ class StoredBuild:
     """A committed build, read back.
 
     Attributes:
-        build: as it was committed, with the rewards and metrics it has now; ``scores`` is empty, since scores belong to
-            molecules.
-        segment: the name of the segment that holds its arrays.
-        offset: its first row there.
+        build: the build as it was committed, with its present rewards and metrics; ``scores`` is empty, since scores
+            belong to molecules.
+        segment: the name of the segment with its arrays.
+        offset: its first row in the segment.
     """
 
     build: Build
@@ -74,24 +74,24 @@ class StoredBuild:
 
     @property
     def samples(self) -> Samples:
-        """The rows, in the order they were drawn."""
+        """The rows, in the order in which they were drawn."""
         return self.build.samples
 
     @property
     def rewards(self) -> Sequence[Reward]:
-        """The settled reward of each row under the build's own objective, in row order; rows without are left out."""
+        """The rewards under the build's own objective, in row order; rows without a settled reward are left out."""
         return self.build.rewards
 
 
 @dataclass(frozen=True)
 class ListedCheckpoint:
-    """A checkpoint that was committed, whether or not it is there still.
+    """A checkpoint that was committed, whether or not its files still exist.
 
     Attributes:
         run_id: the run.
-        iteration: the iteration after which it was made, counted from 1.
-        created: when, in UTC.
-        kept: whether its files are in the store; while a run goes on, its older ones are removed.
+        iteration: the iteration after which the checkpoint was made, counted from 1.
+        created: the time of the commit, in UTC.
+        kept: whether its files are in the store; the older checkpoints of an active run are removed.
     """
 
     run_id: str
@@ -105,7 +105,7 @@ class StoredCheckpoint:
     """A committed checkpoint.
 
     Attributes:
-        folder: holds its files by name, as they were committed.
+        folder: the folder with its files, by the names under which they were committed.
         snapshot: the snapshot that the run's loader was pinned to.
     """
 

@@ -1,6 +1,6 @@
-"""Open an archive of anybody for use, once all of it was verified.
+"""Opening of an untrusted archive, after a verification of all its content.
 
-This is not in ``archive``, on which the store and its verification rest: it verifies with the rules of ``verify``, and
+This module is not part of ``archive``, which the store and its verification import: it uses the rules of ``verify`` and
 returns a ``SampleStore``.
 """
 
@@ -29,16 +29,16 @@ from molbuffer.storage.verify import Findings, check_content
 def trusted_archive(
     path: Path, limits: ArchiveLimits = ArchiveLimits(), migrations: Sequence[Migration] = MIGRATIONS
 ) -> Iterator[tuple[SampleStore, Manifest]]:
-    """Open an archive for reading, once all of it was verified; a tar file is unpacked for as long as this lasts.
+    """Verify an archive and open it for reading; a tar file is unpacked for the time of the context.
 
     Args:
         path: a folder or a tar file.
-        limits: what it may take.
-        migrations: those of this release.
+        limits: the limits of its sizes and numbers.
+        migrations: the migrations of this release.
 
     Raises:
         StoreNotFoundError: there is nothing at the path.
-        ArchiveError: it is no archive, is damaged, exceeds the limits, or is not what it says.
+        ArchiveError: the path is not an archive, or the archive is damaged, exceeds the limits, or is inconsistent.
     """
     if not path.is_dir() and not path.is_file():
         raise StoreNotFoundError(f"there is no archive at {path}")
@@ -51,6 +51,6 @@ def trusted_archive(
             findings = Findings(lambda done, total: None)
             check_content(catalog, findings)
             for error in findings.report(manifest.snapshot).errors:
-                said = f"{path} is not what an archive is, and is not used: {error.message}"
+                said = f"{path} is not a consistent archive, and is not used: {error.message}"
                 raise ArchiveError(said, error.fault or ArchiveFault.CONTENT)
             yield archive, manifest

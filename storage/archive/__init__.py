@@ -1,10 +1,10 @@
-"""An archive: the chosen rows of one snapshot as plain files, made, checked, read and merged.
+"""Archives: the chosen rows of one snapshot as plain files, which are made, checked, read and merged.
 
-manifest        the list of its files, tables and origin   files       its files, compared with the manifest
-tables          its rows as Parquet files                  catalog     reads them as those of a store are read
-make            makes one of a store                       merge       brings its rows into a store
-workplace, tar  where one is made, and one as one file     check_…     what one of a stranger is asked before use
-measure         what its rows take in memory
+manifest        the list of files, tables and origin       files       the comparison of files with the manifest
+tables          the rows as Parquet files                  catalog     reads an archive like a store
+make            makes an archive of a store                merge       adds the rows of an archive to a store
+workplace, tar  temporary folders, and tar files           check_…     checks of an untrusted archive before use
+measure         the memory that rows take
 """
 
 import lazy_loader

@@ -1,10 +1,10 @@
-"""Read an archive as the catalog of a store is read: through views over exactly its listed Parquet files.
+"""The catalog of an archive: views over exactly the Parquet files that its manifest lists.
 
-They are views of a database of its own, in memory, that has no catalog attached and no extension to load, may open only
-those files, and whose settings are locked, as the one in which queries of users run (``query.sandbox``). Nothing of the
-archive becomes text of a statement but the paths of its files, which are quoted.
+The views are in a DuckDB database of their own, in memory, without a catalog and without extensions, which can open
+only these files and has locked settings, like the database for users' queries (``query.sandbox``). Only the paths of
+the archive's files become part of SQL, and they are quoted.
 
-Before the first row is read in this process, all are measured in another one (``archive.measure``).
+Before the first row is read in this process, another process measures all rows (``archive.measure``).
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ class ArchiveCatalog(ReadableCatalog):
     """The tables of an archive, for reading.
 
     Args:
-        folder: of the archive, whose files were compared with the manifest.
-        manifest: what it lists.
-        migrations: those of this release.
+        folder: the folder of the archive, whose files were compared with the manifest.
+        manifest: the manifest of the archive.
+        migrations: the migrations of this release.
 
     Raises:
-        ArchiveError: a file has other columns than our table, or claims what cannot be.
+        ArchiveError: the columns of a file differ from molbuffer's, or its footer is inconsistent.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self.manifest = manifest
         self.read_only = True
         self.refusal = (
-            f"{folder} is an archive, to which nothing can be added: bring it into a store with "
+            f"{folder} is an archive, which is read-only: add its rows to a store with "
             f"`molbuffer merge {folder} --store DIR` and write there"
         )
         self.folder = folder
@@ -70,21 +70,21 @@ class ArchiveCatalog(ReadableCatalog):
 
     @property
     def tables(self) -> Path:
-        """Where the Parquet files are."""
+        """The folder of the Parquet files."""
         return self.folder / "tables"
 
     def close(self) -> None:
-        """Close the database; nothing can be read afterwards. Closing twice is no error."""
+        """Close the database, after which nothing can be read; a second call does nothing."""
         if not self._closed and self._owner and self._process_id == os.getpid():
             self._connection.close()
             self._spill.cleanup()
         self._closed = True
 
     def at(self, snapshot: int) -> ArchiveCatalog:
-        """Return the archive as of a snapshot, which has to be its own; the result ends with this archive.
+        """Return the archive at a snapshot, which must be its own; closing this archive ends the result.
 
         Raises:
-            UnknownSnapshotError: it is another one.
+            UnknownSnapshotError: the snapshot is not that of the archive.
         """
         self._check_version(snapshot)
         view = copy.copy(self)
@@ -92,7 +92,7 @@ class ArchiveCatalog(ReadableCatalog):
         return view
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection of the caller's own, to be closed.
+        """Return a new connection, which the caller closes.
 
         Raises:
             StoreModeError: the archive is closed, or was opened before this process was forked.
@@ -102,33 +102,33 @@ class ArchiveCatalog(ReadableCatalog):
         return self._connection.cursor()
 
     def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
-        """Return the SQL that stands for a table."""
+        """Return the SQL for a table."""
         self._check_version(snapshot)
-        # As DuckLake has it: the snapshot that added a build.
+        # The same column as in DuckLake: the snapshot that added a build.
         extra = f", {int(self.manifest.snapshot)}::BIGINT AS snapshot_id" if name == "builds" else ""
         return f"(SELECT *{extra} FROM {quote_name(name)})"
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
-        """Return the snapshot of its store that the archive is of."""
+        """Return the snapshot of the store from which the archive was made."""
         return self.manifest.snapshot
 
     def has_version(self, snapshot: int) -> bool:
-        """Return whether the archive is of a snapshot."""
+        """Return whether the archive was made from a snapshot."""
         return snapshot == self.manifest.snapshot
 
     def versions(self, since: int = 0) -> list[Version]:
-        """Return the one snapshot that the archive is of."""
+        """Return the only snapshot of the archive."""
         manifest = self.manifest
         created = datetime.fromisoformat(manifest.created).replace(tzinfo=UTC).timestamp()
         message = f"{manifest.rows} rows of snapshot {manifest.snapshot} of {manifest.source_uuid}"
         return [Version(manifest.snapshot, int(created * 1e6), "molbuffer", message, None)]
 
     def recorded_checksums(self, since: int = 0) -> Mapping[str, str]:
-        """Return the sha256 of files by their path, as the manifest lists them."""
+        """Return the sha256 of each file by its path, from the manifest."""
         return {name: file.sha256 for name, file in self.manifest.files.items()}
 
     def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
-        """Return the files of tables."""
+        """Return the files of tables, by the name of the table."""
         self._check_version(snapshot)
         return {table: self._sources[table] for table in tables}
 
@@ -153,7 +153,7 @@ class ArchiveCatalog(ReadableCatalog):
         tables: Mapping[str, pa.Table] | None = None,
         with_versions: bool = False,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Have a cursor execute a statement, as ``Catalog.executed`` does, over tables that were measured."""
+        """Execute a statement as ``Catalog.executed`` does, after the rows of all tables were measured."""
         self._check_version(snapshot)
         self._sizes.batch_rows()
         done = super().executed(
@@ -164,7 +164,7 @@ class ArchiveCatalog(ReadableCatalog):
 
     @property
     def batch_rows(self) -> int:
-        """How many rows a portion has."""
+        """The largest number of rows in a batch."""
         return self._sizes.batch_rows()
 
     def _check_version(self, snapshot: int | None) -> None:
@@ -176,7 +176,7 @@ class ArchiveCatalog(ReadableCatalog):
 
 def as_store(catalog: ArchiveCatalog, sync: Sync = sync_paths) -> OpenStore:
     """Return an archive as a store that is open for reading."""
-    # The content names its decoded cache: the uuid of an archive may be that of another one.
+    # The content names the decoded cache, since the uuid of an untrusted archive may be that of another archive.
     key = f"archive-{catalog.manifest.content}"
     layout, refusal = Layout(catalog.folder), catalog.refusal
     return OpenStore.of(layout, catalog.manifest.uuid, catalog, sync, refusal=refusal, cache_key=key)

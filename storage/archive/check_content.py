@@ -1,9 +1,9 @@
-"""Check that the content of an archive is such as molbuffer writes, beyond what ``verify`` asks of every store.
+"""Checks that molbuffer could have written the content of an archive, beyond the checks of ``verify`` for every store.
 
-Checksums tell that an archive is as it was made; they say nothing about who made it. A verification asks of every
-store that rows, arrays and policies belong together. Here is the rest: that nothing leads out of the archive, executes,
-never ends, or is not what its id is the hash of. Some of it is asked before a verification could ask it, since that
-takes for granted that rows have a build and a number.
+Checksums show that an archive is unchanged; they say nothing about its author. A verification checks that rows, arrays
+and policies are consistent. The checks here cover the rest: nothing leads out of the archive, executes code, or leads
+to an endless loop, and every id is the hash of its content. Some of these checks come before a verification, which
+assumes that every row has a build and a number.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _JSON_BYTES, _JSON_STRUCTURE = 16 << 20, 1 << 20
 
 
 def wrong_content(archive: ArchiveCatalog) -> Iterator[Problem]:
-    """Yield what is wrong inside an archive whose arrays may be decoded."""
+    """Yield the problems of the content of an archive whose arrays may be decoded."""
     for name, sql in _WRONG_ROWS.items():
         for row in archive.read(f"SELECT subject FROM ({sql}) AS wrong(subject) LIMIT 1").to_pylist():
             yield Problem(ArchiveFault.CONTENT, f"{name} ({row['subject']})")
-            # What follows takes for granted that rows are of these forms.
+            # The following checks assume that rows have these forms.
             return
     manifest = archive.manifest
     if (manifest.rows, manifest.builds) != tuple(manifest.tables.get(name, 0) for name in ("samples", "builds")):
@@ -53,11 +53,11 @@ def wrong_content(archive: ArchiveCatalog) -> Iterator[Problem]:
 
 
 def _unlisted(column: str, values: type[StrEnum]) -> str:
-    """Return the condition that a column has none of these values."""
+    """Return the SQL condition that a column has none of the given values."""
     return f"coalesce({column} NOT IN ({', '.join(quote(value) for value in values)}), true)"
 
 
-# Each SELECT gives the subjects of what is wrong, by the words that name it.
+# Each SELECT returns the subjects of a problem, by the text of the problem.
 _WRONG_ROWS = {
     "it has a policy twice": "SELECT sha256 FROM {policies} GROUP BY ALL HAVING count(*) > 1",
     "a build has no size": """SELECT build_id FROM {builds}
@@ -90,7 +90,7 @@ def _rows(archive: ArchiveCatalog, sql: str) -> Iterator[dict[str, Any]]:
 
 
 def _wrong_names(archive: ArchiveCatalog) -> Iterator[str]:
-    """Yield names that would lead elsewhere as paths, and ids that are not what they are the hash of."""
+    """Yield problems of names that would lead out of the archive as paths, and of ids that are not the right hash."""
     for run in _rows(archive, "SELECT run_id, libraries, selection FROM {runs}"):
         if run["run_id"] is None or not _RUN_ID.fullmatch(run["run_id"]):
             yield f"no run has the id {run['run_id']!r}"
@@ -114,7 +114,7 @@ def _is_object(text: str) -> bool:
 
 
 def find_circle(parents: Mapping[str, str | None]) -> str | None:
-    """Return a policy that is its own ancestor, along whose lineage a walk would never end; None without one."""
+    """Return a policy that is its own ancestor, so that its lineage would never end; None if there is none."""
     settled: set[str] = set()
     for start in parents:
         path: dict[str, None] = {}
@@ -140,7 +140,7 @@ def _wrong_policies(archive: ArchiveCatalog) -> Iterator[str]:
 
 
 def _wrong_policy_file(file: Place) -> str | None:
-    """Return what is wrong with a file that is neither safetensors nor JSON, as all that executes when loaded is."""
+    """Return the problem of a file of a policy; None for a sound safetensors or JSON file, which executes no code."""
     try:
         if file.suffix == ".safetensors":
             with safe_open(str(file), framework="numpy"):

@@ -1,7 +1,7 @@
-"""Check the headers of the arrays of an archive, which tell what these take before they are decoded.
+"""Checks of the headers of the arrays of an archive, which give the size of the decoded arrays before decoding.
 
-A few kilobytes can decode to terabytes. So no array is read whose header names another codec than ours, or a size that
-its chunks do not have.
+A few kilobytes can decode to terabytes. An array is therefore read only if its header names the codecs of molbuffer and
+the size that its chunks have.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from molbuffer.storage.files import plain_file
 from molbuffer.storage.segments import ARRAYS
 
 _WIDEST_ROW = 65_536
-# A segment is decoded whole, where it is read. Those of archives have 200,000 rows, or one build that has more.
+# A segment is decoded as a whole. Segments of archives have at most 200,000 rows, or one larger build.
 _LARGEST_SEGMENT_BYTES = 8 * 10**9
 _CODECS = ["bytes", "zstd", "crc32c"]
-# What molbuffer writes has less than a thousand bytes.
+# Headers that molbuffer writes have less than a thousand bytes.
 _HEADER_BYTES, _HEADER_STRUCTURE = 16_384, 1_000
 
 
 def wrong_arrays(folder: Path, most_bytes: int) -> Problem | None:
-    """Return why the arrays of an archive are not to be decoded; None when they may be.
+    """Return the reason why the arrays of an archive must not be decoded; None if they may be.
 
     Args:
-        folder: of the archive.
-        most_bytes: what all of them may take in memory, one after the other.
+        folder: the folder of the archive.
+        most_bytes: the limit of the size of all decoded arrays together, in bytes.
     """
     decoded = 0
     for segment in sorted((folder / "arrays").glob("*")):
@@ -47,14 +47,14 @@ def wrong_arrays(folder: Path, most_bytes: int) -> Problem | None:
 
 
 def _decoded_bytes(segment: Path) -> int:
-    """Return what the arrays of a segment take in memory, from the headers of the segment, its arrays and their chunks.
+    """Return the size of the decoded arrays of a segment in bytes, from the headers of segment, arrays and chunks.
 
     Raises:
-        AttributeError, KeyError, IndexError, TypeError, ValueError, OSError: a header is not as molbuffer writes it.
+        AttributeError, KeyError, IndexError, TypeError, ValueError, OSError: molbuffer does not write such a header.
     """
     group = _header(segment)
     names = group["attributes"]["arrays"]
-    # Headers repeated in the group's would be used in place of those that are checked here.
+    # Zarr would use headers that are repeated in the header of the group in place of those that are checked here.
     if group.keys() != {"attributes", "zarr_format", "node_type"} or not {*names} <= ARRAYS.keys():
         raise ValueError(f"a group with {sorted(group)} and the arrays {names}")
     if {path.name for path in segment.iterdir()} != {"zarr.json", *names} or len(names) < 3:
@@ -94,7 +94,11 @@ def _array_bytes(folder: Path, rows: int) -> int:
 
 
 def _check_chunks(folder: Path, *, expected: int, size: int) -> None:
-    """Check that an array has as many chunks as it should, each of the size that its header gives it when decoded."""
+    """Check that an array has the expected number of chunks, and that each decodes to the expected size in bytes.
+
+    Raises:
+        ValueError: the number or the size of chunks is another one.
+    """
     chunks = [path for path in folder.iterdir() if path.name != "zarr.json"]
     if len(chunks) != expected:
         raise ValueError(f"{folder.name} has {len(chunks)} chunks, expected {expected}")
@@ -110,10 +114,10 @@ _LONGEST_FRAME_HEADER = 18
 
 
 def zstd_content_bytes(frame: bytes) -> int:
-    """Return the size that a zstd frame states, for which the decoder makes room (RFC 8878, section 3.1.1.1).
+    """Return the size that a zstd frame states, which the decoder allocates (RFC 8878, section 3.1.1.1).
 
     Raises:
-        ValueError: it is no such frame, or states no size.
+        ValueError: the bytes are no zstd frame, or the frame states no size.
     """
     if len(frame) < 5 or frame[:4] != _ZSTD_MAGIC:
         raise ValueError("a chunk is no zstd frame")
@@ -123,5 +127,5 @@ def zstd_content_bytes(frame: bytes) -> int:
     start = 5 + (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3]
     field = frame[start : start + field_bytes]
     if not field_bytes or len(field) != field_bytes:
-        raise ValueError("a chunk does not say how large it is when decoded")
+        raise ValueError("a chunk does not state its decoded size")
     return int.from_bytes(field, "little") + (256 if field_bytes == 2 else 0)

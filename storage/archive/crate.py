@@ -1,8 +1,8 @@
 """The description of an archive as an RO-Crate: ``ro-crate-metadata.json``, for catalogues of research data.
 
-It says in JSON-LD what each file is, how large it is, by which run it was made, under which licence it may be used and
-who its authors are: https://w3id.org/ro/crate/1.1. molbuffer never reads it; like every other file of an archive, it is
-listed in the manifest with its hash.
+It describes each file in JSON-LD, with its size and the run that made it, and states the licence and the authors:
+https://w3id.org/ro/crate/1.1. molbuffer never reads it; like every other file of an archive, it is listed in the
+manifest with its hash.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class CrateRun:
     """A run that made files of an archive.
 
     Attributes:
-        run_id: its id.
-        name: its name.
-        kind: what it did.
+        run_id: the id of the run.
+        name: the name of the run.
+        kind: the kind of the run.
         code_version: the version of the code.
-        started: when it began, as ISO 8601 in UTC.
-        folders: the folders of the archive that have what it made, as they end with a slash.
+        started: the start of the run, as ISO 8601 in UTC.
+        folders: the folders of the archive with the files that the run made, each with a slash at its end.
     """
 
     run_id: str
@@ -52,16 +52,16 @@ class CrateRun:
 
 @dataclass(frozen=True)
 class CrateOrigin:
-    """Where an archive is from.
+    """The origin of an archive.
 
     Attributes:
         uuid: the identity of the archive.
-        source_uuid: the store.
+        source_uuid: the identity of the store.
         snapshot: the snapshot of the store.
-        where: the condition on its rows; None without one.
-        rows: how many samples it has.
-        created: when it was made, as ISO 8601 in UTC.
-        molbuffer: the release that made it.
+        where: the condition on its rows; None without a condition.
+        rows: the number of samples.
+        created: the time at which it was made, as ISO 8601 in UTC.
+        molbuffer: the release of molbuffer that made it.
     """
 
     uuid: str
@@ -88,9 +88,9 @@ def crate_runs(
         store: the store.
         snapshot: the snapshot of the store.
         run_ids: the runs whose rows are archived.
-        builds: columns build_id and run_id of the archived builds.
-        placed: columns build_id and segment of these in the archive.
-        lineage: columns sha256, run_id and weights_kept of its policies.
+        builds: the archived builds, with columns build_id and run_id.
+        placed: the segments of these builds in the archive, with columns build_id and segment.
+        lineage: the policies of the archive, with columns sha256, run_id and weights_kept.
     """
     folders: dict[str, list[str]] = {run_id: [] for run_id in run_ids}
     for row in store.read_arrow(_SEGMENTS, placed=placed, builds=builds).to_pylist():
@@ -116,18 +116,18 @@ def crate_runs(
 def crate_bytes(
     files: Mapping[str, ListedFile], runs: Sequence[CrateRun], origin: CrateOrigin, terms: ArchiveTerms
 ) -> bytes:
-    """Return the content of the description.
+    """Return the content of the description, as JSON.
 
     Args:
-        files: all other files of the archive but its manifest, by their paths.
-        runs: those that made some of them.
-        origin: where the archive is from.
+        files: all other files of the archive except its manifest, by their paths.
+        runs: the runs that made files of the archive.
+        origin: the origin of the archive.
         terms: its licence and authors.
     """
     folders = _by_folder(files)
     tables = [name for name in files if name.startswith("tables/")]
     parts = [*tables, MANIFEST, *folders]
-    # A policy that no run has made was given to one, such as a bundled prior.
+    # A policy that no run has made, such as a bundled prior, counts as made by the archiving.
     by_runs = {folder for run in runs for folder in run.folders}
     given = [folder for folder in folders if folder not in by_runs]
     graph = [
@@ -151,12 +151,12 @@ def crate_bytes(
 
 
 def _to(*ids: str) -> Any:
-    """Return a reference to an entity, or a list of several."""
+    """Return a reference to an entity, or a list of references to several entities."""
     return {"@id": ids[0]} if len(ids) == 1 else [{"@id": each} for each in ids]
 
 
 def _by_folder(files: Iterable[str]) -> dict[str, list[str]]:
-    """Return the files of each segment and of each policy, by their folder."""
+    """Return the paths of the files of each segment and policy, by its folder."""
     found = defaultdict(list)
     for name in files:
         top, inside = PurePosixPath(name).parts[:2]
@@ -208,7 +208,7 @@ def _folder(name: str, inside: Sequence[str]) -> dict[str, Any]:
 
 
 def _actions(origin: CrateOrigin, runs: Sequence[CrateRun], made: Sequence[str]) -> list[dict[str, Any]]:
-    """Return who made what: each run its arrays and policies, and the archiving the rest."""
+    """Return the actions that made the files: each run made its arrays and policies, and the archiving the rest."""
     versions = sorted({run.code_version for run in runs})
     archiving = {
         "@id": _ARCHIVING,

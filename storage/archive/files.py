@@ -1,6 +1,7 @@
-"""Compare the files of an archive with its manifest.
+"""The comparison of the files of an archive with its manifest.
 
-Only what the manifest lists is read, and only as plain files: a link is not followed, a pipe or a device not opened.
+Only files that the manifest lists are read, and only plain files: links are not followed, and pipes and devices are not
+opened.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from molbuffer.storage.files import file_sha256
 
 
 def listed_files(folder: Path, only: Collection[str] | None = None) -> dict[str, ListedFile]:
-    """Return every file of an archive that was just written, as its manifest will list it.
+    """Return the sizes and checksums of the files of a new archive, for its manifest.
 
     Args:
-        folder: of the archive.
-        only: the names of the files; None is all.
+        folder: the folder of the archive.
+        only: the names of the files; None means all.
     """
     found = _files(folder, ArchiveLimits())
     chosen = {name: path for name, path in sorted(found.items()) if only is None or name in only}
@@ -37,15 +38,15 @@ def listed_files(folder: Path, only: Collection[str] | None = None) -> dict[str,
 
 
 def verify_files(folder: Path, limits: ArchiveLimits = ArchiveLimits(), *, sizes_only: bool = False) -> Manifest:
-    """Return the manifest of an archive whose files are those that it lists.
+    """Return the manifest of an archive, after a comparison with its files.
 
     Args:
-        folder: of the archive.
-        limits: what it may take.
-        sizes_only: compare sizes and no checksums.
+        folder: the folder of the archive.
+        limits: the limits of its size and number of files.
+        sizes_only: whether to compare sizes without checksums.
 
     Raises:
-        ArchiveError: naming the file that is missing, not listed, no plain file, or damaged.
+        ArchiveError: a file is missing, not listed, not plain, or damaged; the error names the file.
     """
     manifest = read_manifest(folder, limits)
     for problem in wrong_files(folder, manifest, limits, sizes_only=sizes_only):
@@ -57,10 +58,10 @@ def verify_files(folder: Path, limits: ArchiveLimits = ArchiveLimits(), *, sizes
 def wrong_files(
     folder: Path, manifest: Manifest, limits: ArchiveLimits, *, sizes_only: bool = False
 ) -> Iterator[Problem]:
-    """Yield what is wrong with each file that is not one which the manifest lists.
+    """Yield the problem of each file that differs from the manifest.
 
     Raises:
-        ArchiveError: there is a link, a pipe or a device among them, or there are more than the limits allow.
+        ArchiveError: there is a link, a pipe or a device, or there are more files than the limits allow.
     """
     found, listed = _files(folder, limits), manifest.files
     for name in sorted(found.keys() ^ listed.keys()):
@@ -77,14 +78,18 @@ def wrong_files(
 
 
 def _files(folder: Path, limits: ArchiveLimits) -> dict[str, Path]:
-    """Return every file in an archive's folder but the manifest, by its path in the archive."""
+    """Return every file in an archive's folder except the manifest, by its path in the archive.
+
+    Raises:
+        ArchiveError: there is a link or a device, or there are more files than the limits allow.
+    """
     found: dict[str, Path] = {}
     waiting, seen = [folder], 0
     while waiting:
         with os.scandir(waiting.pop()) as scanned:
             for entry in scanned:
                 seen += 1
-                # Each file has at most three folders above it that no other file has.
+                # Each file has at most three folders of its own above it.
                 check_limits(folder, 0, seen // 4, limits)
                 name = Path(entry.path).relative_to(folder).as_posix()
                 if entry.is_dir(follow_symlinks=False):

@@ -1,12 +1,12 @@
-"""Make archives: self-contained, read-only, checksummed files with chosen rows of one snapshot of a store.
+"""The making of archives: self-contained, read-only, checksummed files with chosen rows of one snapshot of a store.
 
-An archive has the chosen rows with everything that says where they came from: builds, runs and their events, rewards,
-metrics, scores of their molecules, who consumed them, their arrays, and the lineage of the policies that drew them. Of
-the policies it has the weights that were kept of those and, where none were, of their nearest kept ancestors. It has
-no checkpoints. A build may be there in part: its row in ``builds`` says what was drawn, ``samples`` what was chosen.
+An archive has the chosen rows with their provenance: builds, runs and their events, rewards, metrics, scores of their
+molecules, the trainings that consumed them, their arrays, and the lineage of the policies that drew them. It has the
+kept weights of these policies, or else those of their nearest kept ancestors, but no checkpoints. A build may be
+archived in part: ``builds`` has the number of drawn rows, and ``samples`` has the chosen ones.
 
-It is written aside and renamed, so that it is whole or not there. The source keeps its snapshot meanwhile, and from
-then on (``maintenance.pins``).
+An archive is written under another name and renamed, so that it is complete or does not exist. The store keeps the
+snapshot during the archiving and afterwards (``maintenance.pins``).
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from molbuffer.storage.segments import ArraySource, BuildCopy, copy_arrays, rows
 
 @dataclass(frozen=True)
 class ArchiveReceipt:
-    """What was archived.
+    """The result of making an archive.
 
     Attributes:
         path: the folder or file of the archive.
         uuid: the identity of the archive.
-        snapshot: the snapshot that it is of.
-        rows: how many rows it has.
-        builds: how many builds it has.
-        quarantined: how many builds were left out because their arrays are damaged.
-        sha256: the hash of its manifest, which stands for all of it.
-        recorded: whether the source knows of it and will keep the snapshot; one that cannot be written to does not.
+        snapshot: the snapshot from which it was made.
+        rows: the number of its rows.
+        builds: the number of its builds.
+        quarantined: the number of builds that were left out because their arrays are in quarantine.
+        sha256: the hash of its manifest, which covers the whole archive.
+        recorded: whether the store has recorded the archive and keeps the snapshot; a read-only store does not.
     """
 
     path: Path
@@ -66,15 +66,15 @@ class ArchiveReceipt:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What goes into an archive.
+    """The chosen content of an archive.
 
     Attributes:
         snapshot: the snapshot of the store.
-        runs: the ids of the runs that were named; none is all runs.
-        where: the predicate that the rows fulfil; None when there was none.
-        builds: columns build_id, run_id, drawn, vocabulary_sha256, segment, segment_offset, ordered for copying.
-        rows: columns build_id, row, ordered by build.
-        quarantined: how many builds were left out as damaged.
+        runs: the ids of the named runs; empty for all runs.
+        where: the predicate that the rows fulfil; None without a predicate.
+        builds: the builds (build_id, run_id, drawn, vocabulary_sha256, segment, segment_offset), ordered for copying.
+        rows: the rows (build_id, row), ordered by build.
+        quarantined: the number of builds that were left out because of a quarantine.
     """
 
     snapshot: int
@@ -86,7 +86,7 @@ class _Contents:
 
     @property
     def whole_runs(self) -> pa.Table:
-        """The runs whose own metrics are archived: those named, and those of the builds."""
+        """The runs whose own metrics are archived: the named runs, and the runs of the builds."""
         return pa.table({"run_id": pa.array(sorted({*self.runs, *self.builds["run_id"].to_pylist()}), pa.string())})
 
 
@@ -99,22 +99,22 @@ def make_archive(
     snapshot: int | None = None,
     terms: ArchiveTerms = ArchiveTerms(),
 ) -> ArchiveReceipt:
-    """Archive rows of a store.
+    """Make an archive of chosen rows of a store.
 
     Args:
         store: the store.
-        out: a new folder, or a new file when it ends in .tar, .tar.gz, .tgz or .tar.zst.
-        runs: ids of runs, or how they start; none is all runs. What the actors of a training drew comes with it.
-        where: a predicate over ``sample_history`` that the rows must fulfil.
-        snapshot: the snapshot of the store; None is the newest.
+        out: the path of a new folder, or of a new file if it ends in .tar, .tar.gz, .tgz or .tar.zst.
+        runs: the ids of runs, or their beginnings; empty means all runs. The rows of a training's actors are included.
+        where: a predicate over ``sample_history`` that the rows must fulfil; None means all rows.
+        snapshot: the snapshot of the store; None means the newest.
         terms: the licence and the authors, which the archive states.
 
     Raises:
-        StoreExistsError: there is something at ``out``, or another process is making it.
-        ArchiveError: no row was chosen, or the snapshot expired while it was archived.
-        UnknownRunError: the store has no such run.
-        UnknownSnapshotError: the store has no such snapshot.
-        PredicateError: ``where`` is no predicate over a row.
+        StoreExistsError: ``out`` exists, or another process is making it.
+        ArchiveError: no row was chosen, or the snapshot expired while the archive was made.
+        UnknownRunError: the store does not have a run.
+        UnknownSnapshotError: the store does not have the snapshot.
+        PredicateError: ``where`` is not a predicate over a row.
         ArraysError: a segment of the store is damaged.
         PolicyDamagedError: a policy of the store is damaged.
         OSError: the disk is full or failed.
@@ -129,7 +129,7 @@ def make_archive(
         made = finished(folder, out)
         refuse_existing(out)
         if recorded:
-            # Before it has its name, so that there is no archive whose snapshot the store does not keep.
+            # Before the archive gets its name, so that the store keeps the snapshot of every archive.
             _record(store, uuid, contents)
         put_in_place(made, out)
     return ArchiveReceipt(
@@ -193,11 +193,11 @@ def _record(store: OpenStore, uuid: str, contents: _Contents) -> None:
     named = pa.Table.from_pylist([row | {"run_id": run_id, "created": now()} for run_id in contents.runs or (None,)])
 
     def insert(transaction: Transaction) -> None:
-        # Nothing expires while a commit can be made.
+        # No snapshot expires while this transaction holds the commit lock.
         if not store.catalog.has_version(contents.snapshot):
             raise ArchiveError(
-                f"snapshot {contents.snapshot} of {store.path} expired while it was archived: was this process cut off "
-                "from the store for longer than a vacuum's grace period? Archive another snapshot",
+                f"snapshot {contents.snapshot} of {store.path} expired while it was archived, as may happen when this "
+                "process is cut off from the store for longer than a vacuum's grace period: archive another snapshot",
                 ArchiveFault.EXPIRED,
             )
         transaction.insert("archives", named)
@@ -259,7 +259,7 @@ def _build_copies(store: OpenStore, contents: _Contents) -> Iterator[BuildCopy]:
 
 
 def _copy_policies(store: OpenStore, contents: _Contents, out: Path) -> pa.Table:
-    """Copy weights, and return the rows of ``policies``: those that drew the rows, and all their ancestors."""
+    """Copy weights, and return the rows of ``policies`` for policies that drew the rows and for their ancestors."""
     drew = store.read_arrow(
         """SELECT DISTINCT unnest([policy_sha256, latent_sha256]) AS sha256
         FROM {builds} SEMI JOIN chosen USING (build_id)""",
@@ -268,7 +268,7 @@ def _copy_policies(store: OpenStore, contents: _Contents, out: Path) -> pa.Table
     )["sha256"].to_pylist()
     lineage = store.read_arrow("FROM {lineage}", snapshot=contents.snapshot)
     known = {row["sha256"]: row for row in lineage.to_pylist()}
-    # Weights that the snapshot calls kept may have been removed since, or at this moment, by the run that made them.
+    # The run that made a policy may have removed weights that are kept in the snapshot, or may remove them just now.
     there, copied, policies = set(store.policies.kept()), set[str](), PolicyStore(out)
     while missing := {near for each in drew if (near := _nearest_kept(each, known, there))} - copied:
         for sha256 in sorted(missing):
@@ -289,7 +289,7 @@ def _copy_policies(store: OpenStore, contents: _Contents, out: Path) -> pa.Table
 
 
 def _nearest_kept(sha256: str, known: Mapping[str, Mapping[str, Any]], there: Collection[str]) -> str | None:
-    """Return the nearest version, the policy itself included, whose weights are there; None without one."""
+    """Return the nearest ancestor, the policy itself included, whose weights are in the store; None without one."""
     row = known.get(sha256)
     while row is not None and not (row["weights_kept"] and row["sha256"] in there):
         row = known.get(row["parent_sha256"])
@@ -315,7 +315,7 @@ _COPIES = {
         OR (build_id IS NULL AND run_id IN (SELECT run_id FROM whole_runs))""",
     "bucketed_molecules": "SELECT * FROM {bucketed_molecules} AS whole SEMI JOIN whole_runs USING (run_id)",
     "policies": "FROM lineage_rows",
-    # Whose they are is known only when the others are written.
+    # Written last, since the runs that the other tables name are known only then.
     "runs": f"{_INVOLVED} SELECT * FROM {{runs}} AS whole SEMI JOIN involved USING (run_id)",
     "run_events": f"{_INVOLVED} SELECT * FROM {{run_events}} AS whole SEMI JOIN involved USING (run_id)",
     "objectives": f"""{_INVOLVED} SELECT * FROM {{objectives}} AS whole WHERE objective_sha256 IN (
@@ -328,7 +328,7 @@ _NAME_RUNS = ("rewards", "consumed", "scores", "poses", "policies")
 def _write_tables(
     store: OpenStore, contents: _Contents, placed: pa.Table, lineage_rows: pa.Table, folder: Path
 ) -> dict[str, int]:
-    """Write the chosen rows of each table, a portion at a time, and return how many there are."""
+    """Write the chosen rows of each table in batches, and return the number of rows by table."""
     whole_runs = contents.whole_runs
     named = set(whole_runs["run_id"].to_pylist())
 

@@ -1,4 +1,4 @@
-"""The manifest of an archive: ``archive.json``, the one list of its files, tables and origin.
+"""The manifest of an archive: ``archive.json``, the list of its files, tables and origin.
 
     ARCHIVE/
       archive.json                     format, identity, source, snapshot, selection, rows of each table; each file
@@ -7,8 +7,8 @@
       policies/<sha256>/…              weights, configurations and vocabularies
       ro-crate-metadata.json           what each file is, for catalogues of research data; it is not read
 
-Somebody else may have written it. So it is read within limits on its size and structure, and nothing is taken from it
-but the fields of ``Manifest``, each of exactly the type and the form that molbuffer writes.
+A manifest is untrusted. It is read within limits on its size and structure, and only the fields of ``Manifest`` are
+used, each of exactly the type and the form that molbuffer writes.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from molbuffer.storage.segments import ARRAYS
 MANIFEST, CRATE = "archive.json", "ro-crate-metadata.json"
 ARCHIVE_FORMAT, ARCHIVE_VERSION = "molbuffer-archive", 2
 OLD_FORM = frozenset({"catalog.sqlite", "checksums.json", "store.toml"})
-"""Files that archives of the first form had, beside a catalog that had to be attached to be read."""
+"""The names of files in archives of the first format, which had a catalog that had to be attached."""
 
 ARCHIVED_TABLES = (
     *("samples", "builds", "readmitted", "rewards", "consumed"),
     *("scores", "metrics", "policies", "runs", "run_events", "objectives", "bucketed_molecules"),
     "poses",
 )
-"""The tables that an archive can have rows of."""
+"""The tables that an archive can have."""
 
 MEMBER = re.compile(
     rf"tables/(?P<table>{'|'.join(ARCHIVED_TABLES)})/[0-9]{{5}}\.parquet"
@@ -50,7 +50,7 @@ MEMBER = re.compile(
     rf"|{re.escape(CRATE)}",
     re.ASCII,
 )
-"""The names of the files that a manifest lists."""
+"""The form of the names of the files that a manifest may list."""
 
 _MOST_BYTES = 64 << 20
 _MOST_STRUCTURE_BESIDE_FILES = 100_000
@@ -59,11 +59,11 @@ _LARGEST_NUMBER = 2**63 - 1
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What an archive may take, so that a small file cannot fill a disk or the memory.
+    """The limits of an archive, so that a small file cannot fill a disk or the memory.
 
     Attributes:
-        bytes: the size of all its files together; its arrays, decoded, may take as much again.
-        files: the number of its files.
+        bytes: the largest size of all files together, in bytes, and again of all decoded arrays.
+        files: the largest number of files.
     """
 
     bytes: int = 200 * 10**9
@@ -71,7 +71,7 @@ class ArchiveLimits:
 
 
 ALREADY_HERE = ArchiveLimits(bytes=sys.maxsize, files=1_000_000)
-"""The limits of an archive in a folder, whose bytes are on this disk already."""
+"""The limits of an archive in a folder, which is on this disk already."""
 
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -82,10 +82,10 @@ _Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A file as a manifest lists it.
+    """The entry of a file in a manifest.
 
     Attributes:
-        bytes: its size.
+        bytes: the size of the file.
         sha256: the hash of its content.
     """
 
@@ -101,19 +101,19 @@ class Manifest:
 
     Attributes:
         format: the name of the format.
-        version: of the format.
+        version: the version of the format.
         uuid: the identity of the archive.
-        source_uuid: the store that the rows are from.
+        source_uuid: the identity of the store of the rows.
         snapshot: the snapshot of that store.
         schema: the number of the newest migration whose columns the tables have.
         runs: the ids of the runs that were chosen; empty for all runs.
-        where: the condition that the rows fulfil; None when there was none.
+        where: the condition that the rows fulfil; None without a condition.
         rows: the number of rows of ``samples``.
         builds: the number of rows of ``builds``.
         tables: the number of rows of each table.
-        molbuffer: the release that made it.
-        created: when it was made, in UTC.
-        files: every other file, by its path in the archive.
+        molbuffer: the release of molbuffer that made the archive.
+        created: the time at which the archive was made, in UTC.
+        files: the entries of all other files, by the path in the archive.
     """
 
     __pydantic_config__ = _STRICT
@@ -139,31 +139,32 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        """A hash that stands for the whole archive, since every file is listed with its own."""
+        """The sha256 of the manifest, which covers the whole archive, since it lists every file with its hash."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def tables_without(self, broken: Collection[str]) -> Manifest:
-        """Return the manifest of the archive without the files of some tables."""
+        """Return the manifest without the files and rows of some tables."""
         kept = {name: file for name, file in self.files.items() if table_of(name) not in broken}
         return replace(self, files=kept, tables=dict(self.tables) | dict.fromkeys(broken, 0))
 
 
 def table_of(name: str) -> str | None:
-    """Return the table that a file of an archive belongs to; None for a file of arrays or of a policy."""
+    """Return the table that a file of an archive belongs to; None for other files."""
     match = MEMBER.fullmatch(name)
     return None if match is None else match["table"]
 
 
 def is_archive(folder: Path) -> bool:
-    """Return whether a folder claims to be an archive, of whatever form: it is then never opened as a store."""
+    """Return whether a folder has a manifest of an archive in any format; it is then never opened as a store."""
     return (folder / MANIFEST).exists() or (folder / MANIFEST).is_symlink()
 
 
 def read_manifest(folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Manifest:
-    """Read ``archive.json``.
+    """Return the manifest of an archive.
 
     Raises:
-        ArchiveError: there is none, it is no plain file, is not as molbuffer writes it, or exceeds the limits.
+        ArchiveError: the manifest is missing, is not a plain file, has another form than molbuffer writes, or exceeds
+            the limits.
     """
     path = folder / MANIFEST
     if not is_archive(folder):
@@ -187,7 +188,7 @@ _MANIFEST = TypeAdapter(Manifest)
 
 @contextmanager
 def _refused(path: Path, fault: ArchiveFault) -> Iterator[None]:
-    """Raise the error of an archive for one of reading its manifest."""
+    """Raise errors of reading a manifest as an ``ArchiveError``."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -213,14 +214,20 @@ def _check_names(manifest: Manifest) -> None:
         if not MEMBER.fullmatch(name):
             raise ValueError(f"no archive has a file {name[:200]!r}")
     if len({name.casefold() for name in manifest.files}) != len(manifest.files):
-        raise ValueError("two of its files have one name where case does not count")
+        raise ValueError("two of its files have names that differ only in case")
 
 
 def check_limits(archive: Path, size: int, files: int, limits: ArchiveLimits) -> None:
     """Refuse an archive that exceeds the limits.
 
+    Args:
+        archive: the path of the archive, which the error names.
+        size: the size of its files so far, in bytes.
+        files: the number of its files so far.
+        limits: the limits.
+
     Raises:
-        ArchiveError: it does.
+        ArchiveError: the size or the number of files exceeds its limit.
     """
     if size > limits.bytes or files > limits.files:
         raise ArchiveError(
@@ -231,23 +238,24 @@ def check_limits(archive: Path, size: int, files: int, limits: ArchiveLimits) ->
 
 
 def old_form(archive: Path) -> ArchiveError:
-    """Return the error of an archive of the first form, which had a catalog of its own."""
+    """Return the error for an archive of the first format, which had a catalog of its own."""
     return ArchiveError(
-        f"{archive} is an archive of an earlier release, which had a catalog to be attached and is not read any more: "
+        f"{archive} is an archive of an earlier release with a catalog, which this release does not read: "
         "make it again from its store with `molbuffer archive` of this release",
         ArchiveFault.OLDER_FORM,
     )
 
 
 def strict_json(content: bytes, *, structure: int, fractions: bool = False) -> Any:
-    """Return the values of a JSON text by somebody else.
+    """Return the values of an untrusted JSON text.
 
     Args:
-        structure: how many brackets and commas it may have, which bounds the memory that it takes.
-        fractions: whether numbers may have a fraction; none may be infinite or no number.
+        content: the text.
+        structure: the largest number of brackets and commas, which limits the memory.
+        fractions: whether numbers may have a fraction; infinity and NaN are always refused.
 
     Raises:
-        ValueError: it is no JSON, has a key twice, an unusual number, or too much structure.
+        ValueError: the text is not JSON, or has a key twice, an unusual number, or too much structure.
     """
     found = sum(content.count(character) for character in (b"[", b"{", b","))
     if found > structure:

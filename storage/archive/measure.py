@@ -1,8 +1,8 @@
-"""Measure what the rows of an archive take, before the first of them is read in this process.
+"""Measurement of the memory that the rows of an archive take, before this process reads the first of them.
 
-A few kilobytes can decode to gigabytes, whatever they claim. So all tables are decoded once in a process that is ended
-when it takes more memory than it may. What that finds is known and not claimed: how large all rows are, and how large
-the largest is. From then on there are never more rows in a portion than fit into a bounded memory.
+A few kilobytes can decode to gigabytes, whatever size they state. All tables are therefore decoded once in a process
+that is killed when it takes too much memory. The result is the true size of all rows and of the largest row, so that
+later batches never have more rows than fit into a limited memory.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from molbuffer.storage.errors import ArchiveError, ArchiveFault, QueryError
 from molbuffer.storage.query import ClosedDatabase, QueryLimits, read_apart
 
 _PORTION_BYTES = 64 * 10**6
-# Of the process that decodes all tables once: it is given some seconds for each megabyte, which takes a tenth of one.
+# The limits of the process that decodes all tables once; it gets 2 s for each megabyte, which takes about 0.1 s.
 _APART = QueryLimits(seconds=60, memory="512MB")
 _SECONDS_A_BYTE = 2e-6
-# What the rows of a table may take, decoded, for each byte of its files. Rows that name a run, a build and an objective
-# take hundreds of bytes and next to none in a file, but those of tables that are read whole have an identity each.
+# The limits of the decoded size of a table for each byte of its files. Rows that name a run, a build and an objective
+# take hundreds of bytes decoded and almost none in a file, but each row of a table that is read whole has its own id.
 _MOST_DECODED, _AND_FOR_EACH_BYTE, _OF_WHOLE_TABLES = 256 * 10**6, 20_000, 100
 _READ_WHOLE = frozenset({"runs", "run_events", "builds", "policies"})
 
 
 class RowSizes:
-    """What the rows of an archive take, measured once, when they are first asked for.
+    """The sizes of the rows of an archive, measured once at the first use.
 
     Args:
-        folder: of the archive.
-        database: which sees its tables.
+        folder: the folder of the archive.
+        database: the isolated database of its tables.
         tables: its tables.
     """
 
@@ -44,10 +44,10 @@ class RowSizes:
         self._batch_rows: int | None = None
 
     def batch_rows(self) -> int:
-        """Return how many rows a portion may have: no more than fit its memory, were all as large as the largest.
+        """Return the largest number of rows of a batch, which fits into its memory even if all rows are the largest.
 
         Raises:
-            ArchiveError: the rows of a table cannot be decoded, or take too much.
+            ArchiveError: the rows of a table cannot be decoded, or take too much memory.
         """
         with self._lock:
             if self._batch_rows is None:
@@ -80,7 +80,7 @@ class RowSizes:
 
 
 def _size_sql(table: ArchivedTable) -> str:
-    """Return a SELECT of what the rows of a table take: name, rows, widest, bytes."""
+    """Return a SELECT of the sizes of the rows of a table: name, rows, widest (bytes of the largest row), bytes."""
     texts = [quote_name(column.name) for column in table.columns if column.kind == "VARCHAR"]
     width = " + ".join([f"{8 * len(table.columns)}", *(f"coalesce(strlen({name}), 0)" for name in texts)])
     return f"""SELECT {quote(table.name)} AS name, count(*)::BIGINT AS "rows", coalesce(max({width}), 0) AS widest,

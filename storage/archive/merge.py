@@ -1,15 +1,15 @@
-"""Merge an archive into a store: each row comes in once, by (build_id, row).
+"""The merge of an archive into a store, which adds each row once, by (build_id, row).
 
-As in every commit, the arrays are written and synced first, and one transaction under the commit lock makes all of it
-visible or nothing. A merge that was killed leaves files that nothing names, and is done again from the start; one that
-is repeated adds nothing.
+As in every commit, the arrays are written and synced first, and one transaction under the commit lock makes everything
+visible or nothing. A killed merge leaves files that no row names, and can be repeated from the start; a repeated merge
+adds nothing.
 
-A build may be in the store in part, and in the archive in another part. Its rows are then united: the arrays of all of
-them are written as a new segment, to which a row in ``placements`` points. What is to be united is decided before the
-arrays are written, and once more under the lock: had another process changed it meanwhile, the merge starts again.
+The store and the archive may have different parts of a build. These rows are united: the arrays of all of them are
+written as a new segment, and a row in ``placements`` names it. The builds to unite are planned before the arrays are
+written, and planned once more under the lock: if another process has changed them, the merge starts again.
 
-Facts that both have must be the same: a run with its configuration, a build with its size and vocabulary, a row with
-its molecule. A store keeps the reward and the score that it has, and learns only those that it lacks.
+Records that both have must be equal: a run with its configuration, a build with its size and vocabulary, a row with its
+molecule. The store keeps its own rewards and scores, and adds only those that it lacks.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class MergeReceipt:
-    """What a merge added; a repeated one adds nothing.
+    """The result of a merge; a repeated merge adds nothing.
 
     Attributes:
         archive: the uuid of the archive.
-        snapshot: the snapshot of the store after it.
-        runs: how many runs were added.
-        builds: how many builds were added.
-        rows: how many rows were added.
-        rewards: how many rewards were added.
-        scores: how many scores were added.
-        policies: how many policies were added.
-        united: how many builds were there in part and have more rows now.
-        left_out: how many builds were left as they are, because their arrays in the store are quarantined and the
-            archive does not have all of their rows.
+        snapshot: the snapshot of the store after the merge.
+        runs: the number of added runs.
+        builds: the number of added builds.
+        rows: the number of added rows.
+        rewards: the number of added rewards.
+        scores: the number of added scores.
+        policies: the number of added policies.
+        united: the number of builds in the store whose arrays were written again, with the rows of the archive.
+        left_out: the number of builds that were left unchanged, because their arrays in the store are in quarantine and
+            the archive does not have all of their rows.
     """
 
     archive: str
@@ -61,14 +61,14 @@ class MergeReceipt:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be done with the arrays.
+    """The plan of the arrays that a merge writes.
 
     Attributes:
         snapshot: the newest snapshot of the store before the plan was made.
-        builds: for each build that gains rows: where its arrays are in the archive and in the store, if it is there.
-        ours: columns build_id, row of the rows that the store has of those builds and whose arrays are sound.
-        theirs: columns build_id, row of the rows that are new to it.
-        left_out: how many builds are left as they are.
+        builds: the builds that gain rows, with the places of their arrays in the archive and, if known, in the store.
+        ours: the rows (build_id, row) of these builds that the store has with sound arrays.
+        theirs: the rows (build_id, row) whose arrays are copied from the archive.
+        left_out: the number of builds that are left unchanged.
     """
 
     snapshot: int
@@ -78,27 +78,28 @@ class _Plan:
     left_out: int
 
     def same_as(self, other: _Plan) -> bool:
-        """Return whether the same arrays are to be written."""
+        """Return whether another plan writes the same arrays."""
         return all(getattr(self, name).equals(getattr(other, name)) for name in ("builds", "ours", "theirs"))
 
 
 def merge_archive(store: OpenStore, archive: OpenStore) -> MergeReceipt:
-    """Bring what an archive has and a store has not into the store.
+    """Add the records of an archive that a store lacks to the store.
 
     Args:
         store: the store.
-        archive: as ``trusted_archive`` gave it.
+        archive: the archive, from ``trusted_archive``.
 
     Raises:
-        StoreModeError: ``store`` cannot be written to, or ``archive`` is none.
+        StoreModeError: ``store`` is open for reading, or ``archive`` is not an archive.
         RunConflictError: a run is known with another configuration, kind or seed; nothing was changed.
-        MergeConflictError: a build or a row is another one in the archive; nothing was changed.
+        MergeConflictError: a build or a row differs in the archive, or a policy would be its own ancestor; nothing was
+            changed.
         StoreError: nothing of the archive is visible.
     """
     if not archive.archive:
         raise StoreModeError(f"{archive.path} is a store and no archive: make one with `molbuffer archive`")
     with store.writable().locked():
-        pass  # A store that cannot be written to is told so at once.
+        pass  # A store that is open for reading raises its error at once.
     for _ in range(_ATTEMPTS):
         receipt = _attempt(store, archive)
         if receipt is not None:
@@ -107,7 +108,7 @@ def merge_archive(store: OpenStore, archive: OpenStore) -> MergeReceipt:
 
 
 def _attempt(store: OpenStore, archive: OpenStore) -> MergeReceipt | None:
-    """Merge, unless others change the builds concerned while their arrays are written; None then."""
+    """Try to merge once; return None if other processes change the builds while their arrays are written."""
     plan = _plan(store.catalog.read, store.snapshot(), archive)
     for sha256 in archive.policies.kept():
         folder = archive.policies.folder(sha256)
@@ -124,8 +125,8 @@ def _attempt(store: OpenStore, archive: OpenStore) -> MergeReceipt | None:
     return MergeReceipt(archive=archive.uuid, snapshot=snapshot, left_out=plan.left_out, **added)
 
 
-# In what is read from the store, {name} is a table of it, and what has no braces are rows of the archive. They come as
-# data, a portion at a time where they are many: an engine that can touch files reads no file of somebody else.
+# In SQL for the store, {name} is a table of the store, and names without braces are rows of the archive. These rows are
+# passed as data, in batches if there are many: an engine that can write files never reads an untrusted file.
 _RUN_CONFLICTS = """SELECT run_id FROM {runs} AS ours JOIN theirs USING (run_id)
     WHERE (ours.config_sha256, ours.kind, ours.seed) IS DISTINCT FROM (theirs.config_sha256, theirs.kind, theirs.seed)
     ORDER BY run_id LIMIT 1"""
@@ -165,16 +166,16 @@ _THEIRS = """SELECT theirs.build_id, theirs."row" FROM {samples} AS theirs SEMI 
 
 
 def _streamed(archive: OpenStore, sql: str, **tables: pa.Table) -> pa.RecordBatchReader:
-    """Return rows of the archive, to be read once, a portion at a time."""
+    """Return rows of the archive as a reader of batches, which can be read once."""
     schema = archive.read_arrow(f"FROM ({sql}) LIMIT 0", **tables).schema
     return pa.RecordBatchReader.from_batches(schema, archive.read_batches(sql, **tables))
 
 
 def _plan(read: Callable[..., pa.Table], snapshot: int, archive: OpenStore) -> _Plan:
-    """Return which builds gain rows, and which rows those are.
+    """Return the plan of a merge: the builds that gain rows, and these rows.
 
     Args:
-        read: reads the newest state of the store, outside of a transaction or in one.
+        read: a function that reads the newest snapshot of the store, in a transaction or outside of one.
         snapshot: the newest snapshot of the store.
         archive: the archive.
     """
@@ -190,7 +191,7 @@ def _plan(read: Callable[..., pa.Table], snapshot: int, archive: OpenStore) -> _
         left_out += bool(build["quarantined"]) and not healed
         gaining.append(new or healed or (not build["quarantined"] and build["both"] < build["theirs"]))
     wanted = builds.filter(pa.array(gaining, pa.bool_()))
-    # What was quarantined is read from the archive, also the rows that are known.
+    # All rows of a build in quarantine are read from the archive, including those that the store has.
     united = [row["build_id"] for row in wanted.to_pylist() if row["our_segment"] and not row["quarantined"]]
     ours = read(_OURS, united=pa.table({"build_id": pa.array(united, pa.string())}))
     theirs = archive.read_arrow(_THEIRS, gaining=wanted.select(["build_id"]), sound=ours)
@@ -206,7 +207,7 @@ def _refuse_conflicts(read: Callable[..., pa.Table], archive: OpenStore, builds:
         )
     for row in read(_BUILD_CONFLICTS, theirs=builds).to_pylist():
         raise MergeConflictError(
-            f"build {row['build_id']} is another one in the store than in the archive; nothing was changed"
+            f"build {row['build_id']} differs between the store and the archive; nothing was changed"
         )
     for row in read(_ROW_CONFLICTS, theirs=_streamed(archive, _OF_KNOWN_BUILDS, known=known)).to_pylist():
         raise MergeConflictError(
@@ -214,7 +215,7 @@ def _refuse_conflicts(read: Callable[..., pa.Table], archive: OpenStore, builds:
             "nothing was changed"
         )
     lineage = archive.read_arrow("SELECT sha256, parent_sha256 FROM {policies}")
-    # As the store has it, where both know a policy: what is known is not inserted again.
+    # If both have a policy, the parent in the store counts, since the policy is not inserted again.
     parents = pa.concat_tables([lineage, read("SELECT sha256, parent_sha256 FROM {policies}")])
     circle = find_circle(dict(zip(*(parents[name].to_pylist() for name in parents.column_names), strict=True)))
     if circle is not None:
@@ -234,15 +235,15 @@ def _copies(store: OpenStore, archive: OpenStore, plan: _Plan) -> Iterator[Build
         yield BuildCopy(build_id, build["drawn"], build["vocabulary_sha256"], tuple(sources))
 
 
-# A build is read with the snapshot that added it, which is another one here.
+# The archive's column with the snapshot that added a build is left out.
 _ALL = {"builds": "* EXCLUDE (snapshot_id)"}
-# Every SELECT gives what ``theirs``, the rows of the archive, has and the table lacks.
+# Every SELECT returns the rows of ``theirs``, the rows of the archive, that the table lacks.
 _NEW_ROWS = {
     "runs": "SELECT * FROM theirs AS whole ANTI JOIN {runs} AS known USING (run_id)",
     "run_events": """SELECT * FROM theirs AS whole WHERE NOT EXISTS (FROM {run_events} AS known
         WHERE (known.run_id, known.status, known.created) = (whole.run_id, whole.status, whole.created))""",
     "objectives": "SELECT * FROM theirs AS whole ANTI JOIN {objectives} AS known USING (objective_sha256)",
-    # Those of a run are there all or not at all, since they are archived with whole runs.
+    # The store has all of a run's molecules or none, since they are archived with whole runs.
     "bucketed_molecules": """SELECT * FROM theirs AS whole
         ANTI JOIN {bucketed_molecules} AS known USING (run_id, position)""",
     "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
@@ -252,7 +253,7 @@ _NEW_ROWS = {
         ANTI JOIN {samples} AS known ON known.build_id = whole.build_id AND known."row" = whole."row" """,
     "readmitted": """SELECT * FROM theirs AS whole SEMI JOIN {builds} USING (build_id)
         ANTI JOIN {readmitted} AS known ON known.build_id = whole.build_id AND known.position = whole.position""",
-    # Only of rows that are there: those of a build that was left out are not.
+    # Only for rows in the store, which does not have the rows of a build that was left out.
     "rewards": """SELECT * FROM theirs AS whole SEMI JOIN {samples} USING (build_id, "row")
         ANTI JOIN {rewards} AS known ON known.build_id = whole.build_id AND known."row" = whole."row"
             AND known.objective_sha256 = whole.objective_sha256 AND (known.status = 'ok' AND whole.status = 'ok'
@@ -288,11 +289,11 @@ _NEW_ROWS = {
 def _insert(
     store: OpenStore, archive: OpenStore, plan: _Plan, placed: pa.Table, transaction: Transaction
 ) -> dict[str, int] | None:
-    """Insert all rows, and return how many of each kind; None, and nothing, when the plan no longer holds."""
-    # A vacuum may have removed what was written long ago, as one does with what a killed writer left.
+    """Insert all rows, and return their numbers by kind; insert nothing and return None if the plan is outdated."""
+    # If the arrays were written long ago, a vacuum may have removed them like those of a killed writer.
     if not all((store.layout.arrays / segment).is_dir() for segment in set(placed["segment"].to_pylist())):
         return None
-    # Nothing can have changed since when the snapshot is still the same.
+    # If the snapshot is the same, nothing has changed since the plan was made.
     if transaction.snapshot != plan.snapshot and not plan.same_as(
         _plan(transaction.read, transaction.snapshot, archive)
     ):
@@ -303,7 +304,7 @@ def _insert(
         if source.paths:
             theirs = _streamed(archive, f"SELECT {_ALL.get(table, '*')} FROM {{{table}}}")
             added[table] = transaction.insert_select(table, _NEW_ROWS[table], placed=placed, theirs=theirs)
-    # Builds that were there have their arrays elsewhere now.
+    # The arrays of builds that the store had before have moved.
     generations = {
         build["build_id"]: build["generation"] + 1
         for build in plan.builds.to_pylist()

@@ -1,4 +1,4 @@
-"""A fault of an archive that is found, and may be one of several."""
+"""A problem of an archive, which may be one of several."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from molbuffer.storage.errors import ArchiveFault
 
 
 class Problem(NamedTuple):
-    """What is wrong with an archive.
+    """A problem of an archive.
 
     Attributes:
-        fault: of which sort it is.
-        text: what it is, for people.
-        name: the file, by its path in the archive; None when it is not one file.
+        fault: the sort of the problem.
+        text: the description of the problem, for people.
+        name: the path of the file in the archive; None if the problem does not concern one file.
     """
 
     fault: ArchiveFault

@@ -1,8 +1,8 @@
-"""Write the tables of archives as Parquet files, and check such files before they are read.
+"""The tables of archives as Parquet files, and the checks of such files before they are read.
 
-A file by somebody else may claim anything. So the footer of each file is read first, in a process of its own, as some
-of them end the process that reads them: its columns must be exactly those of our table, by name and type. What decoding
-it takes is then measured in such a process, too (``archive.measure``).
+An untrusted file may state anything. The footer of each file is therefore read first, in a process of its own, since
+some footers crash the process that reads them: its columns must be exactly those of molbuffer's table, by name and
+type. The memory for decoding is then measured in such a process as well (``archive.measure``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from molbuffer.storage.errors import ArchiveError, ArchiveFault, QueryError
 from molbuffer.storage.files import file_sha256
 from molbuffer.storage.query import ClosedDatabase, QueryLimits, read_apart
 
-# A tar file holds no file of 8 GiB.
+# The number of rows of a file, since a tar file cannot hold a file of 8 GiB.
 _FILE_ROWS = 5_000_000
 _COMPRESSION = "zstd"
 
@@ -33,12 +33,12 @@ class ArchivedTable:
     """A table of an archive.
 
     Attributes:
-        name: its name.
-        columns: those of this release.
-        missing: the names of those that its files do not have, since a later migration added them.
-        paths: its files; none for a table without rows.
-        bytes: the size of these.
-        rows: how many rows their footers claim.
+        name: the name of the table.
+        columns: the columns of this release.
+        missing: the names of the columns that the files lack, since a later migration added them.
+        paths: the paths of its files; empty for a table without rows.
+        bytes: the size of these files.
+        rows: the number of rows in their footers.
     """
 
     name: str
@@ -61,21 +61,21 @@ class ArchivedTable:
 def archived_tables(
     folder: Path, manifest: Manifest, migrations: Sequence[Migration] = MIGRATIONS
 ) -> dict[str, ArchivedTable]:
-    """Return the tables of an archive, once the footers of their files were checked; one without a file has no rows.
+    """Return the tables of an archive, after a check of the footers of their files.
 
     Args:
-        folder: of the archive.
-        manifest: what it lists.
-        migrations: those of this release.
+        folder: the folder of the archive.
+        manifest: the manifest of the archive.
+        migrations: the migrations of this release.
 
     Raises:
-        ArchiveError: a file has other columns than our table, or claims what cannot be; or the archive is of a newer
-            release.
+        ArchiveError: the columns or rows of a file differ from those of molbuffer's table or of the manifest, or the
+            archive is of a newer release.
     """
     if not 1 <= manifest.schema <= len(migrations):
         raise ArchiveError(
             f"{folder} has schema {manifest.schema}, this release knows 1 to {len(migrations)}: update molbuffer",
-            # The manifest of an archive has a schema at least.
+            # A schema of 0 is not valid in any release.
             ArchiveFault.NEWER_RELEASE if manifest.schema else ArchiveFault.MANIFEST_VALUE,
         )
     ours, theirs = (columns_of(tuple(of)) for of in (migrations, migrations[: manifest.schema]))
@@ -103,7 +103,7 @@ def archived_tables(
 
 @dataclass
 class _Footer:
-    """What the footer of a Parquet file claims.
+    """The footer of a Parquet file.
 
     Attributes:
         columns: the columns, by name and DuckDB type.
@@ -115,7 +115,7 @@ class _Footer:
 
 
 def _read_footers(folder: Path, manifest: Manifest) -> dict[str, _Footer]:
-    """Return the footers of all Parquet files, read in a process that can do no more harm than to end."""
+    """Return the footers of all Parquet files, read in a process of its own, which a damaged footer may crash."""
     found = {path: _Footer() for path in manifest.files if table_of(path) is not None}
     if not found:
         return found
@@ -137,20 +137,20 @@ def _read_footers(folder: Path, manifest: Manifest) -> dict[str, _Footer]:
 
 
 _APART = QueryLimits(seconds=120, memory="256MB")
-# Without the columns that DuckDB would take from the name of a folder.
+# Without hive partitioning, by which DuckDB would add columns from the names of folders.
 _FOOTER = """SELECT {name} AS path, column_name AS name, column_type AS kind
     FROM (DESCRIBE SELECT * FROM read_parquet({path}, hive_partitioning = false))
     UNION ALL SELECT {name}, NULL, num_rows::VARCHAR FROM parquet_file_metadata({path})"""
 
 
 def _check_columns(path: Path, expected: Sequence[Column], found: Sequence[tuple[str, str]]) -> None:
-    """Refuse a file that has not exactly the columns of its table, in whatever order.
+    """Refuse a file that does not have exactly the columns of its table, in any order.
 
-    An unknown column is refused and not left out: what an archive has that this release does not read, somebody would
-    miss, and columns of a newer release come with the number of its schema.
+    An unknown column is refused rather than ignored, so that no data of an archive is lost silently; an archive of a
+    newer release is recognised by the number of its schema.
 
     Raises:
-        ArchiveError: naming the file and the columns.
+        ArchiveError: the columns differ; the error names the file and the columns.
     """
     wanted = [(column.name, column.kind) for column in expected]
     if sorted(wanted) != sorted(found):
@@ -161,7 +161,7 @@ def _check_columns(path: Path, expected: Sequence[Column], found: Sequence[tuple
 
 @functools.cache
 def columns_of(migrations: tuple[Migration, ...]) -> Mapping[str, tuple[Column, ...]]:
-    """Return the columns of each table of a store that has had these migrations."""
+    """Return the columns of each table of a store with these migrations."""
     tables: dict[str, list[Column]] = {}
     with closing(closed_connection()) as connection:
         for migration in migrations:
@@ -179,18 +179,18 @@ _COLUMNS = """SELECT table_name, column_name, data_type, column_default FROM duc
 
 @functools.cache
 def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
-    """Return the Arrow types in which the columns of a table are written."""
+    """Return the Arrow schema with which the columns of a table are written."""
     with closing(closed_connection()) as connection:
         return connection.execute(select_nothing(columns)).to_arrow_table().schema
 
 
 def write_table(folder: Path, table: str, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write the rows of a table as the files of an archive, and return how many there are.
+    """Write the rows of a table as Parquet files of an archive, and return the number of rows.
 
     Args:
-        folder: of the archive.
+        folder: the folder of the archive.
         table: the name of the table.
-        batches: with the columns of the table, in any order; one is written at a time.
+        batches: the rows, with the columns of the table in any order; one batch is written at a time.
     """
     schema = arrow_schema(columns_of(MIGRATIONS)[table])
     writer, number, rows, total = None, 0, 0, 0

@@ -1,8 +1,8 @@
-"""Pack an archive into one tar file, and unpack one without trusting it.
+"""Packing of an archive into one tar file, and unpacking of untrusted tar files.
 
-The files of the archive lie below one folder. A tar file is read header by header: only plain files and folders whose
-names are those of an archive are taken, and nothing grows beyond the limits, whatever a header declares. Extended
-headers, which can hide names and sizes, are refused together with links and devices.
+The files of the archive are below one folder. A tar file is read header by header: only plain files and folders with
+names that an archive may have are unpacked, and the limits apply whatever a header states. Extended headers, which can
+hide names and sizes, are refused, and so are links and devices.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SHARE_OF_FREE = 0.9
 
 
 def is_file_name(path: Path) -> bool:
-    """Return whether an archive of this name is to be one file."""
+    """Return whether an archive of this name is one tar file rather than a folder."""
     return path.name.endswith(tuple(_COMPRESSION))
 
 
@@ -42,12 +42,12 @@ def pack(folder: Path, out: Path, root: str) -> None:
     """Write an archive as a tar file, its manifest first.
 
     Args:
-        folder: of the archive.
-        out: a new file.
-        root: the name that the file will get, whose end says how to compress it; members lie below such a folder.
+        folder: the folder of the archive.
+        out: the path of the new file.
+        root: the final name of the file; its suffix selects the compression, and its stem names the folder of members.
 
     Raises:
-        ArchiveError: a file is larger than tar can say.
+        ArchiveError: a file is larger than tar allows.
     """
     suffix = max((end for end in _COMPRESSION if root.endswith(end)), key=len)
     stem = root.removesuffix(suffix)
@@ -77,10 +77,12 @@ def _write_member(stream: Any, name: str, path: Path) -> None:
 
 @contextmanager
 def unpacked(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator[Path]:
-    """Unpack a tar file into a temporary folder. The files need not be those that its manifest lists.
+    """Unpack a tar file into a temporary folder for the time of the context.
+
+    The files are not compared with the manifest.
 
     Raises:
-        ArchiveError: it is no tar file of an archive, ends in the middle, or exceeds the limits.
+        ArchiveError: the file is not a tar file of an archive, ends in the middle, or exceeds the limits.
     """
     with tempfile.TemporaryDirectory(prefix="molbuffer-archive-") as temporary:
         folder = Path(temporary).resolve() / "archive"
@@ -95,7 +97,7 @@ def _unpack(archive: Path, folder: Path, limits: ArchiveLimits) -> None:
             start = plain.read(4)
             plain.seek(0)
             compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
-            # Not all that is free, since others may be writing there.
+            # Not all free space is used, since other programs may write to the disk.
             free = int(shutil.disk_usage(folder).free * _SHARE_OF_FREE)
             limits = replace(limits, bytes=min(limits.bytes, free))
             with pa.input_stream(plain, compression=compression) as stream:
@@ -128,7 +130,11 @@ def _unpack_members(archive: Path, stream: Any, folder: Path, limits: ArchiveLim
 
 
 def _member_name(archive: Path, info: tarfile.TarInfo) -> str:
-    """Return the name of a file below the tar's one folder."""
+    """Return the name of a member below the one folder of the tar file.
+
+    Raises:
+        ArchiveError: the member is not a plain file, or an archive cannot have a file of its name.
+    """
     if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         raise ArchiveError(
             f"{archive}: {info.name!r} has the type {info.type!r}; an archive has files and folders only "
@@ -149,11 +155,15 @@ def _member_name(archive: Path, info: tarfile.TarInfo) -> str:
 
 
 def _read(stream: Any, size: int) -> bytes:
-    """Return the next bytes, exactly so many."""
+    """Return exactly the next ``size`` bytes.
+
+    Raises:
+        ArchiveError: the stream ends before.
+    """
     content: bytes = stream.read(size) if size else b""
     if len(content) != size:
         raise ArchiveError(
-            f"the archive ends in the middle: expected {size} bytes more, got {len(content)}; truncated?",
+            f"the archive ends in the middle: expected {size} bytes more, got {len(content)}; take another copy",
             ArchiveFault.TRUNCATED,
         )
     return content

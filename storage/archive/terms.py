@@ -1,4 +1,4 @@
-"""Under which terms an archive is given away, and by whom."""
+"""The licence and the authors of an archive."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PERSON = re.compile(r"\s*(?P<name>[^<>]*[^<>\s])\s*(?:<(?P<id>[^<>\s]+)>)?\s*")
-"""A name, and an address in angle brackets."""
+"""The form of an author: a name, and optionally an address in angle brackets."""
 
 
 @dataclass(frozen=True)
 class ArchiveTerms:
-    """Under which terms an archive is given away, and by whom.
+    """The licence and the authors of an archive.
 
     Attributes:
-        license: the licence: an identifier of SPDX, such as CC-BY-4.0, an address, or a text; None states none.
-        authors: each a name, or a name with an identifier, as "Ada Lovelace <https://orcid.org/0000-0002-1825-0097>".
+        license: the licence: an SPDX identifier such as CC-BY-4.0, an address, or a text; None for no statement.
+        authors: the names of the authors, each with an optional identifier, as in "Ada Lovelace
+            <https://orcid.org/0000-0002-1825-0097>".
 
     Raises:
-        ValueError: an author is no name.
+        ValueError: an author has another form, or the licence is empty.
     """
 
     license: str | None = None

@@ -1,9 +1,9 @@
-"""Make an archive aside and give it its name in one step, so that it is whole or not there.
+"""The temporary folder of a new archive, which is renamed in one step: an archive is complete or does not exist.
 
-.lab.tar.0123…/      beside lab.tar, for as long as that is being made
-  lock               held by the process that makes it, and by nobody once that was killed
-  archive/           its files
-  packed             the tar file, if it is to be one
+.lab.tar.0123…/      beside lab.tar, while lab.tar is being made
+  lock               held by the process that makes the archive, and free after that process was killed
+  archive/           the files of the archive
+  packed             the tar file, if the archive is to be one file
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _LOCK, _FILES, _PACKED = "lock", "archive", "packed"
 
 @contextmanager
 def workplace(out: Path) -> Iterator[Path]:
-    """Provide a folder, not there yet, for the files of an archive; it is removed with all that is beside it.
+    """Give the path of a new folder for the files of an archive, and remove the temporary folder at the end.
 
-    What killed processes left of archives of this name is removed first.
+    Temporary folders that killed processes left for archives of this name are removed first.
 
     Raises:
         StoreExistsError: another process is making an archive of this name.
@@ -48,7 +48,7 @@ def workplace(out: Path) -> Iterator[Path]:
 def _clear(out: Path) -> None:
     name = re.compile(re.escape(f".{out.name}.") + "[0-9a-f]{32}")
     for left in sorted(out.parent.iterdir()):
-        # One without a lock is being made just now, or not ours.
+        # A folder without a lock is being made at this moment, or belongs to another program.
         if name.fullmatch(left.name) and not left.is_symlink() and (left / _LOCK).exists():
             with _alone(left, out):
                 shutil.rmtree(left)
@@ -56,7 +56,11 @@ def _clear(out: Path) -> None:
 
 @contextmanager
 def _alone(around: Path, out: Path) -> Iterator[None]:
-    """Hold the lock of a workplace; that of a killed process is free."""
+    """Hold the lock of a temporary folder; the lock of a killed process is free.
+
+    Raises:
+        StoreExistsError: another process holds the lock.
+    """
     try:
         lock = FileLock(around / _LOCK, timeout=0, mode=PRIVATE_FILE).acquire()
     except Timeout as error:
@@ -68,13 +72,13 @@ def _alone(around: Path, out: Path) -> Iterator[None]:
 
 
 def refuse_existing(out: Path) -> None:
-    """Refuse a path at which there is something.
+    """Refuse a path that exists.
 
     Raises:
-        StoreExistsError: there is.
+        StoreExistsError: the path exists.
     """
     if out.exists() or out.is_symlink():
-        raise StoreExistsError(f"there is something at {out} already; name a new folder or file for the archive")
+        raise StoreExistsError(f"{out} exists already; name a new folder or file for the archive")
 
 
 def finished(folder: Path, out: Path) -> Path:
@@ -95,7 +99,7 @@ def finished(folder: Path, out: Path) -> Path:
 def put_in_place(made: Path, out: Path) -> None:
     """Give a finished archive its name, in one step."""
     made.rename(out)
-    # Last, since what is in a read-only folder can neither be renamed nor, after a failure, be removed.
+    # Last, since the content of a read-only folder can neither be renamed nor removed after a failure.
     for path in (out, *out.rglob("*")):
         if path.is_dir():
             path.chmod(_READ_ONLY_FOLDER)

@@ -1,4 +1,4 @@
-"""The databases that a catalog lives in, SQLite or Postgres, and the DuckDB process that attaches them."""
+"""The databases that keep a catalog, SQLite or Postgres, and the DuckDB database that attaches them."""
 
 import lazy_loader
 

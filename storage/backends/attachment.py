@@ -32,18 +32,18 @@ class Attachment:
 
     Args:
         place: the place of the catalog.
-        read_only: whether nothing is written through it.
-        create: whether it is made when it is missing, as only the making of a store may do.
-        guarded: whether a COMMIT whose answer is lost leaves the Parquet files alone (``second_path``).
+        read_only: whether the catalog is attached for reading only.
+        create: whether a missing catalog is made, which only the making of a store may do.
+        guarded: whether the Parquet files are protected when the answer to a COMMIT is lost (``second_path``).
 
     Attributes:
-        alias: the name of its database in DuckDB.
+        alias: the name of the catalog's database in DuckDB.
         metadata: the name of the database in which DuckLake keeps its own tables.
 
     Raises:
-        CatalogLostError: there is none.
-        CatalogDamagedError: it is damaged.
-        CatalogUnavailableError: it cannot be attached.
+        CatalogLostError: there is no catalog.
+        CatalogDamagedError: the catalog is damaged.
+        CatalogUnavailableError: the catalog cannot be attached.
     """
 
     def __init__(self, place: CatalogPlace, *, read_only: bool, create: bool = False, guarded: bool = False) -> None:
@@ -58,11 +58,11 @@ class Attachment:
         self._keeper = self._keep_open()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection of the caller's own, to be closed by the caller.
+        """Return a new connection, which the caller closes.
 
         Raises:
             StoreModeError: the store is closed, or was opened before this process was forked.
-            StoreMovedError: the catalog is not where it was any more.
+            StoreMovedError: the file of the catalog was moved, removed or replaced.
         """
         self.check_there()
         return engine(self._process_id).cursor()
@@ -71,17 +71,17 @@ class Attachment:
         """Commit the transaction of a cursor.
 
         Raises:
-            duckdb.Error: it failed; when the answer of a server is lost, it may be done all the same.
+            duckdb.Error: the COMMIT failed; if the answer of a server was lost, the COMMIT may be done all the same.
         """
         with nullcontext() if self._path is None else self._path.closed():
             cursor.execute("COMMIT")
 
     def check_there(self) -> None:
-        """Refuse to use a store that is closed, or not where it was: writing would make its folder again.
+        """Refuse to use a store that is closed or was moved, since writing would make its folder again.
 
         Raises:
             StoreModeError: the store is closed, or was opened before this process was forked.
-            StoreMovedError: the catalog is not where it was any more.
+            StoreMovedError: the file of the catalog was moved, removed or replaced.
         """
         if self._closed:
             raise StoreModeError(f"the store at {self._place.root} is closed; open it again")
@@ -94,7 +94,7 @@ class Attachment:
             raise moved(self._place.root)
 
     def close(self) -> None:
-        """Detach the catalog; closing twice is no error."""
+        """Detach the catalog; a second call does nothing."""
         if not self._closed and self._process_id == os.getpid():
             self._keeper.close()
             with closing(engine(self._process_id).cursor()) as cursor:
@@ -121,17 +121,17 @@ class Attachment:
                     return
                 except duckdb.Error as error:
                     told = not_attached(error, self._place.backend, self._place.root, read_only=read_only)
-                    # SQLite waits for a lock, but not to make a log for a catalog that was copied here without one.
+                    # SQLite waits for locks, except when it makes the log of a catalog that was copied without one.
                     if not isinstance(told, StoreBusyError) or time.monotonic() > give_up:
                         raise told from error
                 time.sleep(_RETRY_SECONDS)
 
     def _keep_open(self) -> duckdb.DuckDBPyConnection:
-        """Begin a transaction that reads nothing and ends with the store.
+        """Begin a transaction that reads nothing and lasts until the store is closed.
 
-        DuckDB opens the catalog anew for every transaction. The last to close a SQLite catalog writes its log into it,
-        syncs both and removes the log, and whoever opens it meanwhile waits: a reader and a writer, taking turns at
-        being the last, up to a second. With one transaction that stays, nobody is the last.
+        DuckDB opens the catalog anew for every transaction. The last connection to a SQLite catalog writes the log into
+        it when it closes, syncs both and removes the log, while new connections wait: up to a second when a reader and
+        a writer are the last in turn. With one permanent transaction, no other connection is the last.
         """
         keeper = engine(self._process_id).cursor()
         statement = self._place.backend.keep_open_sql(self.alias)

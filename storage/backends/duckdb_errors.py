@@ -1,6 +1,7 @@
-"""Errors of DuckDB, SQLite, Postgres, Arrow and the system as errors of the store.
+"""Translation of the errors of DuckDB, SQLite, Postgres, Arrow and the system to errors of the store.
 
-Most of them have no classes, and DuckDB has what others told it in the text: only here are texts looked at.
+Most of these errors have no classes of their own, and DuckDB quotes the errors of other programs in its text. This is
+the only module that examines texts of errors.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from molbuffer.storage.files import system_advice, system_number
 _OTHER_DUCKLAKE = "catalog version mismatch"
 _NO_DUCKLAKE = "creating a new DuckLake is explicitly disabled"
 _LOCKED = "database is locked"
-# What stands in the error when another commit came first: DuckLake is told not to try again by itself.
+# The texts of errors when another commit came first, since DuckLake is set not to try again by itself.
 _IN_THE_WAY = (_LOCKED, "ducklake_max_retry_count", "Transaction conflict")
-# What DuckDB, the client of Postgres, or that of an object store says of a server that does not answer.
+# The texts with which DuckDB and the clients of Postgres and object stores report a server that does not answer.
 _UNREACHABLE = (
     *(
         "Unable to connect",
@@ -49,7 +50,7 @@ _DAMAGED = ("is not a database", "is malformed", "malformed database schema", "I
 
 
 def advice(root: Path) -> str:
-    """Return the commands that say what is damaged and that make a catalog anew."""
+    """Return a sentence with the commands that show the damage and make the catalog anew."""
     store = shlex.quote(str(root))
     return (
         f"`molbuffer verify --store {store}` says what is damaged, `molbuffer recover {store}` makes the catalog anew"
@@ -57,7 +58,13 @@ def advice(root: Path) -> str:
 
 
 def lost(backend: Backend, root: Path, reason: str) -> CatalogLostError:
-    """Return the error for a store that has its data and not its catalog."""
+    """Return the error for a store that has its data, but not its catalog.
+
+    Args:
+        backend: the database of the catalog.
+        root: the folder of the store.
+        reason: "missing", "empty" or "foreign", as in ``CatalogLostError``.
+    """
     how = {
         "missing": f"the catalog {backend} is missing",
         "empty": f"the catalog {backend} is empty",
@@ -67,21 +74,21 @@ def lost(backend: Backend, root: Path, reason: str) -> CatalogLostError:
         can = "restore the schema from a backup of the database (pg_dump, or a schema that `molbuffer migrate` kept)"
     else:
         can = (
-            "put the file back if it was moved, with those of its name that end in -wal and -shm; otherwise `molbuffer "
-            f"recover {shlex.quote(str(root))}` makes it anew from the store's files, or restores a backup"
+            "put the file back if it was moved, with the files of the same name that end in -wal and -shm; otherwise "
+            f"`molbuffer recover {shlex.quote(str(root))}` makes it anew from the store's files, or restores a backup"
         )
-    return CatalogLostError(f"{how}, while the data of the store {root} is there. Nothing was changed: {can}", reason)
+    return CatalogLostError(f"{how}, but the store {root} has its data. Nothing was changed: {can}", reason)
 
 
 def not_attached(error: duckdb.Error, backend: Backend, root: Path, *, read_only: bool) -> StoreError:
-    """Return the error for a catalog that cannot be attached: ``StoreBusyError`` when it may be a moment later."""
+    """Return the error for a catalog that cannot be attached; a ``StoreBusyError`` if another program has locked it."""
     text = str(error)
     if _LOCKED in text:
-        return StoreBusyError(f"another program has locked {backend}; is one hanging?")
+        return StoreBusyError(f"another program has locked {backend}; end it if it hangs, then try again")
     if _OTHER_DUCKLAKE in text:
         return StoreFormatError(
             f"the catalog {backend} was written by another release of DuckLake, which this release of molbuffer does "
-            f"not read: use the one that wrote it. {one_line(error)}"
+            f"not read: use the release of molbuffer that wrote it. {one_line(error)}"
         )
     if _NO_DUCKLAKE in text:
         return lost(backend, root, "empty")
@@ -95,9 +102,9 @@ def not_attached(error: duckdb.Error, backend: Backend, root: Path, *, read_only
 
 
 def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseException:
-    """Return the error for a transaction that failed; one that is not about the store stays as it is.
+    """Return the error for a failed transaction; an error that does not concern the store is returned unchanged.
 
-    ``StoreBusyError`` when another commit was in the way, after which it can be tried again.
+    The error is a ``StoreBusyError`` if another commit came first; the transaction can then be repeated.
     """
     if isinstance(error, duckdb.Error) and any(words in str(error) for words in _IN_THE_WAY):
         return StoreBusyError(f"another program was writing to {backend}: {one_line(error)}")
@@ -109,7 +116,7 @@ def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseExc
 
 
 def unwritten(root: Path, error: BaseException) -> StoreError:
-    """Return the error for a commit that the disk refused, or whose store is no longer there."""
+    """Return the error for a commit that the disk refused, or whose store was moved or removed."""
     if _gone(root):
         return moved(root)
     why = system_advice(error) or "Remedy that, then try again"
@@ -121,18 +128,18 @@ def unwritten(root: Path, error: BaseException) -> StoreError:
 
 
 def as_store_error(error: BaseException, root: Path | None) -> StoreError | None:
-    """Return the error of the store for one of DuckDB, SQLite, Postgres, Arrow or the system.
+    """Return the error of the store for an error of DuckDB, SQLite, Postgres, Arrow or the system.
 
     Args:
-        error: what was raised.
-        root: the folder of the store; None where there is none yet.
+        error: the error that was raised.
+        root: the folder of the store; None if there is no store yet.
 
     Returns:
-        None for any other error, also for one of the store.
+        The error of the store; None for any other error, including errors of the store.
     """
     if isinstance(error, StoreError) or not isinstance(error, (OSError, *_of_engines())):
         return None
-    # A file of the caller that is not there: the system and the engines say more than that it is missing.
+    # A FileNotFoundError without a number comes from Python code, for a missing file of the caller: it stays unchanged.
     if type(error) is FileNotFoundError and error.errno is None:
         return None
     text, store = one_line(error), "" if root is None else f" of the store {root}"
@@ -140,7 +147,7 @@ def as_store_error(error: BaseException, root: Path | None) -> StoreError | None
         return moved(root)
     if (why := system_advice(error)) is not None:
         return StoreFileError(f"the system refused to use a file{store}: {text}. {why}", system_number(error))
-    # Arrow, and the client of an object store, raise theirs without a number.
+    # Arrow and the client of an object store raise an OSError without a number.
     if isinstance(error, OSError) and error.errno is not None:
         what = f"the file {error.filename}" if error.filename else f"a file{store}"
         return StoreFileError(f"{what} cannot be used: {error.strerror or text}", error.errno)
@@ -157,19 +164,19 @@ def as_store_error(error: BaseException, root: Path | None) -> StoreError | None
 
 
 def moved(root: Path) -> StoreMovedError:
-    """Return the error for a store that is no longer where it was opened."""
+    """Return the error for a store that was moved, removed or replaced while it was open."""
     return StoreMovedError(
         f"the store {root} was moved, removed or replaced while it was open, and nothing was written there: open it "
-        "again, where it is now. What was acknowledged before is in the folder that was moved"
+        "again at its new path. Acknowledged commits are in the folder that was moved"
     )
 
 
 def _of_engines() -> tuple[type[Exception], ...]:
-    """Return the roots of the errors of the engines; those of Postgres only when its client was imported."""
+    """Return the base classes of the errors of the engines; that of Postgres only if its client was imported."""
     psycopg: Any = sys.modules.get("psycopg")
     return (duckdb.Error, sqlite3.Error, pa.ArrowException, *([psycopg.Error] if psycopg is not None else []))
 
 
 def _gone(root: Path) -> bool:
-    """Return whether there is no store, no archive and no beginning of a store at a path."""
+    """Return whether a path has no store, no archive and no partly created store."""
     return not any((root / name).exists() for name in ("store.toml", "archive.json", "catalog.sqlite", "commit.lock"))

@@ -1,7 +1,7 @@
-"""DuckDB databases: that of the process, with the extensions that the catalog needs, and closed ones for queries.
+"""DuckDB databases: one for the process, with the extensions that catalogs need, and closed ones for queries.
 
-The extensions come as wheels and are loaded from where those lie: an install needs no second download, and nothing is
-written to the home folder. One database serves all stores of a process, since loading takes half a second.
+The extensions come as wheels and are loaded from the installed files: an install needs no second download, and nothing
+is written to the home folder. One database serves all stores of a process, since loading takes half a second.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ENGINE_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
     # Without this, a name in SQL that is no table is looked up among the caller's Python variables.
     "python_enable_replacements": False,
-    # The system keeps what was read of local files, and gives it up when memory is short. DuckDB would keep it as well,
-    # in 150 KB for each small file, up to most of the memory: 5 GB where 30,000 files were merged.
+    # The system caches local files, and frees the cache when memory is short. DuckDB would cache them a second time,
+    # with 150 KB for each small file, up to most of the memory: 5 GB where 30,000 files were merged.
     "enable_external_file_cache": False,
 }
 
@@ -32,7 +32,7 @@ CLOSED_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
     "max_temp_directory_size": "0B",
 }
-"""The settings of a database that has no place on the disk."""
+"""The settings of a database that writes nothing to the disk."""
 
 SESSION: tuple[str, ...] = ("SET GLOBAL TimeZone = 'UTC'", "SET GLOBAL Calendar = 'gregorian'")
 """The first statements of every database, so that its answers do not depend on the machine.
@@ -51,13 +51,15 @@ def quote(text: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Return the name of a table, column or database as SQL writes it, whatever characters it has."""
+    """Return the name of a table, column or database as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def one_line(message: object) -> str:
-    """Return DuckDB's own words, without the excerpt of the statement that it prints below them, and without what the
-    address of a database says of the connection; nor its advice to use a table of its own, which nobody may read.
+    """Return the first part of a DuckDB error as one line.
+
+    The excerpt of the statement below it, the connection options in the address of a database, and advice to use
+    DuckDB's internal tables, which a query may not read, are left out.
     """
     said = " ".join(str(message).split("\n\n")[0].split())
     return _ADVICE_OF_THE_ENGINE.sub("", _SAID_OF_CONNECTIONS.sub(r"\1", said))
@@ -67,7 +69,7 @@ _ADVICE_OF_THE_ENGINE = re.compile(r' Did you mean "(?:pg_|duckdb_|sqlite_|infor
 
 
 def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
-    """Return a new database in memory, with no extension and no place on the disk, to be closed by the caller."""
+    """Return a connection to a new database in memory, without extensions or files; the caller closes it."""
     connection = duckdb.connect(":memory:", config=dict(CLOSED_SETTINGS) | dict(settings or {}))
     for statement in SESSION:
         connection.execute(statement)
@@ -76,17 +78,24 @@ def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckD
 
 @functools.cache
 def engine(process_id: int) -> duckdb.DuckDBPyConnection:
-    """Return the DuckDB database of a process, by its number so that a fork does not use its parent's threads."""
-    # A commit is dozens of tiny statements on the catalog's tables; handing them to threads doubles its time.
-    # DuckLake asks for tables that need not be there, and goes by the error. To look through the catalog for a name that
-    # would have been meant takes ten times as long as the question.
-    own = {"threads": 1, "catalog_error_max_schemas": 0}
+    """Return the DuckDB database of a process.
+
+    Args:
+        process_id: the number of this process, so that a forked process does not use its parent's database.
+    """
+    own = {
+        # A commit is dozens of tiny statements on the catalog's tables; running them in several threads doubles its time.
+        "threads": 1,
+        # DuckLake queries optional tables, and takes an error to mean that one does not exist. A search of the catalog
+        # for similar names, for the text of that error, takes ten times as long as the query.
+        "catalog_error_max_schemas": 0,
+    }
     database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | own)
     for statement in SESSION:
         database.execute(statement)
     load(database, "ducklake")
-    # Of two transactions that began at one version, DuckLake would let the later COMMIT follow the earlier one, though
-    # what it looked up before (is this build there already?) may not be so any more.
+    # If two transactions began at one snapshot, DuckLake would repeat the later COMMIT after the earlier one, although
+    # the result of its look-ups (is this build stored already?) may have changed.
     database.execute("SET GLOBAL ducklake_max_retry_count = 0")
     return database
 
@@ -95,8 +104,8 @@ def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
     """Let a connection's database read and write Parquet files at a place.
 
     Raises:
-        ExtensionError: it needs DuckDB's extension httpfs, which cannot be loaded.
-        StorePlaceError: it needs credentials, which the environment does not have.
+        ExtensionError: the place needs DuckDB's extension httpfs, which cannot be loaded.
+        StorePlaceError: the place needs credentials, which the environment does not have.
     """
     statements = reach_statements(place)
     if statements:
@@ -106,10 +115,10 @@ def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
 
 
 def reach_statements(place: Place) -> list[str]:
-    """Return the statements after which any database reads and writes Parquet files at a place.
+    """Return the statements after which any database reads and writes Parquet files at a place; none for a folder.
 
     Raises:
-        StorePlaceError: it needs credentials, which the environment does not have.
+        StorePlaceError: the place needs credentials, which the environment does not have.
     """
     if isinstance(place, Path):
         return []
@@ -118,16 +127,16 @@ def reach_statements(place: Place) -> list[str]:
     file = _extension_file("httpfs")
     return [
         f"LOAD {quote(str(file)) if file else 'httpfs'}",
-        # httpfs copies credentials from the environment into settings that every query can read; a secret is not shown.
+        # httpfs copies credentials from the environment into settings that every query can read; a secret hides them.
         *(f"SET GLOBAL s3_{setting} = ''" for setting in ("access_key_id", "secret_access_key", "session_token")),
         f"CREATE OR REPLACE SECRET {name} (TYPE s3, {_secret_options(str(place), options)})",
-        # What was read from a server is not read twice.
+        # Files of a server are cached, so that they are not read twice.
         "SET GLOBAL enable_external_file_cache = true",
     ]
 
 
 def object_secrets(place: ObjectPath, path: str) -> tuple[str, str]:
-    """Return the statements that let a database reach a place by another path, and that keep it from that.
+    """Return two statements: one lets a database reach a place by another path, the other prevents it.
 
     Raises:
         StorePlaceError: the place needs credentials, which the environment does not have.
@@ -135,13 +144,13 @@ def object_secrets(place: ObjectPath, path: str) -> tuple[str, str]:
     name = re.sub(r"\W", "_", path)
     create = f"CREATE OR REPLACE SECRET {name} (TYPE s3, {{}})"
     there = _secret_options(path, credentials(place) | server())
-    # Nobody listens at this port, and no request leaves the machine.
+    # No program listens at this port, and no request leaves the machine.
     nowhere = _secret_options(path, {"KEY_ID": "-", "SECRET": "-", "ENDPOINT": "127.0.0.1:1", "USE_SSL": "false"})
     return create.format(there), create.format(nowhere)
 
 
 def reach_sql(place: Place) -> str:
-    """Return the statements with which a DuckDB of somebody else reaches a place, with their own credentials."""
+    """Return the statements with which a user's own DuckDB reaches a place, with the user's credentials."""
     if isinstance(place, Path):
         return ""
     options = {"PROVIDER": "credential_chain", **server()}
@@ -149,16 +158,16 @@ def reach_sql(place: Place) -> str:
 
 
 def _secret_options(path: str, options: Mapping[str, str | None]) -> str:
-    """Return the options of a secret that serves what is below a path, and nothing else."""
+    """Return the options of a DuckDB secret whose scope is the objects below a path."""
     given = {"SCOPE": f"{path}/", **options}
     return ", ".join(f"{name} {quote(value)}" for name, value in given.items() if value)
 
 
 def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load an extension from its wheel, where it lies, or install it the DuckDB way where there is no wheel.
+    """Load an extension from its installed wheel, or have DuckDB download it if there is no wheel.
 
     Raises:
-        ExtensionError: it can neither be loaded nor installed.
+        ExtensionError: the extension can neither be loaded nor installed.
     """
     try:
         file = _extension_file(name)
@@ -175,10 +184,9 @@ def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
 
 
 def load_sql(names: Sequence[str]) -> str:
-    """Return the statements with which a DuckDB of somebody else loads extensions, a line for each.
+    """Return the statements with which a user's own DuckDB loads extensions, one line for each.
 
-    They are loaded from the wheels of this environment, of the release that wrote the store, and only those without a
-    wheel are downloaded.
+    Extensions are loaded from the wheels of this environment; only those without a wheel are downloaded.
     """
     return "\n".join(map(_load_statements, names))
 

@@ -1,7 +1,7 @@
-"""A catalog in Postgres, for several hosts: its locks, its claims, and which store a schema holds.
+"""A catalog in Postgres, for several hosts: its locks, its claims, and the store that a schema holds.
 
-psycopg, the client, is an extra: ``pip install 'molbuffer[postgres]'``. Passwords are never part of an address that is
-written into a store: libpq takes them from PGPASSWORD or ~/.pgpass, here and within DuckDB.
+The client, psycopg, is an extra: ``pip install 'molbuffer[postgres]'``. An address that is written into a store never
+has a password: libpq takes passwords from PGPASSWORD or ~/.pgpass, here and within DuckDB.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-# A host that was cut off, or lost its power, holds locks and transactions until the server knows: within 30 seconds.
+# A host that lost its connection or its power holds locks and transactions until the server notices: within 30 seconds.
 _OF_THE_SERVER = {
     "tcp_keepalives_idle": 10,
     "tcp_keepalives_interval": 5,
@@ -57,10 +57,10 @@ _LONGEST_NAME = 63
 
 
 def check_address(uri: str, schema: str) -> None:
-    """Refuse an address that is none or has a password, or a schema whose name needs quotes.
+    """Refuse an address that is not valid or has a password, and a schema whose name needs quotes.
 
     Raises:
-        StorePlaceError: saying which.
+        StorePlaceError: the address or the name of the schema is refused.
     """
     try:
         parts = urlsplit(uri)
@@ -79,10 +79,10 @@ def check_address(uri: str, schema: str) -> None:
 
 
 def watched(uri: str) -> str:
-    """Return the address of a database with what has both ends of a connection notice that the other one is gone.
+    """Return the address of a database with options by which client and server detect a broken connection.
 
-    What the address says of that itself stays. Without it, a host would wait for an answer for as long as its system
-    sends again, which is a quarter of an hour, and the server keeps the locks of one that is gone for two hours.
+    Options that the address has already are kept. Without these options, a host would wait a quarter of an hour for an
+    answer, while its system repeats the request, and the server would keep the locks of a lost host for two hours.
     """
     address, _, query = uri.partition("?")
     given = dict(parse_qsl(query, keep_blank_values=True))
@@ -109,11 +109,13 @@ def connect(uri: str) -> psycopg.Connection[Any]:
 
 
 class AdvisoryLock:
-    """A lock of the database server, which it gives back when the connection of its holder ends.
+    """An advisory lock of the database server, which releases it when the connection of its holder ends.
 
     Args:
-        purpose: two locks of one schema and different purposes are two locks.
-        seconds: how long others are waited for; 0 not at all.
+        uri: the address of the database.
+        schema: the schema of the catalog.
+        purpose: the purpose of the lock; each schema and purpose has a lock of its own.
+        seconds: how long to wait for other holders, in seconds; 0 means not at all.
     """
 
     def __init__(self, uri: str, schema: str, purpose: str, seconds: float) -> None:
@@ -126,7 +128,7 @@ class AdvisoryLock:
     def held(self) -> Iterator[None]:
         import psycopg
 
-        # A connection each time: one that is kept may have been ended by the server since.
+        # A new connection each time: the server may have ended an older one.
         with closing(connect(self._uri)) as connection:
             try:
                 wait_for(
@@ -156,7 +158,7 @@ class AdvisoryLock:
         return True
 
     def _holder(self, connection: psycopg.Connection[Any]) -> str | None:
-        """Return the client of the server that has the lock."""
+        """Return a description of the server process that holds the lock; None if there is none."""
         row = connection.execute(
             """SELECT pid, usename, client_addr, client_port FROM pg_locks JOIN pg_stat_activity USING (pid)
             WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -168,14 +170,14 @@ class AdvisoryLock:
     def _give_back(self, connection: psycopg.Connection[Any]) -> None:
         import psycopg
 
-        # Not left to the end of the connection, which the server notices only some time after it is closed here. One
-        # that is broken has given the lock back already.
+        # The lock is released before the connection is closed, since the server notices the end only after some time. A
+        # broken connection has released the lock already.
         with suppress(psycopg.Error):
             connection.execute("SELECT pg_advisory_unlock(%s)", [self._key])
 
 
 class PostgresClaims:
-    """Claims in a table beside the catalog, by the server's clock."""
+    """Claims in a table beside the catalog, which expire by the server's clock."""
 
     def __init__(self, uri: str, schema: str, refusal: str | None = None) -> None:
         self._uri = uri
@@ -232,7 +234,7 @@ class PostgresClaims:
 
         try:
             with connected as connection, connection.transaction():
-                # Two that insert the same molecules in another order would each wait for the other's.
+                # Two transactions that insert the same molecules in different orders would wait for each other.
                 connection.execute(f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE")
                 yield connection
         except psycopg.Error as error:
@@ -240,18 +242,18 @@ class PostgresClaims:
 
 
 def copy_schema(uri: str, schema: str, name: str) -> str:
-    """Copy all tables of a schema into a new one, or leave the one that an earlier copy made.
+    """Copy all tables of a schema into a new schema, unless an earlier copy has made it.
 
     Args:
         uri: the address of the database.
         schema: the schema to copy.
-        name: the end of the new schema's name.
+        name: the suffix of the new schema's name.
 
     Returns:
-        The new schema.
+        The name of the new schema.
 
     Raises:
-        CatalogUnavailableError: the server cannot be reached, or does not let this user make a schema.
+        CatalogUnavailableError: the server cannot be reached, or does not allow this user to make a schema.
     """
     import psycopg
 
@@ -275,19 +277,19 @@ def copy_schema(uri: str, schema: str, name: str) -> str:
 
 
 def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
-    """Make the schema of a store, or find it made.
+    """Make the schema of a store if it does not exist, and return the store that it holds.
 
     Args:
         uri: the address of the database.
         schema: the name of the schema.
-        uuid: the identity of the store, if it is a new one.
-        data_path: the data path of the store, if it is a new one.
+        uuid: the identity of a new store.
+        data_path: the data path of a new store.
 
     Returns:
         The uuid and data path of the store that the schema holds.
 
     Raises:
-        CatalogUnavailableError: the server cannot be reached, or does not let this user make a schema.
+        CatalogUnavailableError: the server cannot be reached, or does not allow this user to make a schema.
     """
     import psycopg
 
@@ -295,7 +297,7 @@ def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
     with connect(uri) as connection:
         try:
             with connection.transaction():
-                # Two that make one store at once: the second waits here.
+                # If two processes make one store at once, the second waits here.
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"molbuffer {schema}"])
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {named}")
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {named}.molbuffer_store (uuid TEXT, data_path TEXT)")
@@ -318,9 +320,9 @@ class PostgresBackend:
 
     Attributes:
         uri: the address of the database, without a password.
-        schema: the schema that the store's tables are in.
-        extensions: the extensions of DuckDB that it needs.
-        loses_answers: that a COMMIT can be done and seem to have failed.
+        schema: the schema of the store's tables.
+        extensions: the DuckDB extensions that the database needs.
+        loses_answers: whether a COMMIT can succeed and seem to fail; true for a server.
     """
 
     uri: str
@@ -334,7 +336,7 @@ class PostgresBackend:
 
     @property
     def journal(self) -> Path | None:
-        # Hosts that append to one file overwrite each other's lines, and an object store cannot append.
+        # No journal: hosts that append to one file overwrite each other's lines, and an object store cannot append.
         return None
 
     def lost(self) -> str | None:

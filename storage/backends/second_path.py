@@ -1,9 +1,9 @@
-"""A second path to the Parquet files of a store, which leads nowhere while a COMMIT runs.
+"""A second path to the Parquet files of a store, which is closed while a COMMIT runs.
 
-When a COMMIT fails, DuckLake removes the Parquet files that its transaction wrote. A server that crashes, or a cable
-that is pulled, can take the answer of a COMMIT that is done: the catalog then refers to files that are gone, and nobody
-can read their table. So transactions on a server reach the files by a path of their own, and nothing is there while
-the COMMIT runs. What it leaves is found by the next attempt, or removed by a vacuum.
+When a COMMIT fails, DuckLake removes the Parquet files that its transaction wrote. If a server crashes, or the network
+fails, the answer to a successful COMMIT can be lost: DuckLake would then remove files that the catalog names, and their
+table could no longer be read. Transactions on a server therefore reach the files by a path of their own, which leads to
+no files while the COMMIT runs. The files of a failed COMMIT are found by the next attempt, or removed by a vacuum.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from molbuffer.storage.files import ObjectPath, Place
 
 
 class SecondPath(Protocol):
-    """A path to the files at a place, beside the one that everybody uses.
+    """A path to the files at a place, for the transactions of this process alone.
 
     Attributes:
-        path: as DuckDB takes it.
+        path: the path as a text for DuckDB.
     """
 
     path: str
 
     @contextmanager
     def closed(self) -> Iterator[None]:
-        """Have nothing there for the time of a block."""
+        """Make the path lead to no files for the time of the context."""
         yield
 
     @property
     def remove(self) -> Callable[[], object]:
-        """Removes the path; the files stay."""
+        """A function that removes the path and leaves the files."""
 
 
 def second_path(place: Place, database: duckdb.DuckDBPyConnection) -> SecondPath:
-    """Return a second path to the files at a place, for a DuckDB database that reaches the place already.
+    """Return a second path to the files at a place, for a DuckDB database that can already reach the place.
 
     Raises:
-        OSError: no link can be made.
+        OSError: the symbolic link cannot be made.
         StorePlaceError: the place needs credentials, which the environment does not have.
     """
     return _Link(place) if isinstance(place, Path) else _Alias(place, database)
 
 
 class _Link:
-    """A symbolic link to a folder, which is not there while it is closed."""
+    """A symbolic link to a folder, which does not exist while the path is closed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
@@ -61,7 +61,7 @@ class _Link:
         self._link = Path(within, "tables")
         self._link.symlink_to(self._folder)
         self.path = str(self._link)
-        # Also at the end of a process that has not closed its store.
+        # The finalizer also runs at the end of a process that has not closed its store.
         self.remove = weakref.finalize(self, _remove_folder, within, os.getpid())
 
     @contextmanager
@@ -80,7 +80,7 @@ def _remove_folder(folder: str, process_id: int) -> None:
 
 
 class _Alias:
-    """The other scheme of the S3 protocol, with a secret of its own, which while it is closed is one for no server."""
+    """The place under the scheme s3a://, with a DuckDB secret of its own that names no server while it is closed."""
 
     def __init__(self, place: ObjectPath, database: duckdb.DuckDBPyConnection) -> None:
         self.path = str(place).replace("s3://", "s3a://", 1)
@@ -97,7 +97,7 @@ class _Alias:
             self._execute(self._open)
 
     def remove(self) -> None:
-        """Do nothing: all stores at the place have this path, of which one commits at a time."""
+        """Do nothing: all open stores at the place share this path, and one of them commits at a time."""
 
     def _execute(self, statement: str) -> None:
         with closing(self._database.cursor()) as cursor:

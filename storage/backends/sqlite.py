@@ -1,4 +1,4 @@
-"""A catalog in a SQLite file, for the processes of one host: its locks, its claims, and where it must not lie."""
+"""A catalog in a SQLite file, for the processes of one host: its locks, its claims, and unsafe file systems."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class SqliteBackend:
     """A catalog in a SQLite file, for the processes of one host.
 
     Attributes:
-        database: the file.
-        extensions: the extensions of DuckDB that it needs.
-        loses_answers: that no COMMIT can be done and seem to have failed.
+        database: the path of the file.
+        extensions: the DuckDB extensions that the database needs.
+        loses_answers: whether a COMMIT can succeed and seem to fail; false for a file.
     """
 
     database: Path
@@ -67,7 +67,7 @@ class SqliteBackend:
         return self.database.with_name("journal.jsonl")
 
     def lost(self) -> str | None:
-        # Nothing but a look from outside: whoever opens and closes the file drops the locks of this process on it.
+        # The file is not opened: closing it would drop the locks that this process has on it.
         try:
             return None if self.database.stat().st_size else "empty"
         except (FileNotFoundError, NotADirectoryError):
@@ -81,7 +81,7 @@ class SqliteBackend:
         return found.st_dev, found.st_ino
 
     def attach_sql(self, alias: str, tables: str, *, read_only: bool, create: bool = False) -> str:
-        # Setting the journal mode writes, which a reader on a read-only disk cannot.
+        # A reader does not set the journal mode, since that writes, which fails on a read-only disk.
         mode = "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'"
         options = [f"META_BUSY_TIMEOUT {BUSY_MILLISECONDS}", mode]
         return attach_statement(f"sqlite:{self.database}", alias, tables, options, create=create)
@@ -93,7 +93,7 @@ class SqliteBackend:
         return f"__ducklake_metadata_{alias}"
 
     def writers(self, seconds: float) -> Lock:
-        # DuckDB fails the transaction that finds a SQLite catalog busy, so writers queue here instead.
+        # In DuckDB, a transaction that finds a SQLite catalog busy fails, so that writers queue here instead.
         return _FileLock(self.lock, seconds)
 
     def maintainers(self) -> Lock:
@@ -109,16 +109,16 @@ class SqliteBackend:
         if os.access(self.database.parent, os.W_OK):
             return None
         return StorePlaceError(
-            f"{self.database.parent} cannot be written to, and SQLite reads a catalog that is written to only where "
-            "it can make files beside it: copy the folder, or read an archive of the store"
+            f"{self.database.parent} cannot be written to, but SQLite must make files beside a catalog in order to "
+            "read it: copy the folder, or read an archive of the store"
         )
 
 
 class _FileLock:
     """A lock on a file, between processes of one host.
 
-    The file stays: removing it would let two processes lock two files of one name. A pin is removed by who holds it,
-    since nobody takes a lock of its name again.
+    The file is kept: after its removal, two processes could lock two files of one name. The file of a pin is an
+    exception: its holder removes it, since no process takes a lock of that name again.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -128,7 +128,7 @@ class _FileLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        # Taking it would make the folder again from which a store was moved.
+        # Taking the lock would make the folder of a moved store again.
         if not self._path.parent.is_dir():
             raise moved(self._path.parent)
         wait_for(str(self._path), self._take, self._seconds, lambda: file_holder(self._path))
@@ -155,12 +155,12 @@ _TABLE = """CREATE TABLE IF NOT EXISTS claims (
 class SqliteClaims:
     """Claims in a SQLite file, for the processes of one host.
 
-    The file stays open: who opens it anew for each claim waits for the disk each time.
+    The file stays open, since opening it for each claim would wait for the disk each time.
 
     Args:
-        path: the file, which is made with the first claim.
-        clock: seconds since the epoch; the processes that share claims must share it.
-        refusal: the text of the error for an attempt to claim where nothing may be written; None where it may.
+        path: the path of the file, which the first claim makes.
+        clock: a function that returns the seconds since the epoch; all processes that share claims must use one clock.
+        refusal: the text of the error for each use of the claims of a read-only store; None for a writable store.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time, refusal: str | None = None) -> None:
@@ -220,7 +220,7 @@ class SqliteClaims:
         with self._threads:
             try:
                 connection = self._connection()
-                # IMMEDIATE takes the write lock first: two that read before they write could not both go on.
+                # IMMEDIATE takes the write lock first: two transactions that read before they write would block.
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
@@ -231,7 +231,7 @@ class SqliteClaims:
                 raise
 
     def _connection(self) -> sqlite3.Connection:
-        """Return the connection of this process to the file that is there now."""
+        """Return the connection of this process to the file that now has the path."""
         if self._opened is None or self._opened_as != self._identity():
             self._close()
             self._opened = sqlite3.connect(
@@ -239,8 +239,8 @@ class SqliteClaims:
             )
             if self._path.stat().st_size == 0:
                 self._path.chmod(PRIVATE_FILE)
-            # Claims need not survive a power cut, which ends their scorers too: with a log, none waits for the disk.
-            # Who cannot begin one, since others are at work, goes on without.
+            # Claims need not survive a power cut, which also ends their scorers: with a write-ahead log, no claim waits
+            # for the disk. If other processes use the file, the mode cannot be changed now, which is no error.
             with suppress(sqlite3.OperationalError):
                 self._opened.execute("PRAGMA journal_mode = WAL")
             self._opened.execute("PRAGMA synchronous = NORMAL")
@@ -249,7 +249,7 @@ class SqliteClaims:
         return self._opened
 
     def _identity(self) -> tuple[int, int, int] | None:
-        """Return what tells the file, in this process, from one that has its name later; None where there is none."""
+        """Return the process number and the file's identity in the file system; None if there is no file."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -262,7 +262,7 @@ class SqliteClaims:
         self._opened = self._opened_as = None
 
 
-# SQLite's write-ahead log needs memory shared between all readers and writers: on these, a catalog is lost silently.
+# SQLite's write-ahead log needs memory that all readers and writers share: these file systems lose a catalog silently.
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs", "9p"}
     | {"fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
@@ -287,7 +287,7 @@ def refuse_network_file_system(path: Path) -> None:
 
 
 def file_system_of(path: Path, mounts: Path = _MOUNTS) -> str | None:
-    """Return the type of the file system that holds a path; None where the system does not say (only Linux does)."""
+    """Return the type of the file system that holds a path; None if it is not known, as on systems other than Linux."""
     try:
         lines = mounts.read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Waiting that is not silent: for a lock that another process holds, and for scores that another scorer computes."""
+"""Waiting with log lines: for a lock that another process holds, and for scores that another scorer computes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _logger = logging.getLogger("molbuffer.storage.waiting")
 
 
 def wait_for(what: str, take: Callable[[float], bool], seconds: float, holder: Callable[[], str | None]) -> None:
-    """Take a lock, and say after a second for whom one waits.
+    """Take a lock, and log the holder of the lock after a second of waiting.
 
     Args:
         what: the name of the lock.
-        take: tries for some seconds, and returns whether it has the lock.
-        seconds: after which to give up.
-        holder: names who has the lock; None when that is not known.
+        take: a function that tries for some seconds to take the lock, and returns whether it succeeded.
+        seconds: the time after which to give up, in seconds.
+        holder: a function that returns a description of the holder; None if the holder is not known.
 
     Raises:
-        StoreBusyError: others had it all the time.
+        StoreBusyError: other processes held the lock all the time.
     """
     if take(min(SILENT_SECONDS, seconds)):
         return
@@ -43,13 +43,13 @@ _SOMEBODY = "another process"
 
 
 def file_holder(path: Path) -> str | None:
-    """Return the process that holds the lock on a file, with its command; None where the system does not say.
+    """Return the process that holds the lock on a file, with its command; None if it is not known.
 
-    The file itself is not opened: closing it would give up locks that this process has on it.
+    The file itself is not opened: closing it would release the locks that this process has on it.
     """
     try:
         number, lines = path.stat().st_ino, _LOCKS.read_text().splitlines()
-        # locks(5): "1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF"; who waits has an arrow before it.
+        # locks(5): "1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF"; an arrow marks a waiting process.
         found = [line.split() for line in lines if "->" not in line]
         process = next(int(words[4]) for words in found if words[1] == "FLOCK" and words[5].endswith(f":{number}"))
         command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -60,14 +60,14 @@ def file_holder(path: Path) -> str | None:
 
 @dataclass
 class ClaimWait:
-    """Says once in a while for whose claims a scorer waits.
+    """A log of the claims that a scorer waits for, at most one line in ``every_seconds``.
 
     Attributes:
-        claims: of the store.
-        component: the component that is waited for.
-        version: of the component.
-        every_seconds: between two lines of the log.
-        clock: in seconds.
+        claims: the claims of the store.
+        component: the name of the component whose scores are waited for.
+        version: the version of the component.
+        every_seconds: the least time between two lines of the log, in seconds.
+        clock: a function that returns the time in seconds.
     """
 
     claims: ScoreClaims
@@ -79,9 +79,15 @@ class ClaimWait:
     _said: float = field(default=0.0, init=False)
 
     def note(self, smiles: Collection[str]) -> bool:
-        """Log that molecules are waited for, unless that was said a moment ago; return whether it was.
+        """Log that a scorer waits for molecules, unless a line was logged shortly before.
 
-        To be called each time that the scorer finds molecules claimed by others.
+        Call this each time that the scorer finds molecules claimed by other scorers.
+
+        Args:
+            smiles: the molecules that the scorer waits for.
+
+        Returns:
+            Whether a line was logged.
         """
         instant = self.clock()
         if self._since is None:

@@ -1,4 +1,4 @@
-"""The DuckLake catalog: tables, views and migrations, transactions and snapshots. No other room knows DuckLake."""
+"""The DuckLake catalog: tables, views and migrations, transactions and snapshots. Only this package uses DuckLake."""
 
 import lazy_loader
 

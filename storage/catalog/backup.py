@@ -1,22 +1,23 @@
 """Backups of the files that can be lost or changed by one mistake: the catalog and ``store.toml``.
 
-Before a migration one is made that only its owner removes:
+Each migration makes a backup that only its owner removes:
 
     STORE/backups/schema-1-version-57/
-      catalog.sqlite        as it was, without a write-ahead log
-      store.toml            as it was
-      files.txt             the files and folders there were, which a vacuum leaves alone as long as the backup is there
+      catalog.sqlite        the old catalog, without a write-ahead log
+      store.toml            the old description
+      files.txt             the files and folders of the store at that time, which a vacuum keeps with the backup
       how-to-go-back.txt    the instructions
 
-Parquet files, segments, policies and checkpoints are never written to, so that keeping those that the old catalog names
-is all that a backup of them takes.
+Parquet files, segments, policies and checkpoints are never changed, so that a backup only needs to keep those that the
+old catalog names.
 
-Maintenance makes one each time, of which the last few stay, for ``molbuffer.storage.recovery``:
+Each maintenance makes a backup for ``molbuffer.storage.recovery``, of which the last few are kept:
 
     STORE/backups/catalog-20261128T084452Z-version-57/
       catalog.sqlite, store.toml
 
-It is made after what is compacted and expired, and before the vacuum: what it names is there until the next vacuum.
+It is made after compaction and expiry and before the vacuum, so that the files that it names exist until the next
+vacuum.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ from molbuffer.storage.layout import BACKUP_COPY, Layout
 FILES = "files.txt"
 HOW_TO_GO_BACK = "how-to-go-back.txt"
 KEPT_BACKUPS = 3
-"""How many of the backups stay that maintenance makes."""
+"""The number of maintenance backups that are kept."""
 LOST = "lost-"
-"""The beginning of the names of folders with what a recovery replaced."""
+"""The beginning of the names of folders with the files that a recovery has replaced."""
 _ROLLING = "catalog-"
 _WITHOUT_LIST = (".", _ROLLING, LOST, "journal-")
 
-# In a process of its own: one that closed the catalog here would drop the locks that DuckDB holds on it.
+# It runs in a process of its own: closing the catalog in this process would drop the locks that DuckDB holds on it.
 _COPY = """
 import contextlib, sqlite3, sys
 source, target = sys.argv[1:]
@@ -61,42 +62,44 @@ sys.exit(None if found == "ok" else found)
 """
 _DISK_REFUSED = 3
 _INSTRUCTIONS = """This is the catalog of the store {root}
-as it was before `molbuffer migrate`. What it names is still in the store, and stays until this folder is removed:
+as it was before `molbuffer migrate`. The files that it names are kept in the store until this folder is removed:
 remove it when you are sure that you do not want to go back.
 
 To go back:
-1. End all programs that use the store. What was committed after this backup is not in it: if there is any, write it to
-   a file with `molbuffer export --store DIR --out FILE` first.
+1. End all programs that use the store. Later commits are not in this backup: if there are any, write them to a file
+   with `molbuffer export --store DIR --out FILE` first.
 2. Move catalog.sqlite, catalog.sqlite-wal, catalog.sqlite-shm and store.toml out of the store's folder. The second and
-   third may not be there; if they are, none may stay, since SQLite would apply them to the old catalog.
+   third may not exist; if they exist, move both, since SQLite would apply them to the old catalog.
 3. Copy catalog.sqlite and store.toml from here into the store's folder.
-4. Use the release of molbuffer that you used before. `molbuffer verify --store DIR` says whether all is there.
+4. Use the release of molbuffer that you used before. `molbuffer verify --store DIR` checks that nothing is missing.
 """
 _INSTRUCTIONS_POSTGRES = """The schema {backup} of the database has the catalog of the store
-{root} as it was before `molbuffer migrate`. What it names is still in the store, and stays until this folder is
+{root} as it was before `molbuffer migrate`. The files that it names are kept in the store until this folder is
 removed: remove it, and drop the schema, when you are sure that you do not want to go back.
 
 To go back:
-1. End all programs that use the store, on all hosts. What was committed after this backup is not in it: if there is
-   any, write it to a file with `molbuffer export --store DIR --out FILE` first.
+1. End all programs that use the store, on all hosts. Later commits are not in this backup: if there are any, write
+   them to a file with `molbuffer export --store DIR --out FILE` first.
 2. In psql: ALTER SCHEMA {schema} RENAME TO {schema}_new; ALTER SCHEMA {backup} RENAME TO {schema};
 3. Copy store.toml from here into the store's folder, on all hosts.
-4. Use the release of molbuffer that you used before. `molbuffer verify --store DIR` says whether all is there.
+4. Use the release of molbuffer that you used before. `molbuffer verify --store DIR` checks that nothing is missing.
 """
 
 
 def back_up(layout: Layout, name: str, sync: Sync) -> Place:
-    """Make a backup, or leave the one of that name as it is; the caller holds the commit lock.
+    """Make a backup, unless one of the name exists; the caller must hold the commit lock.
 
     Args:
-        name: says which state of the catalog it is: one name, one content.
+        layout: the paths of the store's files.
+        name: the name of the backup, which identifies the state of the catalog.
+        sync: makes files and directories durable.
 
     Returns:
-        Its folder, which is durable with all that is in it.
+        The folder of the backup, which is durable with all its files.
 
     Raises:
         StoreWriteError: the disk is full or failed; nothing was changed.
-        CatalogDamagedError: the catalog is damaged, so that there is no backup of it.
+        CatalogDamagedError: the catalog is damaged and cannot be backed up.
     """
     folder = layout.backups / name
     if folder.exists():
@@ -112,21 +115,21 @@ def back_up(layout: Layout, name: str, sync: Sync) -> Place:
 
 
 def roll_backup(layout: Layout, version: int, sync: Sync) -> Place | None:
-    """Make a backup of the catalog as it is, and remove those before the last few of its kind.
+    """Make a backup of the present catalog, and remove older maintenance backups beyond the last few.
 
-    Writers go on meanwhile. A catalog in Postgres is backed up by those who run the server.
+    Writers are not blocked meanwhile. A catalog in Postgres is left to the backups of the server.
 
     Args:
-        layout: of the store.
-        version: the newest snapshot, by which the backup is named; it may have newer ones.
+        layout: the paths of the store's files.
+        version: the newest snapshot, which names the backup; the backup may have later snapshots.
         sync: makes files and directories durable.
 
     Returns:
-        Its folder, which is durable; None where the catalog is in Postgres.
+        The folder of the backup, which is durable; None if the catalog is in Postgres.
 
     Raises:
-        StoreWriteError: the disk is full or failed; the backups that were there stay.
-        CatalogDamagedError: the catalog is damaged, so that there is no backup of it.
+        StoreWriteError: the disk is full or failed; the older backups are kept.
+        CatalogDamagedError: the catalog is damaged and cannot be backed up.
     """
     if isinstance(layout.backend, PostgresBackend):
         return None
@@ -149,22 +152,22 @@ def roll_backup(layout: Layout, version: int, sync: Sync) -> Place | None:
 
 
 def rolling_backups(layout: Layout) -> list[Place]:
-    """Return the folders of the backups that maintenance made, the newest first."""
+    """Return the folders of maintenance backups, the newest first."""
     return [folder for folder in reversed(entries(layout.backups)) if folder.name.startswith(_ROLLING)]
 
 
 def kept_by_backups(layout: Layout) -> set[str]:
-    """Return the paths in the store of the files and folders that backups from before a migration need.
+    """Return the paths in the store of the files and folders that the backups of migrations need.
 
     Raises:
-        OSError: a backup cannot be read.
+        OSError: the list of a backup cannot be read.
     """
     lists = [folder / FILES for folder in entries(layout.backups) if not folder.name.startswith(_WITHOUT_LIST)]
     return {line for path in lists for line in path.read_bytes().decode().splitlines()}
 
 
 def _content(layout: Layout, name: str) -> dict[str, bytes]:
-    """Return the files of a backup. A catalog in Postgres is copied into another schema of the database."""
+    """Return the content of the files of a backup; a catalog in Postgres is copied to another schema instead."""
     files = {
         layout.description.name: layout.description.read_bytes(),
     }
@@ -175,7 +178,7 @@ def _content(layout: Layout, name: str) -> dict[str, bytes]:
     else:
         files[layout.sqlite.database.name] = _copied_catalog(layout.sqlite.database)
         said = _INSTRUCTIONS.format(root=layout.root)
-    # The list of files last: a vacuum heeds a backup by it, and the migration begins after it.
+    # The list of files is written last: a vacuum respects a backup that has it, and the migration begins after it.
     return files | {HOW_TO_GO_BACK: said.encode(), FILES: there}
 
 
@@ -189,15 +192,15 @@ def _copied_catalog(database: Path) -> bytes:
     said = " ".join(done.stderr.split()) or f"the process that copies it ended with {done.returncode}"
     refused = done.returncode == _DISK_REFUSED
     text = (
-        f"there is no backup of {database}, so nothing was changed: {said}. Free some space if the disk is full; "
+        f"{database} could not be backed up, and nothing was changed: {said}. Free some space if the disk is full; "
         f"if the catalog is damaged, `molbuffer recover {shlex.quote(str(database.parent))}` makes it anew"
     )
-    # SQLite gives no number of the system's error, but its words.
+    # SQLite gives the text of the system's error without its number.
     raise StoreWriteError(text, system_number(OSError(said))) if refused else CatalogDamagedError(text)
 
 
 def _there(layout: Layout) -> Iterator[str]:
-    """Yield the paths of all that a snapshot may name, and of what is just being written."""
+    """Yield the paths of all files and folders that a snapshot may name, also of those that are being written."""
     for table in entries(layout.tables / "main"):
         yield from (layout.name_of(path) for path in entries(table) if path.suffix == ".parquet")
     yield from (layout.name_of(path) for path in entries(layout.arrays))

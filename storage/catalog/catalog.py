@@ -1,12 +1,12 @@
-"""One attached catalog of DuckLake: its reads, its transactions and its lock.
+"""An attached DuckLake catalog: its reads, its transactions and its lock.
 
-Readers see the newest snapshot as of their statement, and are never blocked. How the catalog is attached, and how
-threads share that, is in ``molbuffer.storage.backends.attachment``. Beside it are its parts:
+Readers see the newest snapshot at the start of their statement, and are never blocked.
+``molbuffer.storage.backends.attachment`` attaches the catalog for the threads of a process. The other parts are:
 
-    past_tables   the SQL that stands for a table as of a snapshot
-    durability    what a commit makes durable, and the journal
+    past_tables   the SQL for a table at a snapshot
+    durability    the files that a commit makes durable, and the journal
     metadata      changes of DuckLake's own tables: expiry, compression
-    identity      whose catalog it is
+    identity      the store that a catalog belongs to
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from molbuffer.storage.files import Place, Sync, names_on_disk, sync_paths
 
 _RETRY_SECONDS = 0.05
 _MOST_NAMED = 3_000
-"""The most files that are named in a statement."""
+"""The largest number of files that a statement names."""
 
 Result = TypeVar("Result")
 
@@ -59,18 +59,18 @@ class Catalog(ReadableCatalog):
     """An attached DuckLake catalog.
 
     Args:
-        place: the place of the catalog; a schema of Postgres must be there.
-        read_only: whether it is attached for reading.
-        create: whether it is made when it is missing.
+        place: the place of the catalog; a schema of Postgres must exist.
+        read_only: whether the catalog is attached for reading only.
+        create: whether a missing catalog is made.
         sync: makes files and directories durable; called with a transaction's Parquet files before its COMMIT.
-        lock_seconds: how long a commit waits for other processes' commits.
+        lock_seconds: how long a commit waits for the commits of other processes, in seconds.
 
     Attributes:
-        lock_seconds: the same.
+        lock_seconds: how long a commit waits for the commits of other processes, in seconds.
 
     Raises:
-        CatalogLostError: it is missing, and is not to be made.
-        CatalogUnavailableError: it cannot be attached.
+        CatalogLostError: the catalog is missing and ``create`` is false.
+        CatalogUnavailableError: the catalog cannot be attached.
     """
 
     def __init__(
@@ -86,16 +86,16 @@ class Catalog(ReadableCatalog):
         self.refusal = f"the store at {place.root} is open for reading only"
         self._place = place
         self.name = str(place.backend)
-        # A thread may hold it over several transactions, as a migration does.
+        # A thread may hold the lock over several transactions, as a migration does.
         self._threads = threading.RLock()
         self._held = False
         self.lock_seconds = lock_seconds
         self._writers = place.backend.writers(lock_seconds)
         self._attachment: Attachment | None = None
-        # That of transactions, where a COMMIT can be done and seem to have failed; a thread that is in one uses it.
+        # The attachment for transactions, if a COMMIT can succeed and seem to fail; a thread in a transaction uses it.
         self._guarded: Attachment | None = None
         self._in_use = threading.local()
-        # Before the lock is taken, which would make a file, and its folder.
+        # Checked before the lock is taken, which would make the file of the lock and its folder.
         if not create and (reason := place.backend.lost()) is not None:
             raise lost(place.backend, place.root, reason)
         with nullcontext() if read_only else self.locked():
@@ -109,14 +109,14 @@ class Catalog(ReadableCatalog):
         return self._place.tables
 
     def close(self) -> None:
-        """Detach the catalog; nothing can be read afterwards. Closing twice is no error."""
+        """Detach the catalog, after which nothing can be read; a second call does nothing."""
         self._attached.close()
         if self._guarded is not None:
             self._guarded.close()
 
     @property
     def alias(self) -> str:
-        """The name of the catalog in the DuckDB database of this process; in a transaction, that of its attachment."""
+        """The name of the catalog in the DuckDB database of this process; a transaction has another name."""
         return self._attached.alias
 
     @property
@@ -129,24 +129,24 @@ class Catalog(ReadableCatalog):
         return self._attachment
 
     def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
-        """Return the SQL that stands for a table, or for a table as of a snapshot.
+        """Return the SQL for a table, or for a table at a snapshot.
 
-        Tables and columns that a migration added after the snapshot are there, with what it gave to older rows.
+        Tables and columns that a migration added after the snapshot are included, with the defaults of the migration.
         """
         named = f"{quote_name(self.alias)}.main.{quote_name(name)}"
         return named if snapshot is None else self._past.select(name, named, snapshot, with_version=with_version)
 
     def check_there(self) -> None:
-        """Refuse to go on when the store is closed, or no longer where it was opened: writing would make it again.
+        """Refuse to use a store that is closed or was moved, since writing would make its folder again.
 
         Raises:
-            StoreModeError: it is closed, or was opened before this process was forked.
-            StoreMovedError: it was moved, removed or replaced.
+            StoreModeError: the store is closed, or was opened before this process was forked.
+            StoreMovedError: the store was moved, removed or replaced.
         """
         self._attached.check_there()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection of the caller's own, to be closed by the caller.
+        """Return a new connection, which the caller closes.
 
         Raises:
             StoreModeError: the store is closed, or was opened before this process was forked.
@@ -155,9 +155,9 @@ class Catalog(ReadableCatalog):
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[str, int], pa.Table]]:
-        """Give what reads trusted SQL at a snapshot, as ``ReadableCatalog.reading`` does, in one transaction.
+        """Give a function (SQL, snapshot) that reads in one transaction, as ``ReadableCatalog.reading`` does.
 
-        The catalog is then opened once, and not for each statement, which takes as long as a small table.
+        The catalog is opened once instead of once for each statement, which takes as long as reading a small table.
         """
         with closing(self.cursor()) as cursor:
             cursor.execute("BEGIN TRANSACTION")
@@ -174,10 +174,10 @@ class Catalog(ReadableCatalog):
         tables: Mapping[str, pa.Table] | None = None,
         with_versions: bool = False,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Execute a statement as ``ReadableCatalog.executed`` does; DuckLake is not asked for tables without rows."""
+        """Execute a statement as ``ReadableCatalog.executed`` does, without reading empty tables through DuckLake."""
         with ExitStack() as stack:
             if snapshot is None and self._past.may_be_empty(sql):
-                # A table that is empty and one that is not are read as of one snapshot.
+                # One transaction, so that empty and other tables are read at the same snapshot.
                 try:
                     cursor.execute("BEGIN TRANSACTION")
                     stack.callback(_end, cursor)
@@ -190,24 +190,24 @@ class Catalog(ReadableCatalog):
             yield stack.enter_context(done)
 
     def without_empty(self, sql: str, newest: int, changed: Collection[str] = ()) -> str:
-        """Return SQL for a transaction, in which nothing stands for tables without rows.
+        """Return SQL for a transaction in which a SELECT of no rows replaces each empty table.
 
         Args:
-            sql: names tables and views as ``{samples}``.
+            sql: the SQL, which names tables and views as ``{samples}``.
             newest: the snapshot that the transaction reads.
             changed: tables that the transaction may have changed itself.
         """
         return self._past.now(sql, self.table, newest, changed) if self._past.may_be_empty(sql) else sql
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
-        """Return the newest snapshot, as a cursor sees it: within a transaction, the one it started from."""
+        """Return the newest snapshot; for a cursor in a transaction, the snapshot at which the transaction began."""
         if cursor is not None:
             return _one(cursor, f"FROM {quote_name(self.alias)}.current_snapshot()")
         with closing(self.cursor()) as own:
             return self.newest(own)
 
     def metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Return rows of DuckLake's own tables, which trusted SQL names as ``METADATA.ducklake_snapshot``.
+        """Return the result of trusted SQL on DuckLake's own tables, named as in ``METADATA.ducklake_snapshot``.
 
         Raises:
             CatalogUnavailableError: DuckDB refused the statement, or the catalog is damaged.
@@ -220,47 +220,47 @@ class Catalog(ReadableCatalog):
                 raise self.told(error) from error
 
     def metadata_sql(self, sql: str) -> str:
-        """Return SQL in which ``METADATA`` stands for DuckLake's own tables, as DuckDB reads it."""
+        """Return SQL for DuckDB, with the name of the database of DuckLake's own tables in place of ``METADATA``."""
         return sql.replace("METADATA", self._attached.metadata)
 
     def told(self, error: Exception) -> StoreError:
-        """Return the error of the store for one of DuckDB, Arrow or the system, with what to do."""
+        """Return the error of the store for an error of DuckDB, Arrow or the system, with advice."""
         return as_store_error(error, self._place.root) or super().told(error)
 
     def versions(self, since: int = 0) -> list[Version]:
-        """Return all snapshots that can be read, from a number on, the oldest first."""
+        """Return all readable snapshots with numbers from ``since`` on, the oldest first."""
         return [Version(*row) for row in self.metadata(_VERSIONS, {"since": since})]
 
     def additions(self, table: str, since: int, snapshot: int) -> list[Addition]:
-        """Return the snapshots of a range, both ends in it, and whether they added rows to a table; the oldest first.
+        """Return the snapshots from ``since`` to ``snapshot``, inclusive, and whether each added rows to a table.
 
-        One that has expired is not among them.
+        The oldest is the first; expired snapshots are left out.
         """
         found = self.metadata(_ADDITIONS, {"table": table, "since": since, "snapshot": snapshot})
         return [Addition(*row) for row in found]
 
     def has_version(self, snapshot: int) -> bool:
-        """Return whether a snapshot can be read; an expiry may have removed it."""
+        """Return whether a snapshot exists and has not expired."""
         return bool(self.metadata(_KNOWN, {"snapshot": snapshot}))
 
     def at(self, snapshot: int) -> PinnedCatalog:
-        """Return the catalog as of a snapshot, for reading.
+        """Return a read-only view of the catalog at a snapshot.
 
         Raises:
-            UnknownSnapshotError: the store has no such snapshot.
+            UnknownSnapshotError: the store does not have the snapshot.
         """
         return PinnedCatalog(self, snapshot)
 
     def files(self, tables: Sequence[str], snapshot: int, since: int = 0) -> dict[str, TableFiles]:
-        """Return the columns and Parquet files of tables as of a snapshot.
+        """Return the columns and Parquet files of tables at a snapshot.
 
         Args:
-            tables: their names.
+            tables: the names of the tables.
             snapshot: the snapshot.
-            since: files that have only rows of older snapshots are left out.
+            since: files that have only rows of snapshots before this one are left out.
 
         Raises:
-            UnknownSnapshotError: the store has no such snapshot.
+            UnknownSnapshotError: the store does not have the snapshot.
         """
         self._check_version(snapshot)
         return table_files(self.metadata, self._place.tables / "main", tables, snapshot, since)
@@ -270,30 +270,30 @@ class Catalog(ReadableCatalog):
             raise UnknownSnapshotError(f"no version {snapshot} in {self.name}; the newest is {self.newest()}")
 
     def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
-        """Return what a database without this catalog reads tables from, as of a snapshot; ``since`` as of ``files``.
+        """Return the sources of tables at a snapshot for a database without this catalog, as ``files`` does.
 
         Raises:
-            UnknownSnapshotError: the store has no such snapshot.
+            UnknownSnapshotError: the store does not have the snapshot.
         """
         return self.files(tables, snapshot, since)
 
     def added(self, tables: Sequence[str], snapshot: int, since: int) -> Mapping[str, str]:
-        """Return the SQL that stands for what was added to tables; see ``ReadableCatalog.added``.
+        """Return the SQL for the rows that were added to tables, as ``ReadableCatalog.added`` does.
 
-        The files are named in it: DuckLake lists all files of a table in each statement, however few have such rows.
+        The SQL names the files: DuckLake would list all files of a table in each statement, even if few have such rows.
         """
         found = self.files(tables, snapshot, since)
         paths = [str(path) for of_table in found.values() for path in of_table.paths]
-        # A statement with more files takes longer to parse than DuckLake to list them, and braces stand for tables.
+        # Parsing a statement with more files takes longer than DuckLake takes to list them. A brace would name a table.
         if len(paths) > _MOST_NAMED or any("{" in path for path in paths):
             return super().added(tables, snapshot, since)
         return {name: f"({of_table.select_added(since, snapshot)})" for name, of_table in found.items()}
 
     def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
-        """Return what the catalog knows of a table at a snapshot; None where it is not exact.
+        """Return the statistics of a table at a snapshot; None if they are not exact.
 
         Raises:
-            UnknownSnapshotError: the store has no such snapshot.
+            UnknownSnapshotError: the store does not have the snapshot.
         """
         self._check_version(snapshot)
         return table_statistics(self.metadata, table, columns, snapshot)
@@ -301,25 +301,25 @@ class Catalog(ReadableCatalog):
     def transact(
         self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]
     ) -> tuple[Result, int]:
-        """Run ``body`` in a transaction, and again when another commit was in the way of its own.
+        """Run ``body`` in a transaction, and run it again if another commit came first.
 
-        Writers wait for each other's lock. Should one not (a shell that writes to the attached catalog, a host that
-        lost its connection to the lock's server), the number of the snapshot to be made is taken: what ``body`` looked
-        up may not be so any more, and it looks again.
+        Writers wait for the commit lock. If a program does not wait (a shell that writes to the attached catalog, or a
+        host that lost its connection to the lock's server), the number of the new snapshot is taken: the result of a
+        look-up in ``body`` may have changed, and ``body`` is run again.
 
         Args:
-            author: who makes the snapshot.
-            message: what the snapshot adds.
-            extra: the provenance, stored as JSON; the checksums of the Parquet files are put beside those that it has
-                under ``CHECKSUMS_KEY``.
-            body: reads and inserts; it may be run again.
+            author: the author of the snapshot.
+            message: the message of the snapshot.
+            extra: the provenance of the snapshot, stored as JSON; the checksums of the Parquet files are added to those
+                that it has under ``CHECKSUMS_KEY``.
+            body: a function that reads and inserts, and that may run several times.
 
         Returns:
-            What ``body`` returned, and the snapshot after it.
+            The result of ``body``, and the newest snapshot after it.
 
         Raises:
             StoreModeError: the store was opened for reading.
-            StoreBusyError: others held the lock, or the catalog, for too long.
+            StoreBusyError: other processes held the lock, or the catalog, for too long.
             StoreWriteError: the disk is full or failed; nothing of the transaction is visible.
             CatalogUnavailableError: DuckDB failed; nothing of the transaction is visible.
         """
@@ -336,7 +336,7 @@ class Catalog(ReadableCatalog):
 
     @contextmanager
     def transaction(self, author: str, message: str, extra: Mapping[str, Any]) -> Iterator[Transaction]:
-        """Make one attempt of ``transact``: commit on leaving unless an error is raised or nothing was inserted."""
+        """Give a transaction, and commit it at the end unless an error is raised or nothing was changed."""
         with self.locked(), self._committing() as attached, closing(attached.cursor()) as cursor:
             with self.rolled_back(cursor):
                 self._durable.settle_journal()
@@ -349,12 +349,12 @@ class Catalog(ReadableCatalog):
                     attached.commit(cursor)
                 else:
                     cursor.execute("ROLLBACK")
-            # It could only become the next one: had another come between, it would have failed.
+            # The snapshot has the next number: if another commit had taken it, this one would have failed.
             transaction.snapshot += transaction.changed
 
     @contextmanager
     def _committing(self) -> Iterator[Attachment]:
-        """Have this thread use the attachment that transactions are made on; the caller holds the lock."""
+        """Make this thread use the attachment for transactions; the caller must hold the commit lock."""
         if not self._place.backend.loses_answers:
             yield self._attached
             return
@@ -371,7 +371,7 @@ class Catalog(ReadableCatalog):
 
     @contextmanager
     def rolled_back(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Roll a cursor's transaction back when an error is raised, and raise the error of the store for it."""
+        """Roll back a cursor's transaction if an error is raised, and raise it as an error of the store."""
         try:
             yield
         except BaseException as error:
@@ -385,13 +385,18 @@ class Catalog(ReadableCatalog):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep all other writers out, threads of this process and other processes."""
+        """Hold the commit lock, which excludes all other writers: threads of this process and other processes.
+
+        Raises:
+            StoreModeError: the store was opened for reading.
+            StoreBusyError: another writer held the lock for too long.
+        """
         if self.read_only:
             raise StoreModeError(self.refusal)
         with self._threads, ExitStack() as stack:
             if not self._held:
                 if self._attachment is not None:
-                    # Taking the lock would make the folder again from which the store was moved.
+                    # Taking the lock would make the folder of a moved store again.
                     self._attachment.check_there()
                 try:
                     stack.enter_context(self._writers.held())
@@ -406,7 +411,7 @@ class Catalog(ReadableCatalog):
         return self._place.attach_sql(alias, read_only=read_only)
 
     def rewrite_journal(self) -> None:
-        """Write the journal anew from the catalog, so that it names no file which the catalog does not name.
+        """Write the journal anew from the catalog, so that it names only files that the catalog names.
 
         Raises:
             StoreError: the catalog cannot be read, or the disk refused.
@@ -415,9 +420,9 @@ class Catalog(ReadableCatalog):
             self._durable.rewrite_journal()
 
     def parquet_files(self, table: str) -> set[str]:
-        """Return the paths of a table's files, of whatever snapshot, as strings, since there may be thousands.
+        """Return the paths of all files in a table's folder, as strings for speed, since there may be thousands.
 
-        There are none in an object store, which makes files durable itself and keeps their checksums.
+        The result is empty for an object store, which makes files durable itself and keeps their checksums.
         """
         folder = self._place.tables / "main" / table
         # DuckLake makes the folder with the first file.
@@ -425,12 +430,12 @@ class Catalog(ReadableCatalog):
 
 
 def _end(cursor: duckdb.DuckDBPyConnection) -> None:
-    """End a transaction that has read, unless an error has ended it."""
+    """End a transaction that only reads, unless an error has ended it."""
     with suppress(duckdb.TransactionException):
         cursor.execute("ROLLBACK")
 
 
-# Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.
+# Times are read as numbers: SQLite keeps them as text with a zone, which DuckDB converts for Python only with pytz.
 _VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
     FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
     WHERE snapshot_id >= $since ORDER BY snapshot_id"""
@@ -444,10 +449,10 @@ _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id =
 
 
 def _with_numbers(sql: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return SQL with its whole numbers written out, and the other parameters.
+    """Return SQL with the values of integer parameters written into it, and the other parameters.
 
-    For any parameter that is bound, DuckDB imports pandas where it is installed, to see whether it is one of its
-    values: a third of a second, which a command that only lists something need not spend.
+    For any bound parameter, DuckDB imports pandas if it is installed, to check for its types. The import takes a third
+    of a second, which a command that only lists something saves in this way.
     """
     numbers = {name: value for name, value in parameters.items() if type(value) is int}
     for name, value in numbers.items():

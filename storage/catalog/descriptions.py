@@ -1,7 +1,7 @@
-"""What every table, view and column of a store means: the one place where it is said.
+"""Descriptions of all tables, views and columns of a store.
 
-The reference of the documentation is made of these texts, and a test sees to it that none is missing. Views take the
-texts of the columns that they take from tables.
+The reference in the documentation is made from these texts, and a test checks that none is missing. A column that a
+view takes from a table has the description of the table's column.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Description:
-    """What a table or view is for.
+    """The description of a table or view.
 
     Attributes:
-        text: a row of it, in a sentence.
-        columns: what each column means, in the order of the columns.
+        text: a sentence that says what one row is.
+        columns: the description of each column, in the order of the columns.
     """
 
     text: str
@@ -36,42 +36,43 @@ _SEGMENT = "The name of the folder in `arrays/` that has the tokens, likelihoods
 _OFFSET = "The row of the segment at which the build begins."
 _POLICY = "The sha256 of the policy that drew the rows, in `policies`; null for samplers without one."
 _SCORE_STATUS = (
-    "`ok`; `failed` where the molecule is at fault, for good; `lost` where the machinery is, until the next run; "
-    "`pending` while it is still to come."
+    "`ok`; `failed` where the molecule is at fault, for good; `lost` where the machine is at fault, until the next "
+    "run; `pending` before the score is computed."
 )
 _TRANSFORM = "The transform of raw values to [0, 1], as JSON: its kind and its numbers."
-_GATE = "The condition under which the component scores a molecule, as JSON; null for any."
-_PESSIMISM = "By how many standard deviations raw values count as worse than they are."
-_AGGREGATION = "How transformed values become one reward: `geometric_mean`, `arithmetic_mean`, `product` or `pareto`."
+_GATE = "The condition under which the component scores a molecule, as JSON; null if it scores every molecule."
+_PESSIMISM = "The number of standard deviations by which raw values count as worse than they are."
+_AGGREGATION = (
+    "The aggregation of transformed values to a reward: `geometric_mean`, `arithmetic_mean`, `product` or `pareto`."
+)
 _WEIGHT = "The weight of the component, relative to the other weights."
 _POSITION = "The place of the component in the objective, from 0."
 
 _TABLES: Mapping[str, Description] = {
     "migrations": Description(
         "A change of the schema that this store has had.",
-        {"number": "Its number, from 1.", "name": "What it was for.", "applied": "When it was made, in UTC."},
+        {"number": "Its number, from 1.", "name": "Its purpose.", "applied": "When it was applied, in UTC."},
     ),
     "commit_fence": Description(
-        "One row that stores have from earlier, and that nothing reads.",
+        "One row, kept from earlier releases, that nothing reads.",
         {"id": "Always 1.", "commits": "Always 0 in new stores."},
     ),
     "runs": Description(
-        "A run: one invocation, with everything that its samples came from.",
+        "A run: one invocation, with the provenance of its samples.",
         {
             "run_id": "The identity of the run.",
             "name": "The name of the campaign, or of the run in Python.",
-            "kind": "What it does: `build`, `train`, `offline`, `pretrain`, `score` or `import`.",
-            "parent_run_id": "The run that has started this one: of an actor, its learner; of an agent, the first "
-            "agent of its group; null of any other run.",
-            "config": "The configuration that it began with, as JSON; a later one is in `run_events`.",
-            "config_sha256": "The hash of that configuration.",
-            "seed": "The seed that all draws follow from.",
+            "kind": "The work of the run: `build`, `train`, `offline`, `pretrain`, `score` or `import`.",
+            "parent_run_id": "The learner of an actor, or the first agent of the group of an agent; null for any other "
+            "run.",
+            "config": "The configuration with which the run began, as JSON; a later one is in `run_events`.",
+            "config_sha256": "The sha256 of that configuration.",
+            "seed": "The seed of all draws.",
             "code_version": "The git commit of molbuffer, with `-dirty` where files differed from it; `unknown` "
             "without git.",
-            "libraries": "The versions of the libraries that matter for the result, and the hashes of the sources of "
-            "kinds "
+            "libraries": "The versions of the libraries that affect the result, and the hashes of the sources of kinds "
             "that are not molbuffer's own, as JSON.",
-            "host": "The host that it started on.",
+            "host": "The host on which it started.",
             "user": "The user who started it.",
             "objective_sha256": "The sha256 of its objective; null without one.",
             "pinned_snapshot": "The snapshot whose rows an offline training reads; null for other runs.",
@@ -80,51 +81,51 @@ _TABLES: Mapping[str, Description] = {
         },
     ),
     "run_events": Description(
-        "An event in the life of a run. The newest is its status, of all but `given`.",
+        "An event in the life of a run. The newest event other than `given` is the status of the run.",
         {
             "run_id": _RUN,
-            "status": "`started`, `resumed`, `reconfigured` (with another configuration), `given` (what a run of "
-            "Python was "
-            "given), `finished`, `failed` or `interrupted`.",
-            "detail": "Of `started` and `resumed` the process, of `reconfigured` the configuration, of `given` the "
-            "arguments, as JSON; of `failed` and `interrupted` the error; of `finished` the reason for an early end.",
+            "status": "`started`, `resumed`, `reconfigured` (with another configuration), `given` (a run in Python was "
+            "given objects), `finished`, `failed` or `interrupted`.",
+            "detail": "The process for `started` and `resumed`, the configuration for `reconfigured`, the objects for "
+            "`given`, as JSON; the error for `failed` and `interrupted`; the reason of an early end for `finished`.",
             "created": _CREATED,
         },
     ),
     "builds": Description(
-        "What one sampler drew for one event of one iteration, in one chunk or several.",
+        "The rows that one sampler drew for one event of one iteration, or one chunk of them.",
         {
             "build_id": "Its identity: a hash of run, iteration, event, sampler and chunk, so that a retry counts "
             "once.",
-            "attempt_id": "The attempt that was committed, of all that were made at it.",
+            "attempt_id": "The attempt that was committed, if there were several.",
             "run_id": _RUN,
             "iteration": _ITERATION,
-            "event": "`build_buffer`, `sample_batch` (live rows of a batch) or `evaluation` (rows that judge a "
+            "event": "`build_buffer`, `sample_batch` (live rows of a batch) or `evaluation` (rows that evaluate a "
             "policy).",
             "sampler": "The name of the sampler.",
             "sampler_kind": "Its kind, such as `model` or `dataset`.",
-            "sampler_order": "Its place in the configuration, from 0; rows are ordered by it.",
-            "chunk": "The number of the part, from 0, where a build is drawn in several.",
+            "sampler_order": "The position of the sampler in the configuration, from 0; rows are ordered by it.",
+            "chunk": "The number of the chunk, from 0.",
             "policy_sha256": _POLICY,
-            "temperature": "The temperature that tokens were drawn at; null without a policy.",
-            "top_k": "Tokens were drawn from the k likeliest; null for all.",
-            "top_p": "Tokens were drawn from the smallest set with this probability; null for all.",
+            "temperature": "The temperature at which tokens were drawn; null without a policy.",
+            "top_k": "The number of most likely tokens that each token was drawn from; null for all.",
+            "top_p": "The probability of the smallest set that each token was drawn from; null for all.",
             "seed": "The seed of its draws.",
-            "objective_sha256": "The sha256 of the objective that its rewards are under; null without one.",
-            "drawn": "The number of rows that were asked of the generator, rejected ones included.",
+            "objective_sha256": "The sha256 of the objective of its rewards; null without one.",
+            "drawn": "The number of rows that were drawn, including rejected rows.",
             "parseable": "The number of rows that are molecules.",
             "kept": "The number of rows that passed every filter.",
-            "mean_reward": "The mean reward of the kept rows that have one; null without any.",
-            "vocabulary_sha256": "The hash of the vocabulary that the tokens belong to.",
-            "segment": _SEGMENT + " `current_placements` says where they are now.",
+            "mean_reward": "The mean reward of the kept rows with a reward; null without any.",
+            "vocabulary_sha256": "The sha256 of the vocabulary of the tokens.",
+            "segment": _SEGMENT + " `current_placements` has the present place if they were moved.",
             "segment_offset": _OFFSET,
-            "flow_run_id": "The flow run of Prefect; null without.",
-            "task_run_id": "The task run of Prefect; null without.",
+            "flow_run_id": "The flow run of Prefect; null without Prefect.",
+            "task_run_id": "The task run of Prefect; null without Prefect.",
             "started": "When the first row was drawn, in UTC.",
-            "ended": "When the last score was there, in UTC.",
+            "ended": "When the last score was computed, in UTC.",
             "created": _CREATED,
-            "latent_sha256": "The sha256 of the latent prior or vectors that rows were decoded from; null without.",
-            "readmitted": "The number of stored rows that the build gives once more, in `readmitted`.",
+            "latent_sha256": "The sha256 of the latent prior or latent vectors that rows were decoded from; null "
+            "without latent vectors.",
+            "readmitted": "The number of stored rows that the build delivers again, in `readmitted`.",
             "stage": "The stage of the run, from 0; null for a run without stages.",
             "screening": "The model that screened the rows, as JSON: settings, number of scores, seed, snapshot; null "
             "without screening.",
@@ -135,77 +136,75 @@ _TABLES: Mapping[str, Description] = {
         {
             "build_id": _BUILD,
             "row": _ROW,
-            "smiles": _SMILES + " Null where the string is no molecule.",
+            "smiles": _SMILES + " Null where the string is not a molecule.",
             "raw": "The string as it was drawn.",
-            "source_smiles": "The source that the sample was made of, of pairs; null for others.",
-            "source_build_id": "The build of the row that the source is; null where it is no stored row.",
-            "source_row": "The row of that build.",
-            "kept": "Whether it passed every filter.",
-            "rejected_by": "Why it was not kept: the name of the filter, `validity` (no molecule), `length`, "
-            "`vocabulary`, "
-            "`duplicate`, `choice`, `screening` or `budget`, and `source` of pairs; null for kept rows.",
+            "source_smiles": "The source of a pair; null for a sample that is no pair.",
+            "source_build_id": "The build of the stored row that is the source; null if it is not a stored row.",
+            "source_row": "The row of the source in that build.",
+            "kept": "Whether the sample passed every filter.",
+            "rejected_by": "Why the sample was not kept: the name of the filter, `validity` (no molecule), `length`, "
+            "`vocabulary`, `duplicate`, `choice`, `screening` or `budget`, or `source` for pairs; null for kept rows.",
             "iteration": _ITERATION,
             "created": _CREATED,
-            "file": "The file that it was drawn from; null for other samplers.",
+            "file": "The file from which the sample was drawn; null for samplers without a file.",
             "file_line": "The line of the file, or the row of a Parquet file, from 1.",
-            "file_id": "The text of the id column in that line; null without one.",
-            "predicted_reward": "The reward that the screening model expected; null without one.",
-            "predicted_sd": "The standard deviation of the reward around that.",
-            "acquisition": "The value by which screening picks.",
-            "picked_by": "Why a screened row was scored: `model`, `chance` or `warm_up`; null if it was not.",
-            "parents": "The canonical SMILES of the molecules that were changed or joined to make it, with a space "
-            "between two; null for samplers that change none.",
+            "file_id": "The text of the id column in that line; null without an id column.",
+            "predicted_reward": "The reward that the screening model predicted; null without a model.",
+            "predicted_sd": "The standard deviation of the reward around the prediction.",
+            "acquisition": "The value by which screening picks molecules.",
+            "picked_by": "Why a screened row was scored: `model`, `chance` or `warm_up`; null if it was not scored.",
+            "parents": "The canonical SMILES of the molecules that were changed or joined to make the sample, "
+            "separated by spaces; null for samplers that make no rows from other molecules.",
         },
     ),
     "rewards": Description(
-        "The reward of a sample under an objective: a sample has one for each objective that it was scored under.",
+        "The reward of a sample under an objective; a sample has a reward for each objective that scored it.",
         {
             "build_id": _BUILD,
             "row": _ROW,
             "objective_sha256": _OBJECTIVE,
-            "value": "The reward: in [0, 1], of a pair in [-1, 1]; null unless the status is `ok`.",
-            "status": "`ok`, or why there is none: `failed`, `lost` or `pending`.",
-            "run_id": "The run that computed it.",
+            "value": "The reward, in [0, 1], or in [-1, 1] for a pair; null unless the status is `ok`.",
+            "status": "`ok`, or why there is no reward: `failed`, `lost` or `pending`.",
+            "run_id": "The run that computed the reward.",
             "created": _CREATED,
         },
     ),
     "scores": Description(
-        "A result of a component for a molecule. One that was tried again has several rows; `score_cache` has the "
-        "best.",
+        "A score of a component for a molecule. A score that was tried again has several rows; `score_cache` has the "
+        "best one.",
         {
             "smiles": _SMILES,
             "component": _COMPONENT,
             "version": _VERSION,
             "value": "The raw value; null unless the status is `ok`, or the value is of no use without a transform.",
             "status": _SCORE_STATUS,
-            "error": "Why there is no value; null if there is one.",
-            "seconds": "The time that it took.",
-            "run_id": "The run that computed it.",
+            "error": "Why there is no value; null if there is a value.",
+            "seconds": "The time that scoring took, in seconds.",
+            "run_id": "The run that computed the score.",
             "created": _CREATED,
             "std": "The standard deviation of the value; null where the component gives none.",
         },
     ),
     "metrics": Description(
-        "A metric of a build, or of an iteration of a run; the metrics themselves are explained in their own "
-        "reference.",
+        "A metric of a build, or of an iteration of a run; the reference of metrics explains each of them.",
         {
             "run_id": _RUN,
-            "build_id": "The build that it is of; null for a metric of an iteration.",
+            "build_id": "The build of the metric; null for a metric of an iteration.",
             "iteration": _ITERATION,
             "sampler": "The sampler; null for a metric of an iteration.",
             "event": "The event of the build; null for a metric of an iteration.",
             "name": "The name of the metric.",
-            "value": "Its value; null where it is undefined, such as a mean of nothing.",
+            "value": "The value of the metric; null if it is undefined, such as the mean of no values.",
             "created": _CREATED,
         },
     ),
     "policies": Description(
         "A version of a policy that drew samples, was published or is in a checkpoint. `lineage` has one row for each.",
         {
-            "sha256": "The hash of its files, by which it is named.",
+            "sha256": "The sha256 of its files, which names the version.",
             "kind": "The kind of its model, such as `gru`.",
-            "parent_sha256": "The version that it was trained from; null for the first.",
-            "run_id": "The run that made it; null for one that came from elsewhere.",
+            "parent_sha256": "The version from which it was trained; null for the first version.",
+            "run_id": "The run that made it; null for a policy that was not made in this store.",
             "iteration": "The iteration that made it.",
             "weights_kept": "Whether its weights are in the folder `policies/` of the store.",
             "created": _CREATED,
@@ -217,7 +216,7 @@ _TABLES: Mapping[str, Description] = {
             "run_id": "The run of the training.",
             "build_id": _BUILD,
             "row": _ROW,
-            "iteration": "The iteration of the training that it was delivered in.",
+            "iteration": "The iteration of the training to which the row was delivered.",
             "created": _CREATED,
         },
     ),
@@ -225,17 +224,17 @@ _TABLES: Mapping[str, Description] = {
         "A checkpoint of a training, from which its run is resumed.",
         {
             "run_id": _RUN,
-            "iteration": "The number of iterations that it is the state after.",
+            "iteration": "The number of iterations after which the checkpoint was made.",
             "folder": "Its folder, in `checkpoints/` of the store.",
-            "snapshot": "The snapshot that the training reads its buffer at.",
+            "snapshot": "The snapshot of the buffer that the training reads.",
             "created": _CREATED,
         },
     ),
     "placements": Description(
-        "Where the arrays of a build were written to when segments were compacted or repaired.",
+        "A place to which the arrays of a build were moved when segments were compacted or repaired.",
         {
             "build_id": _BUILD,
-            "generation": "How often they had been written again; the highest counts.",
+            "generation": "How often the arrays had been moved; the row with the highest number is valid.",
             "segment": _SEGMENT,
             "segment_offset": _OFFSET,
             "created": _CREATED,
@@ -243,33 +242,33 @@ _TABLES: Mapping[str, Description] = {
     ),
     "quarantine": Description(
         "A damaged segment, whose rows training leaves out.",
-        {"segment": _SEGMENT, "reason": "What is damaged.", "created": _CREATED},
+        {"segment": _SEGMENT, "reason": "The damage.", "created": _CREATED},
     ),
     "archives": Description(
-        "An archive that was made of this store, once for each run that it was asked for; it keeps its snapshot "
-        "from expiring.",
+        "An archive that was made of this store, with one row for each run that was asked for; the archive keeps its "
+        "snapshot from expiring.",
         {
             "archive_id": "The identity of the archive.",
-            "snapshot": "The snapshot that it was made of.",
-            "run_id": "A run whose rows it has; null where it was not limited to some.",
-            "predicate": "The SQL condition of its rows; null for all.",
+            "snapshot": "The snapshot of which it was made.",
+            "run_id": "A run whose rows it has; null if it was not limited to runs.",
+            "predicate": "The SQL condition of its rows; null for all rows.",
             "rows": "The number of its samples.",
             "created": _CREATED,
         },
     ),
     "readmitted": Description(
-        "A stored row that a build gives once more, such as one of a `history` sampler.",
+        "A stored row that a build delivers again, such as a row of a `history` sampler.",
         {
-            "build_id": "The build that gives it.",
-            "position": "Its place in that build, from 0.",
-            "source_build_id": "The build of the stored row.",
-            "source_row": "Its row there.",
+            "build_id": "The build that delivers the row again.",
+            "position": "The position of the row in that build, from 0.",
+            "source_build_id": "The build that drew the stored row.",
+            "source_row": "The number of the row in the build that drew it.",
             "created": _CREATED,
         },
     ),
     "objectives": Description(
-        "A component of an objective, as a run recorded it when it started. `objective_components` also knows older "
-        "runs.",
+        "A component of an objective, recorded when a run started. `objective_components` also has the objectives of "
+        "older runs.",
         {
             "objective_sha256": "The sha256 of the objective.",
             "position": _POSITION,
@@ -287,21 +286,21 @@ _TABLES: Mapping[str, Description] = {
         "A molecule that the diversity memory of a run counts.",
         {
             "run_id": _RUN,
-            "position": "Its place in the order in which the memory counted, from 0.",
-            "iteration": "The iteration that first drew it; -1 for a molecule of an earlier run.",
+            "position": "Its position in the order in which the memory counted molecules, from 0.",
+            "iteration": "The iteration that first drew the molecule; -1 for a molecule of an earlier run.",
             "smiles": _SMILES,
             "bucket": "The name of its bucket, such as a scaffold.",
             "created": _CREATED,
         },
     ),
     "poses": Description(
-        "The pose of a docked molecule; `scored_poses` has it with its energy.",
+        "The pose of a docked molecule; `scored_poses` has the pose with its energy.",
         {
             "smiles": _SMILES,
             "component": _COMPONENT,
             "version": _VERSION,
             "pose": "A mol block with hydrogens, in the coordinates of the receptor.",
-            "run_id": "The run that docked it.",
+            "run_id": "The run that docked the molecule.",
             "created": _CREATED,
         },
     ),
@@ -309,13 +308,13 @@ _TABLES: Mapping[str, Description] = {
 
 
 def _of(table: str, *columns: str) -> dict[str, str]:
-    """Return the texts of some columns of a table."""
+    """Return the descriptions of columns of a table, by the name of the column."""
     return {column: _TABLES[table].columns[column] for column in columns}
 
 
 _VIEWS: Mapping[str, Description] = {
     "sample_history": Description(
-        "A sample, kept or rejected, with its reward and everything it came from: the view to start with.",
+        "A sample, kept or rejected, with its reward and its provenance: the view to start with.",
         {
             "run_id": _RUN,
             "run_name": "The name of the run.",
@@ -327,45 +326,44 @@ _VIEWS: Mapping[str, Description] = {
             **_of("builds", "temperature", "top_k", "top_p"),
             **_of("samples", "smiles", "raw", "source_smiles", "source_build_id", "source_row", "kept", "rejected_by"),
             "reward": "The reward under the objective of the build, in [0, 1]; null unless the status is `ok`.",
-            "reward_status": "`ok`, or why there is none: `failed`, `lost` or `pending`; null for rejected rows.",
-            "objective_sha256": "The sha256 of the objective that the reward is under.",
+            "reward_status": "`ok`, or why there is no reward: `failed`, `lost` or `pending`; null for rejected rows.",
+            "objective_sha256": "The sha256 of the objective of the reward.",
             **_of("samples", "created", "file", "file_line", "file_id"),
             **_of("builds", "stage"),
             **_of("samples", "predicted_reward", "predicted_sd", "acquisition", "picked_by", "parents"),
         },
     ),
     "top_molecules": Description(
-        "A kept molecule with a reward, once for each objective, the best first.",
+        "A kept molecule with a reward, with one row for each objective, the best first.",
         {
             "smiles": _SMILES,
             "reward": "Its largest reward under the objective.",
             "objective_sha256": _OBJECTIVE,
-            "times_drawn": "How often it was drawn and kept.",
-            "first_run_id": "The run that drew it first.",
-            "first_build_id": "The build that drew it first.",
+            "times_drawn": "The number of times that the molecule was drawn and kept.",
+            "first_run_id": "The run that drew the molecule first.",
+            "first_build_id": "The build that drew the molecule first.",
             "first_row": "Its row in that build.",
-            "first_policy_sha256": "The policy that drew it first; null without one.",
-            "first_created": "When it was first drawn, in UTC.",
+            "first_policy_sha256": "The policy that drew the molecule first; null without a policy.",
+            "first_created": "When the molecule was first stored, in UTC.",
         },
     ),
     "score_cache": Description(
-        "The score of a molecule by a version of a component that counts: the newest good one, else the newest "
-        "failed one, "
-        "else the newest lost one.",
+        "The valid score of a molecule by a version of a component: the newest good score, or else the newest failed "
+        "one, or else the newest lost one.",
         _of("scores", "smiles", "component", "version", "value", "status", "error", "seconds", "created"),
     ),
     "current_placements": Description(
-        "Where the arrays of a build are now, if they were written again since.",
+        "The present place of the arrays of a build, if they were moved.",
         _of("placements", "build_id", "segment", "segment_offset", "generation"),
     ),
     "buckets": Description(
         "A bucket of the diversity memory of a run, the largest first.",
         {
             "run_id": _RUN,
-            "bucket": "Its name, such as a scaffold.",
+            "bucket": "The name of the bucket, such as a scaffold.",
             "molecules": "The number of molecules in it.",
-            "first_iteration": "The iteration that drew the first of them; -1 for an earlier run.",
-            "last_iteration": "The iteration that drew the newest of them.",
+            "first_iteration": "The iteration that drew the first molecule; -1 for an earlier run.",
+            "last_iteration": "The iteration that drew the newest molecule.",
         },
     ),
     "scored_poses": Description(
@@ -380,37 +378,38 @@ _VIEWS: Mapping[str, Description] = {
         "A version of a policy, with the nearest ancestor whose weights are in the store.",
         {
             **_of("policies", "sha256", "kind", "parent_sha256", "run_id", "iteration", "weights_kept", "created"),
-            "kept_ancestor": "The nearest version, itself included, whose weights are kept; null if none is.",
-            "updates_since_kept": "How many versions lie between the two; 0 where it is the version itself.",
+            "kept_ancestor": "The nearest ancestor, the version itself included, whose weights are kept; null without "
+            "one.",
+            "updates_since_kept": "The number of updates from this ancestor to the version; 0 for the version itself.",
         },
     ),
     "objective_components": Description(
         "A component of an objective: as recorded when a run started, or from the configuration of an older run.",
         {
             **_of("objectives", "objective_sha256", "position", "component"),
-            "version": _VERSION + " Null where no score tells it.",
+            "version": _VERSION + " Null if it is not recorded and no score has it.",
             **_of("objectives", "weight", "transform", "aggregation", "gate", "pessimism"),
         },
     ),
     "molecule_scores": Description(
-        "A component of a molecule's reward under an objective: what the reward is made of.",
+        "A component of a molecule's reward under an objective, with its raw and transformed value.",
         {
             "smiles": _SMILES,
             "objective_sha256": _OBJECTIVE,
             "position": _POSITION,
             "component": _COMPONENT,
             "version": _VERSION,
-            "raw_value": "What the component computed; null without a good score, and where its gate is closed.",
-            "transformed_value": "That after the transform, in [0, 1]; where the gate is closed, what it gives "
-            "instead.",
+            "raw_value": "The raw value; null without a good score, and where the gate is closed.",
+            "transformed_value": "The raw value after the transform, in [0, 1]; where the gate is closed, the value "
+            "that the gate gives instead.",
             "weight": _WEIGHT,
             "status": "`ok`; `gated` where the gate is closed; else `failed`, `lost` or `pending`.",
             "error": "Why there is no value.",
             "reward": "The reward of the molecule under the objective.",
-            "reward_status": "`ok`, or why there is none.",
+            "reward_status": "`ok`, or why there is no reward.",
         },
     ),
 }
 
 DESCRIPTIONS: Mapping[str, Description] = {**_TABLES, **_VIEWS}
-"""Of every table and view, by name."""
+"""The description of every table and view, by name."""

@@ -1,6 +1,6 @@
-"""What a commit makes durable: its Parquet files, their checksums, and the line of the journal that names them.
+"""The durable part of a commit: its Parquet files, their checksums, and the line of the journal that names them.
 
-DuckLake syncs its own catalog only. The journal is described in ``molbuffer.storage.catalog.journal``.
+DuckLake syncs its own catalog only. ``molbuffer.storage.catalog.journal`` describes the journal.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _FILES = """SELECT table_name, part.path, part.begin_snapshot, part.partial_max
 
 
 class DurableCommits:
-    """The durable side of a catalog's commits; the caller holds the commit lock.
+    """The durable part of a catalog's commits; the caller must hold the commit lock.
 
     Args:
-        catalog: whose commits they are; it is not written to.
-        metadata: reads DuckLake's own tables (``Catalog.metadata``).
-        place: of the catalog.
+        catalog: the catalog of the commits, which is only read here.
+        metadata: a function that reads DuckLake's own tables (``Catalog.metadata``).
+        place: the place of the catalog.
         sync: makes files and directories durable.
     """
 
@@ -43,21 +43,22 @@ class DurableCommits:
         self._metadata = metadata
         self._place = place
         self._sync = sync
-        # Where an object store has the Parquet files, nobody knows their names before the COMMIT.
+        # No journal for Parquet files in an object store, whose names are not known before the COMMIT.
         path = place.backend.journal if isinstance(place.tables, Path) else None
         self._journal = None if path is None else Journal(path, sync)
         self._settled = False
 
     def make_durable(self, transaction: Transaction, author: str, message: str, extra: Mapping[str, Any]) -> list[str]:
-        """Make all that a transaction wrote durable, and what the journal says of it.
+        """Make the files of a transaction and its line of the journal durable.
 
         Returns:
-            What DuckLake records with the snapshot: author, message, and the provenance with the checksums as JSON.
+            The values that DuckLake records with the snapshot: author, message, and as JSON the provenance with the
+            checksums.
         """
         recorded, tables, new = dict(extra), self._place.tables, transaction.new_files()
         if isinstance(tables, Path):
             files = [file for of_table in new.values() for file in of_table]
-            # Without them, a bit that flips in a reward is another reward.
+            # Without checksums, a flipped bit in a reward would be read as another reward.
             recorded[CHECKSUMS_KEY] = {**extra.get(CHECKSUMS_KEY, {}), **file_checksums(files, tables.parent)}
             # DuckLake syncs its catalog, but not the Parquet files that the catalog will name.
             durable = _with_folders(files, tables)
@@ -74,18 +75,18 @@ class DurableCommits:
         return [author, message, json.dumps({CHECKSUMS_KEY: {}, **recorded})]
 
     def settle_journal(self) -> None:
-        """See once that the journal continues the catalog.
+        """Check once that the journal matches the catalog, and write it anew if it does not.
 
-        An older release, or another program, may have written without it: then it is written anew. What a catalog that
-        was set back to a backup does not know is kept. It is not done by opening: a catalog in whose place another was
-        put may need the journal yet.
+        An older release, or another program, may have committed without writing to the journal. If the catalog was
+        restored from a backup, the old journal is kept under another name, since it has later snapshots. Opening a
+        store does not call this: if the catalog was replaced by mistake, recovery may still need the journal.
         """
         if self._journal is None or self._settled:
             return
         newest, recorded = self._catalog.newest(), self._journal.newest()
         if recorded is not None and recorded > newest + 1:
             self._journal.keep_aside(self._place.root / "backups", recorded)
-        # A COMMIT that was cut off leaves one line more than there are snapshots.
+        # An interrupted COMMIT leaves one more line than there are snapshots.
         if recorded is None or not newest <= recorded <= newest + 1:
             self._rewrite(self._journal)
         self._settled = True
@@ -101,7 +102,7 @@ class DurableCommits:
 
 
 def _with_folders(files: Iterable[str], root: Path) -> list[Path]:
-    """Return the files and every folder from theirs up to ``root``: a file is durable when all that name it are."""
+    """Return files and all their folders up to ``root``, since a file is durable once its folders are durable."""
     paths = [Path(file) for file in files]
     folders = {folder for path in paths for folder in path.parents if folder.is_relative_to(root)}
     return [*paths, *folders]

@@ -1,4 +1,4 @@
-"""Whose catalog it is: the one that belongs to the files of a store, or that of another store in its place."""
+"""The identity of a catalog, which shows whether it belongs to the files of a store or to another store."""
 
 from __future__ import annotations
 
@@ -17,26 +17,31 @@ _NEWEST_FILES = f"""SELECT table_name, part.path
 
 
 def read_identity(catalog: Catalog) -> str | None:
-    """Return the uuid of the store whose catalog it is; None of a store of an older release."""
+    """Return the uuid of the store that a catalog belongs to; None for the catalog of an older release."""
     found = catalog.metadata(_IDENTITY)
     return str(found[0][0]) if found else None
 
 
 def set_identity(catalog: Catalog, uuid: str) -> None:
-    """Record whose catalog it is, unless it says so already."""
+    """Record the uuid of the store in its catalog, unless the catalog already has one."""
     with catalog.locked():
         if read_identity(catalog) is None:
             catalog.metadata(_SET_IDENTITY, {"uuid": uuid})
 
 
 def check_identity(catalog: Catalog, layout: Layout, uuid: str) -> None:
-    """Refuse a catalog that is not that of the store in whose folder it lies, before anything is done with it.
+    """Refuse a catalog that does not belong to the store in whose folder it is.
 
-    The catalog of a store of an older release does not say whose it is: it belongs to a store in which any of the files
-    is that it names. When it is opened for writing, it is told.
+    The catalog of an older release has no uuid: it belongs to the store if the store has any of the catalog's newest
+    Parquet files. If it is opened for writing, the uuid of the store is recorded.
+
+    Args:
+        catalog: the catalog.
+        layout: the paths of the store's files.
+        uuid: the identity of the store.
 
     Raises:
-        CatalogLostError: it is that of another store.
+        CatalogLostError: the catalog belongs to another store.
     """
     said = read_identity(catalog)
     if said is None:

@@ -1,19 +1,19 @@
-"""The journal: which Parquet files each snapshot added, in a file of lines beside the catalog.
+"""The journal, a text file beside the catalog with one line for each snapshot, which names its new Parquet files.
 
     STORE/journal.jsonl
       <crc32> {"snapshot": 57, "created": …, "message": …, "extra": {…}, "files": {"samples": [[name, null]]}, …}
 
-With it, a catalog that is lost can be made anew from the Parquet files (``molbuffer.storage.recovery``): without it,
-nobody could tell the files of a snapshot from those of a writer that was killed, or from those that a compaction has
-replaced. A line is on the disk before its snapshot is committed. Rules that a reader follows:
+With the journal, a lost catalog can be made anew from the Parquet files (``molbuffer.storage.recovery``). Without it,
+the files of a snapshot could not be told from the files of a killed writer, or from files that a compaction has
+replaced. A line is on the disk before its snapshot is committed. A reader follows these rules:
 
-    a number that is there already    the attempt before it was never committed: it and all after it are void
-    the last line                     its COMMIT may be missing; all of it is on the disk, so that it counts as well
-    a merge of files                  has a line without files: what it merged stays until a vacuum, which first writes
-                                      the journal anew from the catalog (``Journal.rewrite``)
+    a repeated number    the earlier attempt was never committed: its line and all lines after it are void
+    the last line        its COMMIT may be missing, but its files are on the disk, so that the line counts
+    a merge of files     has a line without files: the merged files stay until a vacuum, which first writes the journal
+                         anew from the catalog (``Journal.rewrite``)
 
-A vacuum therefore leaves one line for each snapshot that there still is, and for each that a file is from. The line of
-a file that a compaction has made names the newest snapshot that it has rows of.
+A vacuum therefore leaves one line for each existing snapshot, and for each snapshot that added an existing file. The
+line of a file that a compaction has made names the newest snapshot whose rows the file has.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class JournalFile:
     """A Parquet file of a snapshot.
 
     Attributes:
-        name: its name in the folder of its table.
-        partial_max: the newest snapshot that it has rows of, when it has rows of several; otherwise None.
+        name: the name of the file in the folder of its table.
+        partial_max: the newest snapshot whose rows the file has, if it has rows of several snapshots; otherwise None.
     """
 
     name: str
@@ -49,13 +49,13 @@ class JournalEntry:
     """A snapshot, and the files that it added.
 
     Attributes:
-        snapshot: its number.
-        created: when it was made, in microseconds since the epoch; None when it has expired, and only files are left.
-        author: who made it.
-        message: what it added.
+        snapshot: the number of the snapshot.
+        created: the time of the commit in microseconds since the epoch; None for an expired snapshot with files.
+        author: the author of the snapshot.
+        message: the message of the snapshot.
         extra: its provenance, with the checksums of its files.
         files: its Parquet files by table.
-        rewritten: whether ``Journal.rewrite`` wrote the line: numbers before it may be missing, since they expired.
+        rewritten: whether ``Journal.rewrite`` wrote the line, so that expired snapshots before it may be missing.
     """
 
     snapshot: int
@@ -67,7 +67,7 @@ class JournalEntry:
     rewritten: bool = False
 
     def to_line(self) -> bytes:
-        """Return the line of the journal."""
+        """Return the entry as a line of the journal."""
         files = {table: [[file.name, file.partial_max] for file in of] for table, of in self.files.items()}
         said: dict[str, Any] = {
             "snapshot": self.snapshot,
@@ -77,7 +77,7 @@ class JournalEntry:
         }
         said |= {"extra": self.extra, "files": files, "rewritten": self.rewritten}
         text = json.dumps(said, ensure_ascii=False).encode()
-        # A line that a kill cut off ends where the next one begins.
+        # The line starts with a line break, so that it does not continue a line that a kill has cut off.
         return b"\n%08x %b\n" % (zlib.crc32(text), text)
 
     @classmethod
@@ -95,11 +95,11 @@ class JournalEntry:
 
 @dataclass(frozen=True)
 class JournalContent:
-    """What a journal says.
+    """The content of a journal.
 
     Attributes:
-        entries: the snapshots that count, the oldest first.
-        damaged: how many lines could not be read; the last line, which a kill may have cut off, is none of them.
+        entries: the valid snapshots, the oldest first.
+        damaged: the number of unreadable lines, without a last line that a kill may have cut off.
     """
 
     entries: tuple[JournalEntry, ...]
@@ -107,12 +107,12 @@ class JournalContent:
 
     @property
     def newest(self) -> int:
-        """The newest snapshot; -1 without any."""
+        """The newest snapshot; -1 without snapshots."""
         return self.entries[-1].snapshot if self.entries else -1
 
     @property
     def complete(self) -> bool:
-        """Whether there is a line for each snapshot that was made since the journal was begun, or written anew."""
+        """Whether there is a line for each snapshot since the journal was started or written anew."""
         pairs = zip(self.entries, self.entries[1:], strict=False)
         return not self.damaged and all(
             after.rewritten or after.snapshot == before.snapshot + 1 for before, after in pairs
@@ -120,10 +120,10 @@ class JournalContent:
 
 
 class Journal:
-    """The journal of a store; the caller holds the commit lock to write to it.
+    """The journal of a store; a caller that writes to it must hold the commit lock.
 
     Args:
-        path: the file.
+        path: the path of the file.
         sync: makes files and folders durable.
     """
 
@@ -132,17 +132,17 @@ class Journal:
         self._sync = sync
 
     def append(self, entry: JournalEntry) -> None:
-        """Add a line, which the caller makes durable before the snapshot is committed."""
+        """Add a line, which the caller must make durable before it commits the snapshot."""
         with open(self.path, "ab", opener=_private) as file:
             file.write(entry.to_line())
 
     def rewrite(self, entries: Iterable[JournalEntry]) -> None:
-        """Replace the journal, durably: a kill leaves the old one or the new one."""
+        """Replace the journal durably by new entries; a kill leaves the old journal or the new one."""
         lines = b"".join(replace(entry, rewritten=True).to_line() for entry in entries)
         write_aside(self.path, lines, self._sync)
 
     def keep_aside(self, folder: Path, newest: int) -> None:
-        """Move a journal that says more than the catalog, so that what it says is not lost."""
+        """Move a journal that has later snapshots than the catalog into a folder, so that it is not lost."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = folder / f"journal-until-{newest}.jsonl"
         if not target.exists():
@@ -150,7 +150,7 @@ class Journal:
             self._sync([folder, folder.parent])
 
     def newest(self) -> int | None:
-        """Return the snapshot of the last sound line, from the end of the file; None without a journal."""
+        """Return the snapshot of the last sound line; -1 if there is no sound line, None without a journal."""
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:
@@ -160,7 +160,7 @@ class Journal:
             with open(self.path, "rb") as file:
                 file.seek(max(0, size - looked))
                 lines = file.read().splitlines()
-            # The first may have begun before what was read.
+            # The first line may have begun before the part that was read.
             whole = lines if looked >= size else lines[1:]
             for line in reversed(whole):
                 if line and (entry := JournalEntry.of_line(line)) is not None:
@@ -170,18 +170,18 @@ class Journal:
             looked *= 8
 
     def read(self) -> JournalContent:
-        """Return what the journal says.
+        """Return the content of the journal.
 
         Raises:
-            OSError: it is missing, or cannot be read.
+            OSError: the file is missing or cannot be read.
         """
         return read_content(self.path.read_bytes())
 
 
 def read_content(content: bytes) -> JournalContent:
-    """Return what the content of a journal says."""
+    """Return the content of a journal, given the bytes of its file."""
     entries: dict[int, JournalEntry] = {}
-    # A writer that was killed leaves a part of a line, and whoever comes next takes its number.
+    # A killed writer leaves a part of a line, and the next writer takes the same number.
     broken = damaged = 0
     for line in filter(None, content.splitlines()):
         entry = JournalEntry.of_line(line)
@@ -194,7 +194,7 @@ def read_content(content: bytes) -> JournalContent:
         for void in [number for number in entries if number >= entry.snapshot]:
             del entries[void]
         entries[entry.snapshot] = entry
-    # A whole line at the end that is damaged was that of a snapshot.
+    # A damaged line at the end that is complete was the line of a snapshot.
     damaged += broken if content.endswith(b"\n") else max(0, broken - 1)
     return JournalContent(tuple(entries.values()), damaged)
 
@@ -210,8 +210,8 @@ def entries_of(
     """Yield the entries of a catalog, the oldest first.
 
     Args:
-        versions: number, created, author, message and extra as JSON of each snapshot.
-        files: table, name, the first and the newest snapshot that it has rows of, of each Parquet file.
+        versions: for each snapshot its number, time, author, message and provenance as JSON.
+        files: for each Parquet file its table, its name, and the first and the newest snapshot whose rows it has.
     """
     known = {version[0]: version for version in versions}
     added: dict[int, dict[str, list[JournalFile]]] = {number: {} for number in known}
@@ -223,7 +223,7 @@ def entries_of(
 
 
 def _object(text: str | None) -> dict[str, Any]:
-    """Return the provenance of a snapshot; that of a program that attached the catalog may be anything."""
+    """Return the provenance of a snapshot from its JSON; empty if another program recorded something else."""
     try:
         said = json.loads(text) if text else {}
     except ValueError:

@@ -1,4 +1,4 @@
-"""Changes of DuckLake's own metadata, which make no snapshot: each is done under the commit lock."""
+"""Changes of DuckLake's own tables under the commit lock, which make no snapshot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from molbuffer.storage.catalog.catalog import Catalog
 
 
 def change_metadata(catalog: Catalog, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-    """Execute a statement of trusted SQL, in which ``METADATA`` stands as in ``Catalog.metadata``.
+    """Execute a statement of trusted SQL that changes DuckLake's own tables, named as in ``Catalog.metadata``.
 
     Raises:
         CatalogUnavailableError: DuckDB refused the statement; nothing was changed.
@@ -26,11 +26,11 @@ def change_all_metadata(catalog: Catalog, statements: Sequence[tuple[str, pa.Tab
     """Execute statements of trusted SQL in one transaction.
 
     Args:
-        catalog: of the store.
-        statements: each with the rows that it names as ``given``, if it names any.
+        catalog: the catalog of the store.
+        statements: the statements, each with the rows that it reads as the table ``given``, or None.
 
     Raises:
-        CatalogUnavailableError: DuckDB refused one; nothing was changed.
+        CatalogUnavailableError: DuckDB refused a statement; nothing was changed.
     """
     with catalog.locked(), closing(catalog.cursor()) as cursor, catalog.rolled_back(cursor):
         cursor.execute("BEGIN TRANSACTION")
@@ -42,10 +42,10 @@ def change_all_metadata(catalog: Catalog, statements: Sequence[tuple[str, pa.Tab
 
 
 def expire_versions(catalog: Catalog, versions: Sequence[int]) -> None:
-    """Forget snapshots in one step. Files that no other snapshot has are listed for deletion, and stay.
+    """Expire snapshots in one step. Files that no other snapshot has are listed for deletion, but not deleted.
 
     Raises:
-        CatalogUnavailableError: DuckDB refused the statement; nothing was forgotten.
+        CatalogUnavailableError: DuckDB refused the statement; no snapshot was expired.
     """
     numbers = ", ".join(str(int(version)) for version in versions)
     with catalog.locked(), closing(catalog.cursor()) as cursor:
@@ -54,10 +54,10 @@ def expire_versions(catalog: Catalog, versions: Sequence[int]) -> None:
 
 
 def set_compression(catalog: Catalog, codec: str) -> None:
-    """Set how every process compresses Parquet files from now on.
+    """Set the codec with which all processes compress new Parquet files.
 
     Raises:
-        CatalogUnavailableError: DuckDB refused it.
+        CatalogUnavailableError: DuckDB refused the codec.
     """
     with catalog.locked(), closing(catalog.cursor()) as cursor:
         set_codec = f"CALL {quote_name(catalog.alias)}.set_option('parquet_compression', ?)"

@@ -1,4 +1,4 @@
-"""A catalog as of one snapshot: what is read through it is what there was then, and nothing can be written."""
+"""A read-only view of a catalog at one snapshot."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from molbuffer.storage.files import Place
 
 
 class PinnedCatalog(ReadableCatalog):
-    """A catalog whose names stand for what they were at a snapshot; it ends with the catalog that it wraps.
+    """A read-only view of a catalog at a snapshot; closing the catalog ends the view.
 
     Args:
         whole: the catalog with all snapshots.
-        snapshot: the snapshot to read. Older ones can be asked for by number, later ones cannot.
+        snapshot: the snapshot to read. Older snapshots can be read by their number, later ones cannot.
 
     Raises:
         UnknownSnapshotError: there is no such snapshot.
@@ -34,7 +34,7 @@ class PinnedCatalog(ReadableCatalog):
         self._snapshot = snapshot
         self.name = whole.name
         self.read_only = True
-        self.refusal = f"this is version {snapshot} of a store, to which nothing can be added: write to the store"
+        self.refusal = f"this is snapshot {snapshot} of a store, which is read-only: write to the store itself"
 
     @property
     def tables(self) -> Place:
@@ -45,7 +45,7 @@ class PinnedCatalog(ReadableCatalog):
         """Do nothing: the catalog belongs to the store."""
 
     def check_there(self) -> None:
-        """Refuse to go on when the store is no longer there."""
+        """Refuse to use a store that is closed or was moved."""
         self._whole.check_there()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -53,7 +53,7 @@ class PinnedCatalog(ReadableCatalog):
         return self._whole.cursor()
 
     def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
-        """Return the SQL that stands for a table as of the snapshot, or of an older one."""
+        """Return the SQL for a table at the snapshot, or at an older one."""
         # Receipts name the snapshot that added a build.
         return self._whole.table(name, self._known(snapshot), with_version=with_version or name == "builds")
 
@@ -68,7 +68,7 @@ class PinnedCatalog(ReadableCatalog):
         tables: Mapping[str, pa.Table] | None = None,
         with_versions: bool = False,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Execute a statement as of the snapshot, or of an older one."""
+        """Execute a statement at the snapshot, or at an older one."""
         known = self._known(snapshot)
         done = super().executed(
             cursor, sql, snapshot=known, parameters=parameters, tables=tables, with_versions=with_versions
@@ -77,31 +77,31 @@ class PinnedCatalog(ReadableCatalog):
             yield result
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
-        """Return the snapshot."""
+        """Return the snapshot of this view."""
         return self._snapshot
 
     def has_version(self, snapshot: int) -> bool:
-        """Return whether a snapshot can be read here."""
+        """Return whether a snapshot exists and is not later than the snapshot of this view."""
         return snapshot <= self._snapshot and self._whole.has_version(snapshot)
 
     def versions(self, since: int = 0) -> list[Version]:
-        """Return all snapshots of the store, from a number on."""
+        """Return all readable snapshots of the store with numbers from ``since`` on, also later ones."""
         return self._whole.versions(since)
 
     def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
-        """Return what a database without this catalog reads tables from, as of the snapshot or of an older one."""
+        """Return the sources of tables for a database without this catalog, at the snapshot or an older one."""
         return self._whole.sources(tables, self._known(snapshot), since)
 
     def added(self, tables: Sequence[str], snapshot: int, since: int) -> Mapping[str, str]:
-        """Return the SQL that stands for what was added to tables up to the snapshot, or to an older one."""
+        """Return the SQL for the rows that were added to tables up to the snapshot, or up to an older one."""
         return self._whole.added(tables, self._known(snapshot), since)
 
     def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
-        """Return what the whole catalog knows of a table as of the snapshot, or of an older one."""
+        """Return the statistics of a table at the snapshot, or at an older one."""
         return self._whole.statistics(table, columns, self._known(snapshot))
 
     def at(self, snapshot: int) -> PinnedCatalog:
-        """Return the catalog as of the snapshot, or of an older one."""
+        """Return a read-only view of the catalog at the snapshot, or at an older one."""
         return PinnedCatalog(self._whole, self._known(snapshot))
 
     def attach_sql(self, alias: str, *, read_only: bool) -> str:
@@ -111,6 +111,6 @@ class PinnedCatalog(ReadableCatalog):
     def _known(self, snapshot: int | None) -> int:
         if snapshot is not None and snapshot > self._snapshot:
             raise UnknownSnapshotError(
-                f"version {snapshot} is later than {self._snapshot}, at which the store is read here"
+                f"snapshot {snapshot} is later than {self._snapshot}, at which this view reads the store"
             )
         return self._snapshot if snapshot is None else snapshot

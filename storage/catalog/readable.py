@@ -1,4 +1,4 @@
-"""What reading the tables of a store needs, whatever they are of: an open store, one version of it, or an archive."""
+"""The interface for reading the tables of an open store, of a store at one snapshot, or of an archive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from molbuffer.storage.errors import CatalogUnavailableError, StoreError, Unknow
 from molbuffer.storage.files import Place, checksums_in
 
 BATCH_ROWS = 100_000
-"""How many rows a portion of a result has."""
+"""The number of rows in a batch of a result."""
 
 
 class Version(NamedTuple):
@@ -26,10 +26,10 @@ class Version(NamedTuple):
 
     Attributes:
         number: the number of the snapshot.
-        created: when it was made, in microseconds since the epoch.
-        author: who made it.
-        message: what it added.
-        extra: its provenance, as JSON.
+        created: the time of the commit, in microseconds since the epoch.
+        author: the author of the snapshot.
+        message: the message of the snapshot.
+        extra: the provenance of the snapshot, as JSON.
     """
 
     number: int
@@ -40,13 +40,13 @@ class Version(NamedTuple):
 
 
 class Addition(NamedTuple):
-    """What a snapshot added to a table.
+    """A snapshot with the information whether it added rows to a table.
 
     Attributes:
         snapshot: the number of the snapshot.
-        created: when it was made, in microseconds since the epoch.
-        adds: whether it added rows to the table; None when DuckLake does not say.
-        extra: its provenance, as JSON.
+        created: the time of the commit, in microseconds since the epoch.
+        adds: whether the snapshot added rows to the table; None if DuckLake has not recorded it.
+        extra: the provenance of the snapshot, as JSON.
     """
 
     snapshot: int
@@ -56,11 +56,11 @@ class Addition(NamedTuple):
 
 
 class ReadableCatalog(ABC):
-    """Tables and views that SQL of this package reads.
+    """The base class of catalogs, whose tables and views SQL of this package reads.
 
     Attributes:
-        name: the name by which errors call it.
-        read_only: whether nothing can be written through it.
+        name: the name of the catalog in errors.
+        read_only: whether the catalog can only be read.
         refusal: the text of the error for an attempt to write.
     """
 
@@ -75,19 +75,19 @@ class ReadableCatalog(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give up what is held; nothing can be read afterwards. Closing twice is no error."""
+        """Release all resources, after which nothing can be read; a second call does nothing."""
 
-    def check_there(self) -> None:  # noqa: B027 (an archive need not be looked for)
-        """Refuse to go on when the store is closed, or no longer where it was opened.
+    def check_there(self) -> None:  # noqa: B027 (not needed for an archive)
+        """Refuse to use a store that is closed or was moved.
 
         Raises:
-            StoreModeError: it is closed, or was opened before this process was forked.
-            StoreMovedError: it was moved, removed or replaced.
+            StoreModeError: the store is closed, or was opened before this process was forked.
+            StoreMovedError: the store was moved, removed or replaced.
         """
 
     @abstractmethod
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection of the caller's own, to be closed by the caller.
+        """Return a new connection, which the caller closes.
 
         Raises:
             StoreModeError: the catalog is closed, or was opened before this process was forked.
@@ -95,48 +95,48 @@ class ReadableCatalog(ABC):
 
     @abstractmethod
     def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
-        """Return the SQL that stands for a table.
+        """Return the SQL for a table.
 
         Args:
-            name: of the table.
-            snapshot: the snapshot to read it at; None is the newest.
+            name: the name of the table.
+            snapshot: the snapshot to read; None means the newest.
             with_version: whether ``*`` has the column ``snapshot_id``, the snapshot that added each row.
         """
 
     @abstractmethod
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
-        """Return the newest snapshot, as a cursor sees it: within a transaction, the one it started from."""
+        """Return the newest snapshot; for a cursor in a transaction, the snapshot at which the transaction began."""
 
     @abstractmethod
     def has_version(self, snapshot: int) -> bool:
-        """Return whether a snapshot can be read; an expiry may have removed it."""
+        """Return whether a snapshot exists and has not expired."""
 
     @abstractmethod
     def versions(self, since: int = 0) -> list[Version]:
-        """Return all snapshots that can be read, from a number on, the oldest first."""
+        """Return all readable snapshots with numbers from ``since`` on, the oldest first."""
 
     @abstractmethod
     def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
-        """Return what a database without this catalog reads tables from, as of a snapshot.
+        """Return the sources from which a database without this catalog reads tables, at a snapshot.
 
         Args:
-            tables: their names.
+            tables: the names of the tables.
             snapshot: the snapshot.
-            since: files may be left out that have only rows of older snapshots than this.
+            since: files that have only rows of snapshots before this one may be left out.
 
         Raises:
             UnknownSnapshotError: there is no such snapshot.
         """
 
     def added(self, tables: Sequence[str], snapshot: int, since: int) -> Mapping[str, str]:
-        """Return the SQL, in brackets, that stands for the rows of tables that the snapshots from one on added.
+        """Return the SQL, in brackets, for the rows that the snapshots from ``since`` to ``snapshot`` added to tables.
 
-        It has the column ``snapshot_id`` besides. ``in_added`` puts it into a statement.
+        Each result also has the column ``snapshot_id``. ``in_added`` inserts the SQL into a statement.
 
         Args:
-            tables: their names.
-            snapshot: the snapshot to read.
-            since: the first of the snapshots.
+            tables: the names of the tables.
+            snapshot: the snapshot to read, the last of the range.
+            since: the first snapshot of the range.
 
         Raises:
             UnknownSnapshotError: there is no such snapshot.
@@ -147,7 +147,7 @@ class ReadableCatalog(ABC):
         }
 
     def statistics(self, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
-        """Return how many rows a table has at a snapshot, and the extremes of columns; None where that is not known.
+        """Return the number of rows of a table at a snapshot and the extremes of columns; None if they are not known.
 
         Raises:
             UnknownSnapshotError: there is no such snapshot.
@@ -156,7 +156,7 @@ class ReadableCatalog(ABC):
 
     @abstractmethod
     def at(self, snapshot: int) -> ReadableCatalog:
-        """Return the tables as of a snapshot, for reading; they end with this catalog.
+        """Return a read-only view of the tables at a snapshot; closing this catalog ends the view.
 
         Raises:
             UnknownSnapshotError: there is no such snapshot.
@@ -167,10 +167,10 @@ class ReadableCatalog(ABC):
         """Return the statements that attach the tables under a name, for this process or any other DuckDB."""
 
     def recorded_checksums(self, since: int = 0) -> Mapping[str, str]:
-        """Return the sha256 of files by their path beside the tables' folder, as the snapshots that added them say.
+        """Return the recorded sha256 of files, by their path relative to the store's data.
 
         Args:
-            since: the first snapshot that is asked.
+            since: the first snapshot whose checksums are read.
         """
         return checksums_in(version.extra for version in self.versions(since))
 
@@ -186,12 +186,12 @@ class ReadableCatalog(ABC):
         """Return the result of trusted SQL.
 
         Args:
-            sql: names tables and views of the store as ``{samples}``.
-            snapshot: the snapshot that every ``{name}`` is read at; None is the newest.
-            parameters: for the ``?`` in the SQL.
-            with_versions: whether tables have the column ``snapshot_id``, the snapshot that added each row; for this,
-                name a snapshot. Files without rows of the snapshots that are asked for are then not opened.
-            tables: Arrow tables that the SQL may name as they are named here.
+            sql: the SQL, which names tables and views of the store as ``{samples}``.
+            snapshot: the snapshot at which every ``{name}`` is read; None means the newest.
+            parameters: the values for each ``?`` in the SQL.
+            with_versions: whether tables have the column ``snapshot_id``, the snapshot that added each row, which needs
+                a ``snapshot``. Files without rows of the snapshots that the SQL selects are then not opened.
+            tables: Arrow tables, which the SQL names by the names of these arguments.
 
         Raises:
             UnknownSnapshotError: there is no such snapshot.
@@ -213,11 +213,11 @@ class ReadableCatalog(ABC):
         with_versions: bool = False,
         **tables: pa.Table,
     ) -> Iterator[pa.RecordBatch]:
-        """Yield what ``read`` returns, a portion of rows at a time, so that no more than that is in memory.
+        """Yield the result of ``read`` in batches of rows, so that only one batch is in memory.
 
         Raises:
-            UnknownSnapshotError: as of ``read``.
-            CatalogUnavailableError: as of ``read``, also after some portions.
+            UnknownSnapshotError: as for ``read``.
+            CatalogUnavailableError: as for ``read``, also after some batches.
         """
         with closing(self.cursor()) as cursor:
             done = self.executed(
@@ -228,19 +228,19 @@ class ReadableCatalog(ABC):
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[str, int], pa.Table]]:
-        """Give what reads trusted SQL at a snapshot as ``read`` does, for many statements one after the other.
+        """Give a function (SQL, snapshot) that reads like ``read``, for many statements one after the other.
 
-        After an error, nothing more can be read by it.
+        After an error, the function can no longer be used.
         """
         yield self.read
 
     def told(self, error: Exception) -> StoreError:
-        """Return the error of the store for one of DuckDB, Arrow or the system."""
+        """Return the error of the store for an error of DuckDB, Arrow or the system."""
         return as_store_error(error, None) or CatalogUnavailableError(f"the catalog {self.name} failed: {error}")
 
     @property
     def batch_rows(self) -> int:
-        """How many rows ``read_batches`` yields at a time."""
+        """The largest number of rows in a batch of ``read_batches``."""
         return BATCH_ROWS
 
     def run(
@@ -252,7 +252,7 @@ class ReadableCatalog(ABC):
         parameters: Sequence[Any] | None = None,
         tables: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table:
-        """Return what ``read`` returns, of a statement that is executed on the caller's cursor."""
+        """Return the result of trusted SQL as ``read`` does, executed on the caller's cursor."""
         with self.executed(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables) as result:
             return result.to_arrow_table()
 
@@ -274,9 +274,9 @@ class ReadableCatalog(ABC):
             cursor.register(name, rows)
         try:
             yield cursor.execute(bound, parameters)
-        # What fails while a result is fetched in portions comes as Arrow's OSError.
+        # An error while a result is fetched in batches is raised as Arrow's OSError.
         except (duckdb.Error, OSError) as error:
-            # DuckLake has no error of its own for it.
+            # DuckLake has no error of its own for an unknown snapshot.
             if snapshot is not None and not self.has_version(snapshot):
                 raise UnknownSnapshotError(
                     f"no version {snapshot} in {self.name}; the newest is {self.newest()}"

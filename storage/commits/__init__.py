@@ -1,4 +1,4 @@
-"""The commit protocol, and what is written and read by it: builds, runs, scores, rewards and checkpoints."""
+"""The commit protocol, and the records that it writes and reads: builds, runs, scores, rewards and checkpoints."""
 
 import lazy_loader
 

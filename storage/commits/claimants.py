@@ -1,4 +1,4 @@
-"""The names by which scorers claim molecules: they tell the process, so that nobody waits for one that has ended."""
+"""The names by which scorers claim molecules; they name the process, so that no scorer waits for an ended process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from molbuffer.storage.commits.processes import Process
 
 
 def new_claimant() -> str:
-    """Return a name for the claims of one scorer, which lives no longer than this process."""
+    """Return a unique name for the claims of one scorer of this process."""
     process = Process.current()
     return f"{process.host}:{process.pid}:{uuid4().hex} {process.to_json()}"
 
@@ -18,8 +18,8 @@ def new_claimant() -> str:
 def release_ended(claims: ScoreClaims, component: str, version: str, smiles: Sequence[str]) -> None:
     """Give back the claims on molecules of scorers whose process is known to have ended.
 
-    A claim is given back under the name that it was found with: one that somebody has made meanwhile stays. Those of
-    other machines, and under names that ``new_claimant`` did not make, lapse by themselves.
+    A claim is given back under the owner's name with which it was found, so that a newer claim of another scorer stays.
+    Claims of other machines, and claims with names that ``new_claimant`` did not make, stay until they expire.
     """
     left: dict[str, list[str]] = {}
     for molecule, holder in claims.holders(component, version, smiles).items():

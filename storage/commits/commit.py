@@ -1,15 +1,16 @@
 """The commit protocol: all parts of a commit become visible together, durably, and exactly once.
 
     1. The arrays are written as new segments, and the checkpoint as a new folder, and synced.
-    2. One transaction, which holds the commit lock, looks up which parts are there already and inserts the others. Its
-       Parquet files are synced before it commits. Commits that wait for one another share one (``commits.turns``).
-    3. Only then is the commit acknowledged, each by the process that it was made for.
+    2. One transaction, which holds the commit lock, looks up which parts are stored already and inserts the others. Its
+       Parquet files are synced before it commits. Commits that wait for one another share a transaction
+       (``commits.turns``).
+    3. Then the commit is acknowledged, to each process by itself.
 
-Between 1 and 2 the process may have slept for so long that a vacuum took its files for those of one that was killed.
-The transaction therefore looks whether they are there, and without them the commit starts again.
+Between steps 1 and 2 the process may be suspended for so long that a vacuum removes its files like those of a killed
+process. The transaction therefore checks that the files exist; if they do not, the commit starts again.
 
-A crash before 2 leaves files that nothing names. A build is known by its id, consumed rows, checkpoint and metrics of
-a training by their run and iteration: a second attempt finds them and adds nothing.
+A crash before step 2 leaves files that no row names. A build is identified by its id, and consumed rows, checkpoints
+and metrics of a training by their run and iteration: a second attempt finds them and adds nothing.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ from molbuffer.storage.segments import write_segment
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt
 
 WAITING = "waiting"
-"""The folder, in that of the store, in which commits wait for their turn."""
+"""The name of the folder, in the folder of the store, in which commits wait for their turn."""
 MOST_ROWS_TOGETHER = 200_000
-"""The rows of all tables after which no more commits are taken into a transaction."""
+"""The number of rows of all tables from which on a transaction takes no more commits."""
 
 _logger = logging.getLogger("molbuffer.storage.commits")
 
 
 @dataclass(frozen=True)
 class _Inserted:
-    """What a transaction found and did: builds that were there already, and the outcomes of others' commits."""
+    """The result of a transaction: the builds that were stored already, and the outcomes of waiting commits."""
 
     there: dict[str, BuildReceipt]
     outcomes: list[Outcome]
@@ -61,7 +62,7 @@ class _Reader(Protocol):
 
 
 class Committer:
-    """Writes commits into one store; safe to use from several threads."""
+    """A writer of commits to one store, which several threads may use."""
 
     def __init__(self, catalog: Catalog, layout: Layout, sync: Sync) -> None:
         self._catalog = catalog
@@ -72,11 +73,11 @@ class Committer:
         self._turns: Turns | None = None
 
     def commit(self, commit: Commit) -> CommitReceipt:
-        """Carry out the protocol.
+        """Commit a commit by the protocol of this module.
 
         Raises:
-            ValueError: a commit that contradicts itself.
-            UnknownRunError: it names a run that was never started.
+            ValueError: the commit contradicts itself.
+            UnknownRunError: the commit names a run that was never started.
             StoreWriteError: the disk is full or failed; nothing of the commit is visible.
             StoreError: nothing of the commit is visible.
         """
@@ -87,7 +88,7 @@ class Committer:
         return receipt
 
     def _attempt(self, commit: Commit) -> CommitReceipt | None:
-        """Carry out the protocol, unless the files of step 1 are gone in step 2; None when they are."""
+        """Try to commit once; return None if the files of step 1 are missing in step 2."""
         self._catalog.check_there()
         try:
             prepared = self._prepare(commit)
@@ -105,7 +106,7 @@ class Committer:
             request = None
 
     def _prepare(self, commit: Commit) -> PreparedCommit:
-        """Write the arrays and the checkpoint, and put the rows into columns: all that needs no lock."""
+        """Write the arrays and the checkpoint and make the columns of the tables, which needs no lock."""
         builds = tables.rows_in_order(commit.builds)
         placed = self._write_segments(builds)
         folder = self._write_checkpoint(commit.checkpoint) if commit.checkpoint else None
@@ -118,7 +119,7 @@ class Committer:
             try:
                 self._turns = Turns(self._layout.root / WAITING, self._catalog.lock_seconds)
             except OSError:
-                # The folder may be for reading where all else is in Postgres and an object store: the lock is enough.
+                # The folder may be read-only in a store with Postgres and an object store: the commit lock is enough.
                 yield None
                 return
         try:
@@ -131,7 +132,7 @@ class Committer:
             yield answer
 
     def _commit_with_others(self, prepared: PreparedCommit) -> CommitReceipt | None:
-        """Commit, in one's turn, what others have ready as well; alone when that fails."""
+        """Commit together with the commits that wait for their turn, or alone if that fails."""
         others: list[WaitingCommit] = []
         if self._turns is not None and prepared.takes_others:
             rows = 0
@@ -153,7 +154,7 @@ class Committer:
         return self._transact(prepared, [])
 
     def _transact(self, prepared: PreparedCommit, others: Sequence[WaitingCommit]) -> CommitReceipt | None:
-        """Insert what is prepared and what others wait for; None when the own arrays are gone, and nothing was."""
+        """Insert a commit and waiting ones; return None, and insert nothing, if the commit's own arrays are missing."""
         commit = prepared.commit
 
         def insert(transaction: Transaction) -> _Inserted | None:
@@ -192,7 +193,7 @@ class Committer:
         return all((self._layout.data / path).is_dir() for path in written)
 
     def _outcomes(self, others: Sequence[WaitingCommit], known: Set[str]) -> list[Outcome]:
-        """Return which of the others' commits are made together: whole ones, and no build twice."""
+        """Return the outcome of each waiting commit: COMMITTED if its arrays exist and none of its builds is known."""
         seen, outcomes = set(known), []
         for each in others:
             ids = {key.build_id for key in each.request.builds}
@@ -206,15 +207,15 @@ class Committer:
         return outcomes
 
     def _check_runs(self, named: Sequence[str]) -> None:
-        """Refuse runs that were never started: without its run, nobody could say where a row came from."""
-        # Runs are never removed, so that one look at each is enough.
+        """Refuse runs that were never started: without a run, a row has no provenance."""
+        # Runs are never removed, so that one look-up for each is enough.
         if not self._known_runs.issuperset(named):
             self._known_runs |= set(self._catalog.read("SELECT run_id FROM {runs}")["run_id"].to_pylist())
         if missing := sorted(set(named) - self._known_runs):
-            raise UnknownRunError(f"{', '.join(missing)} is no run in {self._layout.root}; call start_run first")
+            raise UnknownRunError(f"{', '.join(missing)}: no such run in {self._layout.root}; call start_run first")
 
     def _write_segments(self, builds: Sequence[Build]) -> list[PlacedBuild]:
-        """Write one segment for each vocabulary, and return where each build is, in the order of the builds."""
+        """Write one segment for each vocabulary, and return the place of each build, in the order of the builds."""
         groups: dict[str, list[Build]] = {}
         for build in builds:
             groups.setdefault(build.samples.vocabulary_sha256, []).append(build)
@@ -227,7 +228,7 @@ class Committer:
 
     def _write_checkpoint(self, checkpoint: Checkpoint) -> str:
         """Write the files of a checkpoint, and return the path of their folder under the store's data."""
-        # A second attempt at one iteration gets a folder of its own; the catalog names the one that counts.
+        # A second attempt at one iteration gets a folder of its own; the catalog names the valid one.
         name = f"{checkpoint.iteration:08d}-{uuid4().hex[:8]}"
         run = self._layout.checkpoints / checkpoint.run_id
         write_files(run / name, checkpoint.files, self._sync, named_in=[run, run.parent])
@@ -238,8 +239,8 @@ def check(commit: Commit) -> None:
     """Refuse a commit that contradicts itself.
 
     Raises:
-        ValueError: a build occurs twice, a reward belongs to no row, or consumed rows, metrics or bucketed molecules
-            name no run.
+        ValueError: a build occurs twice, a reward belongs to no row, consumed rows, metrics or bucketed molecules come
+            without a run, or a file of a checkpoint has no plain name.
     """
     ids = [build.build_id for build in commit.builds]
     if len(set(ids)) != len(ids):
@@ -249,7 +250,7 @@ def check(commit: Commit) -> None:
         tables.check_rows(build)
     if (commit.consumed or commit.run_metrics or commit.bucketed) and commit.run_id is None:
         raise ValueError(
-            "a commit with consumed rows, run metrics or bucketed molecules needs run_id, the run they belong to"
+            "a commit with consumed rows, run metrics or bucketed molecules needs run_id, the run that they belong to"
         )
     names = commit.checkpoint.files if commit.checkpoint else ()
     if any("/" in name or name.startswith(".") for name in names):
@@ -257,7 +258,7 @@ def check(commit: Commit) -> None:
 
 
 def find_receipts(reader: _Reader, builds: Sequence[Build | BuildKey]) -> dict[str, BuildReceipt]:
-    """Return the receipts of those builds that are committed already, by build id, marked as repeated."""
+    """Return the receipts of the builds that are committed already, by build id, marked as repeated."""
     if not builds:
         return {}
     runs, iterations = [build.run_id for build in builds], [build.iteration for build in builds]
@@ -276,7 +277,7 @@ RECEIPT_COLUMNS = """SELECT build_id, run_id, iteration, event, sampler, drawn, 
 
 
 def receipt_of(row: dict[str, Any], *, repeated: bool = False) -> BuildReceipt:
-    """Return the receipt of a row of ``RECEIPT_COLUMNS``."""
+    """Return the receipt for a row that was selected with ``RECEIPT_COLUMNS``."""
     return BuildReceipt(**(row | {"event": Event(row["event"]), "repeated": repeated}))
 
 

@@ -1,14 +1,15 @@
-"""Scores that processes of one host hand over, for whoever commits them next.
+"""Scores that the processes of one host hand over, for any other process of the host to commit.
 
     STORE/handed-over/
       <id>.json    scores of a run, durable before the file has its name; removed once they are committed
 
-Workers that commit what they score wait for one another most of the time, since a transaction takes as long as several
-scores. One that hands them over goes on at once, and the process of its run commits those of all workers together. A
-score that was handed over is safe, whoever is killed: until it is committed its file stays, and whoever looks it up, or
-starts a run, commits it first.
+Workers that commit their own scores wait for one another most of the time, since a transaction takes as long as several
+scores. A worker that hands over its scores continues at once, and the process of its run commits the scores of all
+workers together. A score that was handed over is safe even if processes are killed: its file stays until the score is
+committed, and a process that looks the score up, or starts a run, commits it first.
 
-A file of which only the removal is missing is committed again, and adds nothing: a score is known by its time, too.
+If a process is killed after the commit and before it removes the file, the file is committed again and adds nothing,
+since the time of a score is part of its identity.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ _logger = logging.getLogger("molbuffer.storage.commits")
 
 @dataclass(frozen=True)
 class _File:
-    """What a file has.
+    """The content of a file of scores.
 
     Attributes:
-        path: the file.
+        path: the path of the file.
         scores: the scores.
-        run_id: the run that they belong to.
-        created: when they were handed over.
+        run_id: the run that the scores belong to; None without a run.
+        created: the time at which they were handed over, in UTC.
     """
 
     path: Path
@@ -56,10 +57,10 @@ class _File:
 
 
 class HandedOver:
-    """The scores that are handed over in one store, on this host.
+    """The scores of one store that the processes of this host have handed over.
 
     Args:
-        folder: for the files, in the store's folder.
+        folder: the folder of the files, in the store's folder.
         sync: makes files and folders durable.
     """
 
@@ -67,7 +68,7 @@ class HandedOver:
         self._folder, self._sync = folder, sync
 
     def add(self, scores: Sequence[Score], run_id: str | None) -> None:
-        """Hand scores over: they are durable when this returns.
+        """Hand over scores, which are durable when this returns.
 
         Raises:
             StoreWriteError: the disk is full or failed.
@@ -83,9 +84,9 @@ class HandedOver:
             raise unwritten(self._folder.parent, error) from error
 
     def has(self, component: str, version: str, smiles: Collection[str]) -> bool:
-        """Return whether a score of one of some molecules waits to be committed.
+        """Return whether a score of one of the molecules waits to be committed.
 
-        One of which it does not say so is committed, or was not handed over before the call.
+        If not, the scores that were handed over before the call have been committed.
         """
         wanted = set(smiles)
         return any(
@@ -95,11 +96,11 @@ class HandedOver:
         )
 
     def commit(self, catalog: Catalog) -> int:
-        """Commit all that was handed over before the call, in one transaction; return how many scores were new.
+        """Commit all scores that were handed over before the call in one transaction; return the number of new ones.
 
         Raises:
-            StoreWriteError: the disk is full or failed; nothing is lost.
-            StoreError: nothing is lost.
+            StoreWriteError: the disk is full or failed; no score is lost.
+            StoreError: the commit failed; no score is lost.
         """
         files = list(self._files())
         if not files:
@@ -110,7 +111,7 @@ class HandedOver:
         insert = partial(insert_score_rows, rows=rows, posed=posed)
         added, _ = catalog.transact("molbuffer", f"{rows.num_rows} scores", extra, insert)
         for each in files:
-            # Another process may have committed it as well.
+            # Another process may have committed and removed the file as well.
             each.path.unlink(missing_ok=True)
         return added
 
@@ -125,7 +126,7 @@ class HandedOver:
             try:
                 yield _read(path, json.loads(content))
             except (ValueError, KeyError, TypeError) as error:
-                _logger.error("%s has scores that cannot be read, and is set aside: %s", path, error)
+                _logger.error("%s has scores that cannot be read, and is renamed: %s", path, error)
                 with suppress(FileNotFoundError):
                     path.rename(path.with_suffix(_UNREADABLE))
 

@@ -1,13 +1,13 @@
-"""The builds that a process need not look up again under the commit lock: those of its runs, from an iteration on.
+"""A cache of the ids of stored builds, which saves a process look-ups under the commit lock.
 
-Each look-up of a build asks DuckLake which files may have it, and it compares the statistics of all of them: 15 to 30
-ms with 400 commits that were not maintained, while all other writers wait. A process that commits to a run therefore
-asks once for all builds from its iteration on, mostly none. What is committed later, by whomever, stands by id in the
-provenance of its snapshot, and only snapshots that are new are read.
+For each look-up of a build, DuckLake compares the statistics of all files: 15 to 30 ms after 400 commits without
+maintenance, while all other writers wait. A process that commits to a run therefore reads the ids of all builds of the
+run from its iteration on once; mostly there are none. Later commits of any process name their builds in the provenance
+of their snapshot, so that only new snapshots are read.
 
-A build that is known may be there, and is looked up; one that is not known is not there. Whatever puts that in doubt
-has the builds looked up again: a snapshot that added builds without naming them (a merge of archives, a recovery), one
-that has expired, and a catalog that was set back to a backup.
+A build whose id is cached may be stored, and is looked up; a build whose id is not cached is not stored. The cache is
+read again when that is not certain: after a snapshot that added builds without naming them (a merge of archives, a
+recovery), after the expiry of a snapshot, and after the restoration of a catalog from a backup.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from molbuffer.storage.catalog import Addition, Catalog, Transaction
 from molbuffer.storage.commits.turns import BuildKey
 
 MOST_KNOWN = 1_000_000
-"""The builds of which a process keeps the ids, about 100 bytes each; with more it begins anew."""
+"""The largest number of cached ids, of about 100 bytes each; a larger cache is emptied."""
 MOST_SNAPSHOTS = 10_000
-"""The new snapshots beyond which the builds are looked up again rather than taken from them."""
+"""The largest number of new snapshots that are read; with more, the builds are read from the table again."""
 
 _FROM_ITERATION = """SELECT build_id FROM {builds} JOIN wanted USING (run_id)
     WHERE run_id BETWEEN ? AND ? AND iteration >= ? AND iteration >= from_iteration"""
@@ -32,10 +32,10 @@ _FROM_ITERATION = """SELECT build_id FROM {builds} JOIN wanted USING (run_id)
 
 @dataclass
 class KnownBuilds:
-    """The ids of the builds of some runs, as of a snapshot; to be used by who holds the commit lock.
+    """The cached ids of the builds of some runs at a snapshot. The caller must hold the commit lock.
 
     Attributes:
-        catalog: of the store.
+        catalog: the catalog of the store.
     """
 
     catalog: Catalog
@@ -44,7 +44,7 @@ class KnownBuilds:
     _newest: Addition | None = field(default=None, init=False)
 
     def among(self, transaction: Transaction, keys: Sequence[BuildKey]) -> list[BuildKey]:
-        """Return those of some builds that may be in the store, as a transaction reads it; the others are not there."""
+        """Return the builds that may be stored at the snapshot of a transaction; the others are not stored."""
         if not keys:
             return []
         self._bring_forward(transaction.snapshot)
@@ -52,7 +52,7 @@ class KnownBuilds:
         return [key for key in keys if key.build_id in self._ids]
 
     def _bring_forward(self, snapshot: int) -> None:
-        """Learn which builds the snapshots after the last one added, up to that of a transaction."""
+        """Add the builds of all new snapshots up to that of a transaction; empty the cache if they are not certain."""
         known = self._newest
         since = snapshot
         if known is not None and 0 <= snapshot - known.snapshot <= MOST_SNAPSHOTS and len(self._ids) <= MOST_KNOWN:
@@ -66,7 +66,7 @@ class KnownBuilds:
             self._ids |= added
 
     def _look_up(self, transaction: Transaction, keys: Iterable[BuildKey]) -> None:
-        """Look up the builds of runs that were not asked for, or not from so early an iteration on."""
+        """Read the ids of builds of runs, and of earlier iterations of runs, that are not in the cache yet."""
         wanted: dict[str, int] = {}
         for key in keys:
             if key.iteration < self._from_iteration.get(key.run_id, key.iteration + 1):
@@ -83,11 +83,11 @@ class KnownBuilds:
 
 
 def _added(known: Addition | None, additions: Sequence[Addition], snapshot: int) -> set[str] | None:
-    """Return the builds that were added after a snapshot that is known; None where that is not certain."""
-    # A catalog that was set back has other snapshots under the same numbers.
+    """Return the ids of the builds that were added after a known snapshot; None if they are not certain."""
+    # A catalog that was restored from a backup has other snapshots under the same numbers.
     if known is None or not additions or additions[0] != known:
         return None
-    # One that expired may have added any.
+    # An expired snapshot may have added any build.
     if [each.snapshot for each in additions] != list(range(known.snapshot, snapshot + 1)):
         return None
     added: set[str] = set()
@@ -100,7 +100,7 @@ def _added(known: Addition | None, additions: Sequence[Addition], snapshot: int)
 
 
 def _named(extra: str | None) -> list[str] | None:
-    """Return the ids of the builds that the provenance of a snapshot names; None when it names none."""
+    """Return the ids of the builds in the provenance of a snapshot; None if it has no list of builds."""
     said = json.loads(extra) if extra else {}
     named = said.get("builds") if isinstance(said, dict) else None
     return named if isinstance(named, list) else None

@@ -1,8 +1,8 @@
-"""The scores of components in memory, for a process that looks some up again and again, as each iteration of a training
-does.
+"""A cache of the scores of components in memory, for a process that looks up scores in each iteration of a training.
 
-A look-up in the tables takes 15 ms and more, and 3 ms are enough to learn that no snapshot was added since the last
-one. What was added, by whomever, is read before anything is answered, so that an answer is that of ``find_scores``.
+A look-up in the tables takes at least 15 ms, while a check that no snapshot was added since the last look-up takes 3
+ms. Scores that any process has added are read before each answer, so that the answer is the same as that of
+``find_scores``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from molbuffer.storage.commits.scores import find_scores
 from molbuffer.storage.records import Score, ScoreStatus
 
 LOOK_UPS_BEFORE = 2
-"""The look-ups of a component in the tables; whoever asks once or twice has nothing to gain by reading all scores."""
+"""The number of look-ups in the tables before all scores of a component are read, which pays only after several."""
 MOST_SCORES = 200_000
-"""The scores of a component, some 60 MB, beyond which each look-up is one in the tables."""
+"""The largest number of cached scores of a component, some 60 MB; with more, each look-up reads the tables."""
 
 _ADDED = """SELECT smiles, run_id, created, value, status, error, seconds, std FROM {scores}
     WHERE component = ? AND version = ? AND status <> 'pending'"""
@@ -28,14 +28,14 @@ _ADDED = """SELECT smiles, run_id, created, value, status, error, seconds, std F
 
 @dataclass
 class _OfComponent:
-    """The scores of a version of a component.
+    """The cached scores of a version of a component.
 
     Attributes:
-        asked: the look-ups up to now.
-        snapshot: the snapshot up to which they are known; -1 before the first was read.
-        count: the scores that were read.
-        best: the newest good score, else the newest failed one, by SMILES.
-        lost: the newest lost score by run and SMILES, with its time.
+        asked: the number of look-ups up to now.
+        snapshot: the snapshot up to which the scores were read; -1 before the first reading.
+        count: the number of scores that were read.
+        best: the newest good score, or else the newest failed one, by SMILES.
+        lost: the newest lost score, by run and SMILES.
     """
 
     asked: int = 0
@@ -57,11 +57,11 @@ class _OfComponent:
 
 
 class KnownScores:
-    """A memory of the scores of components in front of a catalog whose newest snapshot is read.
+    """A cache of the scores of components at the newest snapshot of a catalog.
 
     Args:
         catalog: the catalog.
-        most: the scores of a component beyond which each look-up is one in the tables.
+        most: the largest number of cached scores of a component.
     """
 
     def __init__(self, catalog: ReadableCatalog, most: int = MOST_SCORES) -> None:
@@ -70,7 +70,7 @@ class KnownScores:
         self._lock = threading.Lock()
 
     def find(self, component: str, version: str, smiles: Sequence[str], lost_in: str | None = None) -> dict[str, Score]:
-        """Return what ``find_scores`` returns."""
+        """Return the known scores of molecules by SMILES, as ``find_scores`` does."""
         with self._lock:
             known = self._known.setdefault((component, version), _OfComponent())
             known.asked += 1
@@ -80,14 +80,14 @@ class KnownScores:
         return {text: tables.score_of(row, component, version) for text, row in rows.items() if row is not None}
 
     def _up_to_date(self, known: _OfComponent, component: str, version: str) -> bool:
-        """Read what was added since the last look-up; return whether there are few enough to be kept."""
+        """Read the scores that were added since the last look-up; return whether the cache can hold all of them."""
         if known.count > self._most:
             return False
         newest = self._catalog.newest()
         if newest == known.snapshot:
             return True
         since = "" if known.snapshot < 0 else f" AND snapshot_id > {known.snapshot}"
-        # What is committed meanwhile may be read now already, and is then read again.
+        # A score that is committed at this moment may be read now and once more at the next look-up.
         limit = f" LIMIT {self._most + 1}"
         added = self._catalog.read(_ADDED + since + limit, parameters=[component, version])
         for row in added.to_pylist():

@@ -1,7 +1,8 @@
-"""Rewards that are still to come: of rows that were committed before all of their scores were known.
+"""Pending rewards, of rows that were committed before all of their scores were known.
 
-A reward is pending while its row in ``rewards`` that says so has no later one under the same objective that is good,
-failed or lost. It is completed by such a row (``SampleStore.add_rewards_of_builds``), never by a change of the old one.
+A reward is pending while the table ``rewards`` has a row with the status pending and no later row with another status
+for the same row and objective. A reward is completed by such a later row (``SampleStore.add_rewards_of_builds``); the
+pending row is never changed.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from molbuffer.storage.catalog import ReadableCatalog
 
 @dataclass(frozen=True)
 class PendingRow:
-    """A row whose reward under an objective is still to come.
+    """A row whose reward under an objective is pending.
 
     Attributes:
-        build_id: its build.
-        row: its number there.
-        run_id: the run that drew it.
-        objective_sha256: the objective, or that of pairs.
-        smiles: the canonical SMILES, of a pair that of the target.
-        source_smiles: the source of a pair; None for a row that is none.
+        build_id: the build of the row.
+        row: the number of the row in the build.
+        run_id: the run that drew the row.
+        objective_sha256: the hash of the objective, or of the objective of pairs.
+        smiles: the canonical SMILES of the molecule, or of the target of a pair.
+        source_smiles: the source of a pair; None for a row that is no pair.
     """
 
     build_id: str
@@ -38,22 +39,22 @@ class PendingRow:
 
     @property
     def molecules(self) -> tuple[str, ...]:
-        """The molecules that the row has."""
+        """The molecules of the row: one, or target and source of a pair."""
         return (self.smiles,) if self.source_smiles is None else (self.smiles, self.source_smiles)
 
 
 @dataclass(frozen=True)
 class PendingCount:
-    """The rewards of a run under an objective that were, or still are, to come.
+    """The numbers of rewards of a run under an objective that are or were pending.
 
     Attributes:
         run_id: the run that drew the rows.
-        objective_sha256: the objective.
-        rows: those that are still to come.
-        since: since when the oldest of these is, in UTC; None without any.
-        completed: those that have come and are good.
-        failed: those whose molecule has no reward, since a score failed or was lost.
-        mean_reward: the mean of those that have come and are good; None without any.
+        objective_sha256: the hash of the objective.
+        rows: the number of pending rewards.
+        since: the time since which the oldest of them is pending, in UTC; None if none is pending.
+        completed: the number of formerly pending rewards that are good.
+        failed: the number of formerly pending rewards that are missing, since a score failed or was lost.
+        mean_reward: the mean of the completed rewards; None without any.
     """
 
     run_id: str
@@ -65,8 +66,8 @@ class PendingCount:
     mean_reward: float | None = None
 
 
-# A completed reward has a later time than the pending one (``scores.add_rewards``), so that files before the first
-# pending one need not be read.
+# A completed reward has a later time than the pending one (``scores.add_rewards``), so that files from before the first
+# pending reward need not be read.
 _FIRST = "SELECT min(created) AS first FROM {rewards} WHERE status = 'pending' AND [which]"
 _WAITING = """
     WITH begun AS (
@@ -86,7 +87,7 @@ _COUNTS = """
         min(created) FILTER (good IS NULL) AS since, count(*) FILTER (good) AS completed,
         count(*) FILTER (NOT good) AS failed, avg(reward) AS mean_reward
     FROM waiting GROUP BY run_id, objective_sha256 ORDER BY since NULLS LAST, run_id, objective_sha256"""
-# Runs take turns, so that none of them waits until another one that has drawn a lot is done.
+# Runs take turns, so that no run waits for the many rows of another run.
 _ROWS = """
     SELECT samples.build_id, samples."row", open.run_id, open.objective_sha256, samples.smiles, samples.source_smiles
     FROM {samples} AS samples JOIN (FROM waiting WHERE good IS NULL) AS open USING (build_id, "row")
@@ -99,12 +100,12 @@ _ROWS = """
 def count_pending(
     catalog: ReadableCatalog, run_id: str | None = None, objectives: Collection[str] | None = None
 ) -> list[PendingCount]:
-    """Return how many rewards are, and were, to come, those that have waited for longest first.
+    """Return the numbers of pending and formerly pending rewards, those that have waited longest first.
 
     Args:
-        catalog: of the store.
-        run_id: the run that drew the rows; None is every one.
-        objectives: the sha256 of the objectives; None is every one.
+        catalog: the catalog of the store.
+        run_id: the run that drew the rows; None means every run.
+        objectives: the sha256 of the objectives; None means every objective.
     """
     found = _read(catalog, _COUNTS, run_id, objectives, [])
     return [PendingCount(**row) for row in found]
@@ -118,13 +119,13 @@ def pending_rows(
     most: int,
     put_off: Sequence[str] = (),
 ) -> list[PendingRow]:
-    """Return rows whose reward is still to come: the oldest first, and in turns of the runs that drew them.
+    """Return rows with a pending reward, the oldest first, with the runs that drew them taking turns.
 
     Args:
-        catalog: of the store.
-        run_id: the run that drew the rows; None is every one.
-        objectives: the sha256 of the objectives; None is every one.
-        most: the most rows.
+        catalog: the catalog of the store.
+        run_id: the run that drew the rows; None means every run.
+        objectives: the sha256 of the objectives; None means every objective.
+        most: the largest number of rows.
         put_off: molecules whose rows are left out.
     """
     molecules = pa.table({"smiles": pa.array(put_off, pa.string())})

@@ -1,4 +1,4 @@
-"""A commit whose arrays are on the disk and whose rows are in columns, so that little is left to do under the lock."""
+"""A prepared commit: its arrays are on the disk and its rows in columns, so that the commit lock is held briefly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from molbuffer.storage.records import Commit
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt
 
 MOST_ROWS_OFFERED = 50_000
-"""The rows of all tables beyond which a commit waits for its own turn: writing them twice would cost more."""
+"""The largest number of rows that a commit offers to another process; writing more rows twice would take longer."""
 _AUTHOR = Commit.author
 
 
@@ -27,10 +27,10 @@ class PreparedCommit:
 
     Attributes:
         commit: the commit.
-        placed: its builds in the order of rows, and where their arrays are.
+        placed: its builds in the order of rows, with the places of their arrays.
         columns: the rows of the builds, by table.
-        written: the folders under the store's data that were written for it.
-        folder: that of its checkpoint; None without one.
+        written: the folders under the store's data that were written for the commit.
+        folder: the folder of its checkpoint; None without a checkpoint.
     """
 
     commit: Commit
@@ -41,16 +41,16 @@ class PreparedCommit:
 
     @property
     def keys(self) -> list[BuildKey]:
-        """What its builds are looked up by."""
+        """The keys by which its builds are looked up."""
         return [BuildKey(each.build.build_id, each.build.run_id, each.build.iteration) for each in self.placed]
 
     @property
     def takes_others(self) -> bool:
-        """Whether others' commits can be made with it: the snapshot then has its author."""
+        """Whether other commits can share its transaction: only with the default author, since a snapshot has one."""
         return self.commit.author == _AUTHOR
 
     def request(self) -> CommitRequest | None:
-        """Return it for another process to carry out; None when it needs more than builds and policies inserted."""
+        """Return the commit as a request to others; None if it is large or has more than builds and policies."""
         commit = self.commit
         more = (commit.scores, commit.consumed, commit.run_metrics, commit.bucketed, commit.checkpoint)
         posed = any(score.pose is not None for place in self.placed for score in place.build.scores)
@@ -61,7 +61,7 @@ class PreparedCommit:
         return CommitRequest(self.keys, self.columns, self.written, said, extra, commit.policies)
 
     def provenance(self, others: Sequence[CommitRequest]) -> tuple[str, dict[str, Any]]:
-        """Return the message and the provenance of the snapshot that it and others make."""
+        """Return the message and the provenance of the snapshot of this commit and of other requests."""
         commit = self.commit
         said, extra = commit.message or _message(commit), _extra(commit)
         if commit.checkpoint and self.folder:
@@ -78,7 +78,12 @@ class PreparedCommit:
         return said, extra
 
     def receipt(self, there: Mapping[str, BuildReceipt], snapshot: int) -> CommitReceipt:
-        """Return the receipt of the commit that a snapshot first had, but for builds that were there before."""
+        """Return the receipt of the commit.
+
+        Args:
+            there: the receipts of builds that were stored before.
+            snapshot: the snapshot of the commit.
+        """
         made = {place.build.build_id: tables.receipt(place.build, snapshot) for place in self.placed}
         ids = [build.build_id for build in self.commit.builds]
         return CommitReceipt(snapshot, tuple(there.get(build_id) or made[build_id] for build_id in ids))
@@ -101,7 +106,7 @@ def _message(commit: Commit) -> str:
 
 
 def _extra(commit: Commit) -> dict[str, Any]:
-    """Return the provenance that the snapshot carries."""
+    """Return the provenance of a commit, which its snapshot records."""
     return {
         "runs": runs_of(commit),
         "iterations": sorted({build.iteration for build in commit.builds}),

@@ -1,7 +1,8 @@
-"""The process that works on a run, by which a run is known whose process is gone.
+"""The process that works on a run, which shows whether the run's process has ended.
 
-A process is gone when this machine, in the same boot and in the same space of process numbers, has none of its number,
-or another one that started later. Of any other machine nothing can be said, so that its runs count as going on.
+A process has ended if this machine, in the same boot and the same process namespace, has no process of its number, or
+has a process of this number that started later. For processes of other machines this is not known, so that their runs
+count as active.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _START_FIELD = 19
-"""The start in ``/proc/PID/stat``, counted after the name of the program, which may have spaces and brackets."""
+"""The index of the start time in ``/proc/PID/stat`` after the program's name, which may have spaces and brackets."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process of some machine.
+    """A process of any machine.
 
     Attributes:
         host: the name of the machine.
-        pid: its number there.
-        started: the start of the process in clock ticks after that of the machine; None where that is unknown.
-        boot: the boot of the machine and the space of process numbers in it; "" where that is unknown.
+        pid: the number of the process on the machine.
+        started: the start of the process, in clock ticks since the boot of the machine; None if it is unknown.
+        boot: the ids of the boot of the machine and of the process namespace; "" if they are unknown.
     """
 
     host: str
@@ -52,12 +53,12 @@ class Process:
 
     @property
     def here(self) -> bool:
-        """Whether it is of this machine, boot and space of process numbers, so that it can be looked for."""
+        """Whether the process belongs to this machine, boot and process namespace, so that its end can be detected."""
         return (self.host, self.boot) == (platform.node(), _boot())
 
     @property
     def gone(self) -> bool:
-        """Whether it is known to have ended."""
+        """Whether the process is known to have ended."""
         if not self.here:
             return False
         if self.started is not None:
@@ -66,18 +67,18 @@ class Process:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
-        except OSError:  # it is there, and somebody else's
+        except OSError:  # the process exists and belongs to another user
             return False
         return False
 
 
 def _start_of(pid: int) -> int | None:
-    """Return when a process of this machine started; None for one that has ended, or where the system does not say."""
+    """Return the start of a process of this machine in clock ticks; None if it has ended, or if it is not known."""
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    # A zombie has ended; only its parent has not looked yet.
+    # A zombie has ended; only its parent has not collected its status yet.
     return None if fields[0] in "ZX" else int(fields[_START_FIELD])
 
 

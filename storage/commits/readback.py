@@ -42,13 +42,13 @@ def read_build(catalog: ReadableCatalog, layout: Layout, build_id: str) -> Store
     """Return a committed build with its arrays, as ``SampleStore.build`` does.
 
     Raises:
-        UnknownBuildError: it is not committed.
+        UnknownBuildError: the build is not committed.
         PartialBuildError: the store has only some of its rows.
         ArraysError: its segment is missing, damaged or in quarantine.
     """
     receipts = catalog.read(f"{RECEIPT_COLUMNS} WHERE build_id = ?", parameters=[build_id]).to_pylist()
     if not receipts:
-        raise UnknownBuildError(f"{build_id!r} is no build in {layout.root}; it was never committed")
+        raise UnknownBuildError(f"no build {build_id!r} in {layout.root}; it was never committed")
     row = catalog.read(_BUILD, parameters=[build_id]).to_pylist()[0]
     if row["quarantined"] is not None:
         raise ArraysError(
@@ -58,8 +58,8 @@ def read_build(catalog: ReadableCatalog, layout: Layout, build_id: str) -> Store
     samples = catalog.read('SELECT * FROM {samples} WHERE build_id = ? ORDER BY "row"', parameters=[build_id])
     if samples.num_rows != row["drawn"]:
         raise PartialBuildError(
-            f"{samples.num_rows} of the {row['drawn']} rows of build {build_id} are in {layout.root}, for an archive "
-            "may hold part of a build: read its rows with HistoryIndex, or merge an archive that has the others"
+            f"{layout.root} has only {samples.num_rows} of the {row['drawn']} rows of build {build_id}: an archive may "
+            "have a part of a build; read its rows with HistoryIndex, or merge an archive with the other rows"
         )
     rows = read_segment(layout.arrays / row["segment"], row["segment_offset"], row["drawn"])
     fields = {name: row[name] for name in Build.__dataclass_fields__ if name not in OTHER_TABLES}

@@ -1,8 +1,8 @@
-"""Runs: who starts one, who resumes it, and how it ended.
+"""The start, resumption and end of runs.
 
-A run's row is never changed. What happens to it is a row each in ``run_events``, of which the newest is its status. A
-process that was killed leaves no such row: its run is ``started`` or ``resumed`` still, and the detail of that row
-tells which process to look for (``shown_event``).
+A run's row in ``runs`` is never changed. Each event of a run is a row in ``run_events``, and the newest event is the
+status of the run. A process that was killed leaves no such row: the status of its run stays ``started`` or ``resumed``,
+and the detail of this row names the process, which shows whether it still exists (``shown_event``).
 """
 
 from __future__ import annotations
@@ -33,21 +33,23 @@ from molbuffer.storage.records import (
 from molbuffer.storage.stored import ListedCheckpoint, StoredCheckpoint
 
 LOST = "lost"
-"""The status of a run whose process is gone without a word. It is found by looking, and never recorded."""
+"""The status of a run whose process has ended without recording it; it is determined when shown, never recorded."""
 _AT_WORK = (RunStatus.STARTED, RunStatus.RESUMED)
 
 
 AcceptConfig = Callable[[str, str], bool]
-"""A judge of the configuration that a run goes on with, given the one it had and the new one: returns whether the
-difference matters, and raises an error where the run cannot go on so."""
+"""A function of the old and the new configuration of a run that continues with another configuration.
+
+It returns whether the difference is recorded, and raises an error if the run cannot continue with the new one.
+"""
 
 
 def start_run(catalog: Catalog, run: Run, accept: AcceptConfig | None = None) -> RunStatus:
     """Record that a run starts, or starts again, as ``SampleStore.start_run`` does.
 
     Raises:
-        RunConflictError: the run id is known with another objective, kind or seed, or with another configuration and
-            nobody to accept it.
+        RunConflictError: the run id is known with another objective, kind, seed or parent, or with another
+            configuration while ``accept`` is None.
     """
     wanted = {
         "kind": run.kind.value,
@@ -69,11 +71,11 @@ def start_run(catalog: Catalog, run: Run, accept: AcceptConfig | None = None) ->
         if config != run.config and accept is None:
             different.insert(0, "config_sha256")
         if different:
-            # With the same configuration this is what is left, and nothing that its user has changed has that name.
+            # The configuration is the same: the user has changed no key, so that the message says what can change.
             why = " (a scoring function's source or a library has changed)" if different == ["objective_sha256"] else ""
             raise RunConflictError(
-                f"run {run.run_id} is in the store with another {', '.join(different)}{why}; resume it as it was, or "
-                "use a new id"
+                f"run {run.run_id} is in the store with another {', '.join(different)}{why}; resume it with the same "
+                "values, or use a new id"
             )
         if config != run.config and accept is not None and accept(config, run.config):
             _insert_event(transaction, run.run_id, RunStatus.RECONFIGURED, run.config)
@@ -85,13 +87,13 @@ def start_run(catalog: Catalog, run: Run, accept: AcceptConfig | None = None) ->
 
 
 def record_objective(catalog: Catalog, sha256: str, definition: ObjectiveDefinition) -> None:
-    """Record what an objective is made of, as ``SampleStore.record_objective`` does."""
+    """Record the parts of an objective, as ``SampleStore.record_objective`` does."""
     said, extra = f"objective {sha256[:12]}", {"objective": sha256}
     catalog.transact("molbuffer", said, extra, lambda t: _insert_objective(t, sha256, definition))
 
 
 def _insert_objective(transaction: Transaction, sha256: str | None, definition: ObjectiveDefinition | None) -> None:
-    """Add the components of an objective, unless they are there, of whatever run."""
+    """Add the components of an objective, unless they are stored already for any run."""
     if sha256 is None or definition is None:
         return
     sql = "SELECT count(*) AS n FROM {objectives} WHERE objective_sha256 = ?"
@@ -105,23 +107,23 @@ def finish_run(catalog: Catalog, run: Run, status: RunStatus, detail: str | None
 
 
 def record_given(catalog: Catalog, run: Run, given: str) -> None:
-    """Record what a run was given, as ``SampleStore.record_given`` does."""
+    """Record the objects that a run was given, as ``SampleStore.record_given`` does."""
     _record_event(catalog, run.run_id, f"run {run.name} is given a build or a training", RunStatus.GIVEN, given)
 
 
 def given_to(catalog: ReadableCatalog, run_id: str) -> list[str]:
-    """Return what a run was given, the oldest first."""
+    """Return the descriptions of the objects that a run was given, as JSON texts, the oldest first."""
     sql = "SELECT detail FROM {run_events} WHERE run_id = ? AND status = ? ORDER BY created"
     return [str(each) for each in catalog.read(sql, parameters=[run_id, RunStatus.GIVEN.value])["detail"].to_pylist()]
 
 
 def ending_of(error: BaseException) -> RunStatus:
-    """Return the status of a run that ended with an error: INTERRUPTED when a signal is at the root of it."""
+    """Return the status of a run that ended with an error: INTERRUPTED if a signal caused the error, else FAILED."""
     cause: BaseException | None = error
     seen: set[int] = set()
     while cause is not None and id(cause) not in seen:
-        # Signals are raised as errors that no handler of errors catches. DuckDB, and code that cleans up, raise their
-        # own errors from them.
+        # Signals are raised as exceptions that are no ``Exception``. DuckDB, and code that cleans up, raise their own
+        # errors from them.
         if not isinstance(cause, (Exception, SystemExit, GeneratorExit)):
             return RunStatus.INTERRUPTED
         seen.add(id(cause))
@@ -130,8 +132,10 @@ def ending_of(error: BaseException) -> RunStatus:
 
 
 def shown_event(status: str | None, detail: str | None) -> tuple[str | None, str | None]:
-    """Return the status and detail of a run's newest event for people: ``lost`` when the process that works on the run
-    is known to be gone, and the process in words.
+    """Return the status and detail of a run's newest event for people.
+
+    The status is ``lost`` if the process that works on the run is known to have ended, and the detail of an active run
+    names the process.
     """
     process = Process.parse(detail) if status in _AT_WORK else None
     if process is None:
@@ -140,7 +144,7 @@ def shown_event(status: str | None, detail: str | None) -> tuple[str | None, str
 
 
 def interrupt_runs(catalog: Catalog) -> list[str]:
-    """Record the end of this process's runs by a signal, as ``SampleStore.interrupt_runs`` does."""
+    """Record the unfinished runs of this process as interrupted, as ``SampleStore.interrupt_runs`` does."""
     found = catalog.read(
         """SELECT e.run_id, arg_max(e.status, e.created) AS status, any_value(r.name) AS name
         FROM {run_events} AS e JOIN {runs} AS r USING (run_id) WHERE e.status <> 'given' GROUP BY e.run_id
@@ -159,11 +163,11 @@ def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
 
     Args:
         catalog: the tables of the store.
-        store: the path that errors name.
-        run_id: the id of the run, or the start of it.
+        store: the path of the store, which errors name.
+        run_id: the id of the run, or its beginning.
 
     Raises:
-        UnknownRunError: there is none, or more than one.
+        UnknownRunError: no run matches, or more than one.
     """
     sql = "SELECT * FROM {runs} WHERE starts_with(run_id, ?) ORDER BY run_id"
     found = catalog.read(sql, parameters=[run_id]).to_pylist()
@@ -178,7 +182,7 @@ def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
 
 
 def _newest_config(reader: ReadableCatalog | Transaction, row: Mapping[str, Any]) -> str:
-    """Return the configuration that a run goes on with, given its row in ``runs``."""
+    """Return the newest configuration of a run, given its row in ``runs``."""
     # With a LIMIT, DuckDB reads the table twice.
     sql = "SELECT detail FROM {run_events} WHERE run_id = ? AND status = ? ORDER BY created DESC"
     changed = reader.read(sql, parameters=[row["run_id"], RunStatus.RECONFIGURED.value])["detail"].to_pylist()
@@ -194,7 +198,7 @@ def _record_event(catalog: Catalog, run_id: str, said: str, status: RunStatus, d
 
 
 def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, detail: str | None) -> None:
-    """Add an event of a run, later than all of its events before, though the clock may have gone back."""
+    """Add an event of a run with a later time than all of its events before, even if the clock was set back."""
     sql = "SELECT max(created) AS last FROM {run_events} WHERE run_id = ?"
     last = transaction.read(sql, [run_id])["last"][0].as_py()
     created = now() if last is None else max(now(), last + timedelta(microseconds=1))
@@ -203,10 +207,10 @@ def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, deta
 
 
 def latest_checkpoint(catalog: ReadableCatalog, layout: Layout, run_id: str) -> StoredCheckpoint | None:
-    """Return a run's checkpoint of the highest iteration whose files are there; None before the first.
+    """Return a run's checkpoint of the highest iteration whose files exist; None if there is no checkpoint.
 
     Raises:
-        FileDamagedError: one of its files is missing, or not as it was written.
+        FileDamagedError: one of its files is missing, or differs from the file that was written.
     """
     found = catalog.read(
         """SELECT run_id, iteration, folder, snapshot FROM {checkpoints} WHERE run_id = ?
@@ -215,7 +219,7 @@ def latest_checkpoint(catalog: ReadableCatalog, layout: Layout, run_id: str) -> 
     ).to_pylist()
     for row in found:
         folder = layout.data / row["folder"]
-        # The rows of those that a vacuum removed stay.
+        # The rows of checkpoints that a vacuum removed are still in the table.
         if folder.exists():
             _verify_checkpoint(catalog, folder, row["folder"])
             return StoredCheckpoint(**(row | {"folder": folder}))
@@ -223,7 +227,7 @@ def latest_checkpoint(catalog: ReadableCatalog, layout: Layout, run_id: str) -> 
 
 
 def list_checkpoints(catalog: ReadableCatalog, layout: Layout, run_id: str | None = None) -> list[ListedCheckpoint]:
-    """Return the checkpoints of a run, or of all, the newest first, and whether the files of each are there."""
+    """Return the checkpoints of a run, or of all runs, the newest first, and whether the files of each exist."""
     found = catalog.read(
         """SELECT run_id, iteration, folder, created FROM {checkpoints} WHERE ? IS NULL OR run_id = ?
         ORDER BY created DESC, run_id, iteration DESC""",
@@ -240,8 +244,12 @@ def list_checkpoints(catalog: ReadableCatalog, layout: Layout, run_id: str | Non
 
 
 def _verify_checkpoint(catalog: ReadableCatalog, folder: Place, name: str) -> None:
-    """Compare the files of a checkpoint with their checksums: from another weight, another policy would come."""
-    advice = f"restore it from a backup, or remove {folder} to resume from the checkpoint before"
+    """Compare the files of a checkpoint with their checksums, since a changed weight would give another policy.
+
+    Raises:
+        FileDamagedError: a file is missing or differs from its checksum.
+    """
+    advice = f"restore it from a backup, or remove {folder} to resume from the previous checkpoint"
     for path, expected in catalog.recorded_checksums().items():
         if not path.startswith(f"{name}/"):
             continue
@@ -256,7 +264,7 @@ def _verify_checkpoint(catalog: ReadableCatalog, folder: Place, name: str) -> No
 
 
 def bucketed_molecules(catalog: ReadableCatalog, run_id: str) -> list[BucketedMolecule]:
-    """Return what the diversity memory of a run counts, as ``SampleStore.bucketed_molecules`` does."""
+    """Return the molecules that the diversity memory of a run counts, as ``SampleStore.bucketed_molecules`` does."""
     found = catalog.read(
         "SELECT iteration, smiles, bucket FROM {bucketed_molecules} WHERE run_id = ? ORDER BY position",
         parameters=[run_id],

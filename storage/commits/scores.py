@@ -1,8 +1,8 @@
-"""Scores and rewards: facts of their own, which need no build and outlive it.
+"""Writes and look-ups of scores and rewards, which may be added without a build or after it.
 
-At most one good score of a molecule, component and version is recorded by itself, and at most one good reward of a row
-and objective at all; what failed may be followed by a success. What is said again of a row and objective without being
-good, as when two scorers complete one reward, is not stored twice.
+The functions here record at most one good score of a molecule, component and version, and at most one good reward of
+a row and objective. A good score or reward may follow a failed one. A second failed or lost reward of a row and
+objective, as when two scorers complete one reward, is not stored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from molbuffer.storage.records import Reward, Score, now
 
 
 def record_scores(catalog: Catalog, scores: Sequence[Score], run_id: str | None) -> int:
-    """Commit scores at once, and return how many were new."""
+    """Commit scores at once, and return the number of new ones."""
     if not scores:
         return 0
     extra = {"runs": [run_id] if run_id else [], "scores": len(scores)}
@@ -30,14 +30,14 @@ def record_scores(catalog: Catalog, scores: Sequence[Score], run_id: str | None)
 def find_scores(
     catalog: ReadableCatalog, component: str, version: str, smiles: Sequence[str], lost_in: str | None = None
 ) -> dict[str, Score]:
-    """Return the known scores of molecules by SMILES: of each the newest good one, else the newest failed one.
+    """Return the known scores of molecules by SMILES: the newest good score, or else the newest failed one.
 
     Args:
-        catalog: of the store.
+        catalog: the catalog of the store.
         component: the name of the component.
-        version: its version.
-        smiles: the molecules.
-        lost_in: a run whose lost scores count as failed ones.
+        version: the version of the component.
+        smiles: the molecules as canonical SMILES.
+        lost_in: a run whose lost scores count as failed; lost scores of other runs are left out.
     """
     found = catalog.read(
         """SELECT smiles, unnest(arg_max(
@@ -53,10 +53,16 @@ def find_scores(
 
 
 def add_rewards(catalog: Catalog, store: Path, of_builds: Mapping[str, Sequence[Reward]], run_id: str) -> int:
-    """Add rewards to committed builds in one commit, and return how many were new.
+    """Add rewards to committed builds in one commit, and return the number of new ones.
+
+    Args:
+        catalog: the catalog of the store.
+        store: the path of the store, which errors name.
+        of_builds: the rewards by the id of the build.
+        run_id: the run that the rewards belong to.
 
     Raises:
-        UnknownBuildError: a build is not committed, or has no such row; ``store`` is the path that it names.
+        UnknownBuildError: a build is not committed, or does not have a row that a reward names.
     """
     incoming = {build_id: tables.reward_rows(build_id, run_id, each, now()) for build_id, each in of_builds.items()}
     rows = sum(map(len, of_builds.values()))
@@ -70,17 +76,17 @@ def add_rewards(catalog: Catalog, store: Path, of_builds: Mapping[str, Sequence[
         drawn = dict(zip(known["build_id"].to_pylist(), known["drawn"].to_pylist(), strict=True))
         for build_id, rewards in of_builds.items():
             if build_id not in drawn or any(not 0 <= reward.row < drawn[build_id] for reward in rewards):
-                raise UnknownBuildError(f"{build_id} is no build in {store}, or has no row that a reward names")
+                raise UnknownBuildError(f"no build {build_id} in {store}, or the build lacks a row that a reward names")
         return _insert_rewards(transaction, pa.concat_tables(incoming.values()))
 
     return catalog.transact("molbuffer", f"{rows} rewards", extra, add)[0] if of_builds else 0
 
 
 def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> int:
-    """Add scores, but no second good one of a molecule, component and version.
+    """Add scores, except a second good score of a molecule, component and version.
 
     Returns:
-        How many were added.
+        The number of scores that were added.
     """
     if not scores:
         return 0
@@ -90,17 +96,17 @@ def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str
 
 
 def insert_score_rows(transaction: Transaction, rows: pa.Table, posed: pa.Table) -> int:
-    """Add rows of scores and of poses, but no second good score of a molecule, component and version.
+    """Add rows of scores and of poses, except a second good score of a molecule, component and version.
 
     Args:
         transaction: the transaction.
-        rows: rows of ``scores``; those that are there already, with the same time, are not added again.
+        rows: rows of ``scores``; a row that is stored already with the same time is not added again.
         posed: rows of ``poses``.
 
     Returns:
-        How many scores were added.
+        The number of scores that were added.
     """
-    # The same score recorded twice (a retried call) is the same fact; a failure may well be followed by a success.
+    # A good score that is recorded twice (a retried call) is one fact; a failure may be followed by a success.
     fresh = transaction.read(
         """SELECT scored.* FROM scored ANTI JOIN {scores} AS known
         ON known.smiles = scored.smiles AND known.component = scored.component AND known.version = scored.version
@@ -115,7 +121,7 @@ def insert_score_rows(transaction: Transaction, rows: pa.Table, posed: pa.Table)
 
 
 def insert_poses(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> None:
-    """Add the poses of good scores, but no second one of a molecule, component and version."""
+    """Add the poses of good scores, except a second pose of a molecule, component and version."""
     _insert_pose_rows(transaction, tables.pose_rows(scores, run_id, now()))
 
 
@@ -130,9 +136,10 @@ def _insert_pose_rows(transaction: Transaction, posed: pa.Table) -> None:
 
 
 def _insert_rewards(transaction: Transaction, incoming: pa.Table) -> int:
-    """Add rewards to rows without a good one under the same objective, and return how many.
+    """Add rewards to rows without a good reward under the same objective, and return the number that was added.
 
-    The newest of a row counts, also when the clock has gone back, or is another host's.
+    A new reward gets a later time than the older rewards of its row, even if the clocks of hosts differ, since the
+    newest reward of a row counts.
     """
     fresh = transaction.read(
         """SELECT given.* REPLACE (

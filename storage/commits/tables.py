@@ -1,4 +1,4 @@
-"""Records as rows of the tables, column by column: inserting row by row would be a hundred times slower."""
+"""Conversion of records to rows of the tables, by columns: inserting row by row would be a hundred times slower."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TIMESTAMP = pa.timestamp("us")
 
 @dataclass(frozen=True)
 class PlacedBuild:
-    """A build and where its arrays are: in a segment, from row ``offset`` on."""
+    """A build with the place of its arrays: a segment, and the row ``offset`` of the segment at which they start."""
 
     build: Build
     segment: str
@@ -45,12 +45,12 @@ class PlacedBuild:
 
 
 def rows_in_order(builds: Sequence[Build]) -> list[Build]:
-    """Return builds in the order of rows everywhere: iteration, event, sampler as configured, chunk."""
+    """Return builds in the order of rows: by iteration, event, sampler (as configured) and chunk."""
     return sorted(builds, key=lambda build: (build.iteration, build.event, build.sampler_order, build.chunk))
 
 
 def run_row(run: Run, created: datetime) -> pa.Table:
-    """Return the row of ``runs``."""
+    """Return the row of ``runs`` for a run."""
     row = {name: getattr(run, name) for name in run.__dataclass_fields__ if name not in OF_OTHER_TABLES}
     row |= {"libraries": json.dumps(dict(run.libraries), sort_keys=True), "config_sha256": config_sha256(run)}
     return pa.Table.from_pylist([row | {"created": created}])
@@ -63,12 +63,12 @@ def objective_rows(sha256: str, definition: ObjectiveDefinition, created: dateti
 
 
 def config_sha256(run: Run) -> str:
-    """Return the hash of a run's configuration, by which two are compared."""
+    """Return the sha256 of a run's configuration, by which configurations are compared."""
     return hashlib.sha256(run.config.encode()).hexdigest()
 
 
 def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, pa.Table]:
-    """Return the rows that are inserted for some builds, by table; nothing for none."""
+    """Return the rows that are inserted for builds, by table; empty without builds."""
     if not placed:
         return {}
     builds = [place.build for place in placed]
@@ -83,18 +83,18 @@ def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, 
 
 
 def united(parts: Sequence[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:
-    """Return the rows of several commits, by table; what has no rows is left out."""
+    """Return the joined rows of several commits, by table; tables without rows are left out."""
     rows: dict[str, list[pa.Table]] = {}
     for part in parts:
         for name, table in part.items():
             if table.num_rows:
                 rows.setdefault(name, []).append(table)
-    # A column in which one commit has nothing but nulls has no type there.
+    # A column with nulls only has no type in its own commit, so that the types are unified.
     return {name: pa.concat_tables(of, promote_options="permissive") for name, of in rows.items()}
 
 
 def build_rows(placed: Sequence[PlacedBuild], created: datetime) -> pa.Table:
-    """Return the rows of ``builds``."""
+    """Return the rows of ``builds`` for builds."""
     fields = [name for name in Build.__dataclass_fields__ if name not in OTHER_TABLES]
     rows = []
     for place in placed:
@@ -107,7 +107,7 @@ def build_rows(placed: Sequence[PlacedBuild], created: datetime) -> pa.Table:
 
 
 def receipt(build: Build, snapshot: int) -> BuildReceipt:
-    """Return the receipt of a build that a snapshot first had."""
+    """Return the receipt of a build that a snapshot has added."""
     samples = build.samples
     return BuildReceipt(
         build_id=build.build_id,
@@ -125,13 +125,13 @@ def receipt(build: Build, snapshot: int) -> BuildReceipt:
 
 
 def mean_reward(build: Build) -> float | None:
-    """Return the mean over the rows whose reward under the build's own objective is ok; None when there is none."""
+    """Return the mean of the good rewards under the build's own objective; None if there are none."""
     values = [r.value for r in build.rewards if r.value is not None and r.objective_sha256 == build.objective_sha256]
     return math.fsum(values) / len(values) if values else None
 
 
 def sample_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
-    """Return the rows of ``samples``, those of each build in the order they were drawn."""
+    """Return the rows of ``samples`` for builds, in the order in which each build drew them."""
     return pa.concat_tables([_sample_rows(build, created) for build in builds])
 
 
@@ -182,7 +182,7 @@ def _readmitted_rows(build: Build, created: datetime) -> pa.Table:
 
 
 def reward_rows(build_id: str, run_id: str, rewards: Sequence[Reward], created: datetime) -> pa.Table:
-    """Return the rows of ``rewards``."""
+    """Return the rows of ``rewards`` for the rewards of a build."""
     n = len(rewards)
     return pa.table(
         {
@@ -198,7 +198,7 @@ def reward_rows(build_id: str, run_id: str, rewards: Sequence[Reward], created: 
 
 
 def score_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -> pa.Table:
-    """Return the rows of ``scores``."""
+    """Return the rows of ``scores`` for scores."""
     n = len(scores)
     return pa.table(
         {
@@ -217,7 +217,7 @@ def score_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -
 
 
 def pose_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -> pa.Table:
-    """Return the rows of ``poses``: those of good scores, each molecule, component and version once."""
+    """Return the rows of ``poses`` for good scores, one row for each molecule, component and version."""
     posed = {
         (score.smiles, score.component, score.version): score.pose
         for score in scores
@@ -252,7 +252,7 @@ def score_of(row: dict[str, Any], component: str, version: str) -> Score:
 
 
 def metric_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
-    """Return the rows of ``metrics`` about builds."""
+    """Return the rows of ``metrics`` for the metrics of builds."""
     rows = []
     for build in builds:
         about = {"run_id": build.run_id, "build_id": build.build_id, "iteration": build.iteration}
@@ -262,7 +262,7 @@ def metric_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
 
 
 def run_metric_rows(run_id: str, metrics: Sequence[tuple[int, Metric]], created: datetime) -> pa.Table:
-    """Return the rows of ``metrics`` about a training itself."""
+    """Return the rows of ``metrics`` for the metrics (iteration, metric) of a training."""
     return _table(
         [
             {"run_id": run_id, "iteration": iteration, "name": metric.name, "value": metric.value, "created": created}
@@ -272,7 +272,7 @@ def run_metric_rows(run_id: str, metrics: Sequence[tuple[int, Metric]], created:
 
 
 def policy_rows(policies: Sequence[PolicyVersion], created: datetime) -> pa.Table:
-    """Return the rows of ``policies``."""
+    """Return the rows of ``policies`` for versions of policies."""
     fields = PolicyVersion.__dataclass_fields__
     return _table([{name: getattr(policy, name) for name in fields} | {"created": created} for policy in policies])
 
@@ -310,20 +310,20 @@ def bucketed_rows(
 
 
 def check_rows(build: Build) -> None:
-    """Refuse a build that contradicts itself: rewards of rows that it does not have, two rewards of a row under one
-    objective, or two references to one row.
+    """Refuse a build that contradicts itself.
 
     Raises:
-        ValueError: naming the sampler and the row.
+        ValueError: the build has a reward for a row that it does not have, two rewards for a row under one objective,
+            or two references to one row.
     """
     n = len(build.samples)
     given = {(reward.row, reward.objective_sha256) for reward in build.rewards}
     if len(given) != len(build.rewards):
         raise ValueError(f"build of {build.sampler!r} has a row with two rewards under one objective")
     if len(set(build.references)) != len(build.references):
-        raise ValueError(f"build of {build.sampler!r} gives a stored row twice: it can be given once by a build")
+        raise ValueError(f"build of {build.sampler!r} refers to a stored row twice, expected at most once")
     if foreign := [row for row, _ in given if not 0 <= row < n]:
-        raise ValueError(f"build of {build.sampler!r} has {n} rows, and rewards for rows {sorted(foreign)[:5]}")
+        raise ValueError(f"build of {build.sampler!r} has {n} rows, but rewards for rows {sorted(foreign)[:5]}")
 
 
 def _repeat(value: Any, n: int, kind: pa.DataType) -> pa.Array:
@@ -331,5 +331,5 @@ def _repeat(value: Any, n: int, kind: pa.DataType) -> pa.Array:
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    # Without rows there are no column names, which an insert by name would miss.
+    # A table without rows has no column names; ``Transaction.insert`` skips it.
     return pa.Table.from_pylist(rows)

@@ -1,5 +1,5 @@
-"""What a commit of a training has beside builds and scores: policies, consumed rows, metrics, bucketed molecules, and
-the checkpoint. Each is known by its name, or by its run and iteration, and counts once.
+"""The rows of a training's commit beside builds and scores: policies, consumed rows, metrics, bucketed molecules, and
+the checkpoint. Each record is identified by its name, or by its run and iteration, and is stored once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from molbuffer.storage.records import Checkpoint, Commit, PolicyVersion, now
 
 
 def insert_policies(transaction: Transaction, policies: Sequence[PolicyVersion]) -> None:
-    """Add versions of policies that are not known, or whose weights were not kept."""
+    """Add versions of policies that are not stored yet, or whose weights were not kept before."""
     if not policies:
         return
     known = transaction.read(
@@ -23,14 +23,14 @@ def insert_policies(transaction: Transaction, policies: Sequence[PolicyVersion])
         FROM {policies} GROUP BY sha256"""
     ).to_pylist()
     kept = {row["sha256"]: row["kept"] for row in known}
-    # The newest row of a policy counts, also when the clock has gone back.
+    # The newest row of a policy counts, so that a new row gets a later time even if the clock was set back.
     again = [
         row["newest"] + timedelta(microseconds=1) for row in known if row["sha256"] in {p.sha256 for p in policies}
     ]
     fresh: list[PolicyVersion] = []
     for policy in policies:
         # A version that drew a batch and is published later gets a second row, which says that its weights are kept; so
-        # does one that is published again after they were removed.
+        # does a version that is published again after its weights were removed.
         if policy.sha256 not in kept or policy.weights_kept > kept[policy.sha256]:
             fresh.append(policy)
             kept[policy.sha256] = policy.weights_kept
@@ -38,7 +38,7 @@ def insert_policies(transaction: Transaction, policies: Sequence[PolicyVersion])
 
 
 def insert_training(transaction: Transaction, commit: Commit) -> None:
-    """Add consumed rows, metrics and bucketed molecules of a training, but those of iterations that have theirs."""
+    """Add consumed rows, metrics and bucketed molecules of a training for iterations that do not have them yet."""
     run_id, created = commit.run_id, now()
     if run_id is None:
         return
@@ -60,7 +60,7 @@ def insert_training(transaction: Transaction, commit: Commit) -> None:
 
 
 def insert_checkpoint(transaction: Transaction, checkpoint: Checkpoint, folder: str) -> None:
-    """Add a checkpoint, unless its run has one of the iteration."""
+    """Add a checkpoint, unless its run already has a checkpoint of the iteration."""
     if checkpoint.iteration in _iterations(transaction, "checkpoints", checkpoint.run_id):
         return
     row = {"run_id": checkpoint.run_id, "iteration": checkpoint.iteration, "folder": folder}
@@ -68,6 +68,6 @@ def insert_checkpoint(transaction: Transaction, checkpoint: Checkpoint, folder: 
 
 
 def _iterations(transaction: Transaction, table: str, run_id: str) -> set[int]:
-    """Return the iterations of a run that a table has rows of."""
+    """Return the iterations of a run for which a table has rows."""
     sql = f"SELECT DISTINCT iteration FROM {{{table}}} WHERE run_id = ?"
     return set(transaction.read(sql, [run_id])["iteration"].to_pylist())

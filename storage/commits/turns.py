@@ -1,15 +1,15 @@
-"""Commits that wait for one another: whoever has the turn commits what the others of this host have ready, too.
+"""Commits that wait for one another: the thread that has the turn also commits the waiting commits of this host.
 
     STORE/waiting/
-      turn.lock        held by the thread whose turn it is
-      <id>.request     the rows of a commit that waits, written aside and renamed; who takes it removes it
-      <id>.answer      what became of them
+      turn.lock        held by the thread that has the turn
+      <id>.request     the rows of a waiting commit, written under another name and renamed; removed when it is taken
+      <id>.answer      the outcome of the request
 
-A transaction takes many times what one more build in it does, and nobody waits longer than for the transaction that is
-made and the next one. The files are messages between threads that live, of one process or of several, and no part of
-the store: nothing depends on them. Who has no answer when its turn comes (the one before died, or left the request)
-commits by itself, and what was committed already is found by the look-up under the commit lock (R3). A request whose
-process is dead is removed.
+A transaction takes many times longer than one more build in it, and a commit waits at most for the present transaction
+and the next one. The files are messages between living threads, of one process or several; they are no part of the
+store, and nothing depends on them. A thread that has no answer when its turn comes (the previous thread died, or did
+not take the request) commits by itself, and the look-up under the commit lock finds builds that are committed already.
+A request of a dead process is removed.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ _OLD_SECONDS = 3600
 
 
 class Outcome(StrEnum):
-    """What became of a request."""
+    """The outcome of a request."""
 
     COMMITTED = "committed"
     ALONE = "alone"
-    """It is to be committed by itself: a build of it is there already, or the transaction failed."""
+    """The request must be committed by itself: a build of it is stored already, or the transaction failed."""
     GONE = "gone"
-    """A vacuum removed its arrays: they are to be written again."""
+    """A vacuum removed the arrays of the request, which must be written again."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a request, and in which snapshot."""
+    """The outcome of a request, with its snapshot if it was committed."""
 
     outcome: Outcome
     snapshot: int = -1
@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class BuildKey:
-    """What a build is looked up by."""
+    """The key by which a build is looked up."""
 
     build_id: str
     run_id: str
@@ -69,16 +69,16 @@ class BuildKey:
 
 @dataclass(frozen=True, eq=False)
 class CommitRequest:
-    """A commit whose arrays are written, as another process can carry it out.
+    """A commit whose arrays are written, in a form that another process can commit.
 
     Attributes:
-        builds: its builds.
+        builds: the keys of its builds.
         tables: its rows, by table.
-        written: the folders under the store's data that must be there.
-        message: what it adds.
-        extra: its provenance.
-        policies: versions of policies.
-        process_id: of the process that waits.
+        written: the folders under the store's data that must exist.
+        message: the message of the snapshot.
+        extra: the provenance of the snapshot.
+        policies: versions of policies to add.
+        process_id: the number of the process that waits.
     """
 
     builds: Sequence[BuildKey]
@@ -90,7 +90,7 @@ class CommitRequest:
     process_id: int = field(default_factory=os.getpid)
 
     def write(self, file: BinaryIO) -> None:
-        """Write it as a line of JSON and an Arrow stream for each table."""
+        """Write the request as a line of JSON and an Arrow stream for each table."""
         said = {
             "builds": [asdict(build) for build in self.builds],
             "tables": list(self.tables),
@@ -107,7 +107,7 @@ class CommitRequest:
 
     @classmethod
     def read(cls, file: BinaryIO) -> CommitRequest:
-        """Read what ``write`` wrote."""
+        """Return the request that ``write`` wrote to a file."""
         said = json.loads(file.readline())
         tables = {name: pa.ipc.open_stream(file).read_all() for name in said.pop("tables")}
         builds = [BuildKey(**build) for build in said.pop("builds")]
@@ -117,7 +117,7 @@ class CommitRequest:
 
 @dataclass(frozen=True, eq=False)
 class WaitingCommit:
-    """A request that was taken, and has to be answered."""
+    """A request that was taken, and the function that answers it."""
 
     request: CommitRequest
     answer: Callable[[Answer], None]
@@ -127,8 +127,8 @@ class Turns:
     """The turns of the commits of one store on this host.
 
     Args:
-        folder: for the files, in the store's folder, which is there.
-        seconds: how long one waits for one's turn.
+        folder: the folder of the files, in the store's folder, which must exist.
+        seconds: how long a commit waits for its turn, in seconds.
     """
 
     def __init__(self, folder: Path, seconds: float) -> None:
@@ -137,18 +137,18 @@ class Turns:
 
     @contextmanager
     def turn(self, request: CommitRequest | None) -> Iterator[Answer | None]:
-        """Wait for one's turn, which lasts as long as the context: or for the answer to a request, if that is sooner.
+        """Wait for the turn, or for the answer to a request if it comes first.
 
-        Gives None in one's turn.
+        The context gives None if the caller has the turn, which lasts until the end of the context, or else the answer.
 
         Raises:
-            StoreBusyError: neither came in time; the request is withdrawn.
+            StoreBusyError: neither the turn nor an answer came in time; the request is withdrawn.
             OSError: the disk refused.
         """
         lock = self._folder / _LOCK
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
         try:
-            # Nobody has the turn most of the time: then nothing is written.
+            # Most of the time no other thread has the turn, and no file is written.
             if _taken(descriptor):
                 yield None
             else:
@@ -157,7 +157,7 @@ class Turns:
             os.close(descriptor)
 
     def waiting(self) -> Iterator[WaitingCommit]:
-        """Take the requests of others, the oldest first; to be called in one's turn."""
+        """Take the requests of other threads, the oldest first; only the thread that has the turn may call this."""
         for path in sorted(path for path in self._folder.iterdir() if path.name != _LOCK):
             if path.suffix != _REQUEST:
                 _remove_old(path)
@@ -189,7 +189,7 @@ class Turns:
         except StoreBusyError:
             if request is None or _removed(asked):
                 raise
-            # It is being committed: one hears of it, or has the turn when who does it has died.
+            # Another thread has taken the request: its answer comes, or the turn if that thread dies.
             while not wait(self._seconds):
                 pass
         except BaseException:
@@ -206,7 +206,7 @@ class Turns:
 
 
 def _taken(descriptor: int) -> bool:
-    """Try to have the turn, and return whether one has; closing the file gives it back."""
+    """Try to take the lock of the turn, and return whether it was taken; closing the file releases it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -217,7 +217,7 @@ def _taken(descriptor: int) -> bool:
 
 
 def _take(path: Path) -> CommitRequest | None:
-    """Return a request and remove it; None when it was withdrawn."""
+    """Return a request and remove its file; None if the request was withdrawn or cannot be read."""
     taken = path.with_suffix(".taken")
     try:
         path.rename(taken)
@@ -227,21 +227,21 @@ def _take(path: Path) -> CommitRequest | None:
         with taken.open("rb") as file:
             return CommitRequest.read(file)
     except (ValueError, KeyError, TypeError, pa.ArrowException):
-        # Of another release, or of a crash of the machine: who wrote it, if anybody, commits by itself.
+        # The file comes from another release, or from a crash of the machine: its process commits by itself.
         return None
     finally:
         taken.unlink(missing_ok=True)
 
 
 def _remove_old(path: Path) -> None:
-    """Remove what a process left that was killed: nobody waits for so long."""
+    """Remove a file that is older than any waiting time: a killed process has left it."""
     with suppress(FileNotFoundError):
         if time.time() - path.stat().st_mtime > _OLD_SECONDS:
             path.unlink()
 
 
 def _removed(path: Path) -> bool:
-    """Remove a file, and return whether it was there."""
+    """Remove a file, and return whether it existed."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -259,7 +259,7 @@ def _read_answer(path: Path) -> Answer | None:
 
 
 def _alive(process_id: int) -> bool:
-    """Return whether a process of this host lives; one that has another user does."""
+    """Return whether a process of this host exists, also if it belongs to another user."""
     with suppress(PermissionError):
         try:
             os.kill(process_id, 0)

@@ -1,7 +1,8 @@
 """Checksums of the files that a snapshot adds, kept in the provenance of the snapshot.
 
-Arrays have a checksum in each chunk and policies are named by theirs, but Parquet files as DuckDB writes them have
-none, nor have the files of a checkpoint: ``history.verified`` and ``latest_checkpoint`` compare them with these.
+Arrays have a checksum in each chunk, and policies are named by their hash. Parquet files that DuckDB writes and the
+files of a checkpoint have no checksum of their own: ``history.verified`` and ``latest_checkpoint`` compare them with
+the checksums here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def file_checksums(files: Iterable[str | Path], root: Path) -> dict[str, str]:
 
 
 def checksums_in(extras: Iterable[str | None]) -> dict[str, str]:
-    """Return all checksums in the extra infos of commits; one that is none of ours has none."""
+    """Return the sha256 of each file by its path, from the extra infos of commits.
+
+    An extra info that another program wrote contributes nothing.
+    """
     found: dict[str, str] = {}
     for text in extras:
         # A program that attached the catalog may have recorded anything.

@@ -13,19 +13,19 @@ from uuid import uuid4
 from molbuffer.storage.files.places import PRIVATE_FILE, Place, make_folder, on_disk
 
 Sync = Callable[[Iterable[Path]], None]
-"""Makes files and folders durable; tests record what it is called with."""
+"""A function that makes files and folders durable; tests pass one that records its calls."""
 
 # Concurrent fsyncs share one commit of the file system's journal: 14 of them take 10 ms together and 50 ms in a row.
 _CONCURRENT_SYNCS = 16
 
 
 def sync_paths(paths: Iterable[Path]) -> None:
-    """Return once every file or folder named is on the disk.
+    """Sync files and folders, and return once all of them are on the disk.
 
     Raises:
         OSError: a path is missing, or the disk failed.
     """
-    # All are waited for, also when one fails: nothing is synced any more once this returns.
+    # Wait for all of them, even when one fails: no fsync still runs when this returns.
     wait(syncs := [_threads().submit(_sync, path) for path in paths])
     for each in syncs:
         each.result()
@@ -33,17 +33,17 @@ def sync_paths(paths: Iterable[Path]) -> None:
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    """Return the threads for fsync, which stay: to start them takes as long as a small file."""
+    """Return the pool of threads for fsync, which is kept: starting threads takes as long as syncing a small file."""
     return ThreadPoolExecutor(_CONCURRENT_SYNCS, thread_name_prefix="fsync")
 
 
-# A fork has none of its parent's threads.
+# A forked process does not inherit the threads of its parent.
 os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def sync_tree(folder: Place) -> None:
-    """Return once a folder is on the disk with all it holds, and is named in its parent."""
-    # What an object store has acknowledged is durable.
+    """Sync a folder with all its content, and its entry in the parent folder; an object store needs no sync."""
+    # A write that an object store has acknowledged is durable.
     if isinstance(folder, Path):
         sync_paths([folder.parent, folder, *folder.rglob("*")])
 
@@ -57,10 +57,10 @@ def _sync(path: Path) -> None:
 
 
 def write_private(place: Place, content: bytes) -> None:
-    """Write a new file that only its owner may read; in a folder, it is not durable yet.
+    """Write a new file that only its owner may read; a file in a folder is not synced.
 
     Raises:
-        FileExistsError: there is one.
+        FileExistsError: the file exists.
     """
     if not isinstance(place, Path):
         place.write_bytes(content, new=True)
@@ -82,7 +82,7 @@ def write_aside(path: Path, content: bytes, sync: Sync) -> None:
 def write_files(folder: Place, files: Mapping[str, bytes], sync: Sync, *, named_in: Iterable[Place] = ()) -> None:
     """Write files into a folder, which is made when it is missing, and return once they are durable.
 
-    A crash leaves some of them: this is for a folder that nothing names before all of its files are there.
+    A crash may leave some of the files: use this for a folder that nothing names before all of its files are there.
 
     Args:
         folder: the folder, or the prefix in an object store, where files that are there already are left as they are.
@@ -106,13 +106,13 @@ def write_files(folder: Place, files: Mapping[str, bytes], sync: Sync, *, named_
 
 
 def write_folder(folder: Place, files: Mapping[str, bytes], sync: Sync) -> None:
-    """Write a folder so that a crash leaves none, or the whole of it; an object store may be left with a part of it.
+    """Write a folder so that a crash leaves all of it or nothing; in an object store, a crash may leave a part.
 
-    A folder that another process made under the same name meanwhile is taken to be the same, and stays.
+    A folder that another process made under the same name in the meantime is taken to be the same, and is kept.
 
     Args:
         folder: the folder, or the prefix in an object store, where files that are there already are left as they are.
-        files: the content of each file by name, in the order in which an object store is given them.
+        files: the content of each file by name, in the order in which they are written to an object store.
         sync: makes files and folders durable.
 
     Raises:
@@ -135,5 +135,5 @@ def write_folder(folder: Place, files: Mapping[str, bytes], sync: Sync) -> None:
 
 
 def _aside(path: Path) -> Path:
-    """Return a hidden name beside a path, which nobody else has."""
+    """Return a unique hidden path in the same folder."""
     return path.with_name(f".{path.name}.{uuid4().hex}")

@@ -1,8 +1,8 @@
 """Paths in an object store with the S3 protocol, for arrays, policies and checkpoints; DuckDB reads the tables there.
 
-Credentials and place come from the environment, by the names that every S3 program uses: AWS_ACCESS_KEY_ID,
+The credentials and the server come from the environment, by the names that every S3 program uses: AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, and AWS_ENDPOINT_URL for a server other than Amazon's. They are
-never written into a store. obstore, the client, is an extra: ``pip install 'molbuffer[s3]'``.
+never written into a store. The client, obstore, is an extra: ``pip install 'molbuffer[s3]'``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ObjectPath:
 
     Attributes:
         bucket: the name of the bucket.
-        key: the name in the bucket, without slashes at its ends; empty for the whole bucket.
+        key: the name in the bucket, without leading and trailing slashes; empty for the whole bucket.
     """
 
     bucket: str
@@ -42,7 +42,7 @@ class ObjectPath:
         """Return the place of an address such as ``s3://bucket/prefix``.
 
         Raises:
-            StorePlaceError: it is of another protocol, or not as bucket and prefix are written.
+            StorePlaceError: the address has another protocol, or the bucket or prefix is malformed.
         """
         match = _ADDRESS.fullmatch(address)
         key = (match[2] or "").strip("/") if match else ""
@@ -69,7 +69,7 @@ class ObjectPath:
         return ObjectPath(self.bucket, self.key.rpartition("/")[0])
 
     def exists(self) -> bool:
-        """Return whether there is an object of this name, or any below it."""
+        """Return whether there is an object of this name, or any object below it."""
         return self.is_dir() or self._head() is not None
 
     def is_dir(self) -> bool:
@@ -87,7 +87,11 @@ class ObjectPath:
             yield ObjectPath(self.bucket, key.strip("/"))
 
     def files(self) -> list[tuple[ObjectPath, int, float]]:
-        """Return the object of this name and all below it, each with its path, bytes, and when it was written."""
+        """Return the object of this name and all objects below it.
+
+        Returns:
+            For each object its path, its size in bytes, and the time of its last write in seconds since the epoch.
+        """
         with _told_as_os_error(self):
             found = [each for portion in self._list() for each in portion]
         own = self._head()
@@ -97,15 +101,15 @@ class ObjectPath:
         ]
 
     def is_absolute(self) -> bool:
-        """Return True: every host finds an address."""
+        """Return True: an address means the same on every host."""
         return True
 
     def open(self, mode: Literal["rb"]) -> io.BytesIO:
-        """Return the content of an object as a file, which is in memory as a whole.
+        """Return the content of an object as a file object in memory.
 
         Raises:
-            FileNotFoundError: there is none.
-            OSError: it cannot be read.
+            FileNotFoundError: there is no such object.
+            OSError: the object cannot be read.
         """
         return io.BytesIO(self.read_bytes())
 
@@ -113,8 +117,8 @@ class ObjectPath:
         """Return the content of an object.
 
         Raises:
-            FileNotFoundError: there is none.
-            OSError: it cannot be read.
+            FileNotFoundError: there is no such object.
+            OSError: the object cannot be read.
         """
         import obstore
 
@@ -130,11 +134,11 @@ class ObjectPath:
 
         Args:
             content: the content.
-            new: whether it must not exist yet.
+            new: whether the object must not exist yet.
 
         Raises:
-            FileExistsError: it exists and ``new`` was asked for.
-            OSError: it cannot be written.
+            FileExistsError: the object exists and ``new`` is true.
+            OSError: the object cannot be written.
         """
         import obstore
 
@@ -151,7 +155,7 @@ class ObjectPath:
                 obstore.delete(self._client, keys)
 
     def client(self) -> S3Store:
-        """Return a client that sees only what is below this prefix, for Zarr."""
+        """Return a client for Zarr that sees only the objects below this prefix."""
         return _client(self.bucket, self.key)
 
     @property
@@ -174,10 +178,10 @@ class ObjectPath:
 
 
 def credentials(place: ObjectPath) -> dict[str, str | None]:
-    """Return the credentials of this user as options of a secret of DuckDB.
+    """Return the credentials in the environment as options of a DuckDB secret.
 
     Raises:
-        StorePlaceError: the environment has none.
+        StorePlaceError: the environment has no credentials.
     """
     names = {"KEY_ID": "AWS_ACCESS_KEY_ID", "SECRET": "AWS_SECRET_ACCESS_KEY"}
     if missing := [name for name in names.values() if not os.environ.get(name)]:
@@ -188,7 +192,7 @@ def credentials(place: ObjectPath) -> dict[str, str | None]:
 
 
 def server() -> dict[str, str | None]:
-    """Return the address of the object store as options of a secret of DuckDB; nothing of it is secret."""
+    """Return the address of the object store as options of a DuckDB secret; none of them is confidential."""
     endpoint = _endpoint()
     scheme, _, host = endpoint.rpartition("://") if endpoint else ("", "", "")
     return {
@@ -217,7 +221,7 @@ def _client(bucket: str, prefix: str) -> S3Store:
 
 @contextmanager
 def _told_as_os_error(path: ObjectPath) -> Iterator[None]:
-    """Raise errors of the client as those of a file system, which callers distinguish."""
+    """Raise errors of the client as the ``OSError`` types of a file system, which callers distinguish."""
     try:
         yield
     except FileNotFoundError:

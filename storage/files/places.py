@@ -1,7 +1,7 @@
 """The places of a store's files: a folder, or a prefix of an object store.
 
-``ObjectPath`` has those methods of ``pathlib.Path`` that the store uses, so that most code need not know which of both
-it was given. What differs is here:
+``ObjectPath`` has those methods of ``pathlib.Path`` that the store uses, so that most code treats both alike. The
+functions here handle the differences:
 
     a folder          files are made durable by fsync, and become visible together by a rename
     an object store   a write that was acknowledged is durable; objects become visible one by one, so that nothing may
@@ -33,7 +33,7 @@ class StoredFile:
     Attributes:
         path: the path of the file.
         bytes: the size.
-        modified: when it was last written, in seconds since the epoch.
+        modified: the time of the last write, in seconds since the epoch.
     """
 
     path: Place
@@ -55,12 +55,12 @@ def place_at(address: str, root: Path = Path()) -> Place:
 
 
 def on_disk(places: Iterable[Place]) -> list[Path]:
-    """Return those of some places that need an fsync: what an object store has acknowledged is durable."""
+    """Return the places that are on a disk and need an fsync; an object store has made acknowledged writes durable."""
     return [place for place in places if isinstance(place, Path)]
 
 
 def names_on_disk(folder: Place) -> list[str]:
-    """Return the names of what is directly in a folder, of which there may be thousands; none in an object store."""
+    """Return the names of the files and folders directly in a folder, in any order; empty for an object store."""
     try:
         return os.listdir(folder) if isinstance(folder, Path) else []
     except FileNotFoundError:
@@ -76,18 +76,22 @@ class TooLargeError(ValueError):
 
 
 def plain_file(path: Path, most_bytes: int) -> bytes:
-    """Return the content of a file that somebody else may have put there.
+    """Return the content of a file from an untrusted source.
 
-    A link is not followed, and a pipe or a device, whose reading might never end, is not opened.
+    A link is not followed. A pipe or a device is not opened, since reading it might never end.
+
+    Args:
+        path: the path of the file.
+        most_bytes: the largest size that is accepted.
 
     Raises:
-        NotPlainError: it is no plain file.
-        TooLargeError: it is larger than ``most_bytes``.
-        OSError: it cannot be read.
+        NotPlainError: the path is a link, a folder, a pipe or a device.
+        TooLargeError: the file is larger than ``most_bytes``.
+        OSError: the file cannot be read.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
         raise NotPlainError("it is a link, a folder, a pipe or a device and no plain file")
-    # Whatever takes its place in this moment is not waited for, and looked at once more.
+    # A pipe may replace the file at this moment: O_NONBLOCK does not wait for it, and the type is checked once more.
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -98,20 +102,20 @@ def plain_file(path: Path, most_bytes: int) -> bytes:
 
 
 def make_folder(place: Place) -> None:
-    """Make a folder for its owner only; an object store has none to make."""
+    """Make a folder that only its owner may use; do nothing in an object store, which has no folders."""
     if isinstance(place, Path):
         place.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
 
 
 def entries(place: Place) -> list[Place]:
-    """Return what is directly in a folder, hidden files included, by name; nothing when it does not exist."""
+    """Return the paths directly in a folder, including hidden files, sorted by name; empty if it does not exist."""
     if isinstance(place, Path):
         return sorted(place.iterdir()) if place.is_dir() else []
     return sorted(place.iterdir())
 
 
 def files_at(place: Place) -> list[StoredFile]:
-    """Return a file, or all files in a folder and below it, without what a writer removes meanwhile."""
+    """Return a file, or a folder with all files and folders below it; paths that vanish meanwhile are left out."""
     if not isinstance(place, Path):
         return [StoredFile(path, size, modified) for path, size, modified in place.files()]
     found = []
@@ -125,16 +129,20 @@ def files_at(place: Place) -> list[StoredFile]:
 
 
 def _tree(path: Path) -> Iterator[Path]:
-    """Yield a path, and when it is a folder and no link, all below it: folders change when a file in them does."""
+    """Yield a path and, for a folder that is no link, everything below it.
+
+    Folders are included, since a folder's time of change is that of the last file added or removed.
+    """
     yield path
     if path.is_dir() and not path.is_symlink():
         yield from path.rglob("*")
 
 
 def set_aside(place: Place) -> Place:
-    """Hide a folder in one step, and return where it is to be deleted: a kill leaves it whole or hidden.
+    """Hide a folder by one rename, and return the path that is to be deleted: a kill leaves it whole or hidden.
 
-    A file is deleted in one step anyway. An object store cannot rename, so that there the objects are deleted at once.
+    A file is returned as it is, since it is deleted in one step. An object store cannot rename: its objects are deleted
+    here.
     """
     if not isinstance(place, Path):
         place.remove()
@@ -145,7 +153,7 @@ def set_aside(place: Place) -> Place:
 
 
 def delete(place: Place) -> None:
-    """Delete a file, or a folder with all in it; nothing when it is not there."""
+    """Delete a file, or a folder with all its content; do nothing if the path does not exist."""
     if not isinstance(place, Path):
         place.remove()
     elif place.is_dir() and not place.is_symlink():

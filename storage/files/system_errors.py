@@ -1,6 +1,6 @@
-"""Errors of the operating system in words: what is wrong, and what its user can do.
+"""Explanations of errors of the operating system: what is wrong, and what the user can do.
 
-Errors of DuckDB, SQLite and Arrow carry the system's words in their text, so that those are looked for, too.
+Errors of DuckDB, SQLite and Arrow quote the system's message in their text, so that the text is searched as well.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 
 
 def system_advice(error: BaseException) -> str | None:
-    """Return what is wrong and what to do, as sentences; None when the system is not to blame, as far as is known."""
+    """Return what is wrong and what to do, as sentences; None for an error that is not known to be the system's."""
     number = system_number(error)
     return None if number is None or number not in _ADVICE else _ADVICE[number]()
 
 
 def system_number(error: BaseException) -> int | None:
-    """Return the number of the system's error, which others have in their text only; None as far as it is not known."""
+    """Return the errno of the system's error, also of an error that only quotes its text; None if it is not known."""
     if isinstance(error, OSError) and error.errno is not None and error.errno in _ADVICE:
         return error.errno
     text = str(error)
-    # "Too many open files in system" begins as another one does.
+    # Longest first: "Too many open files in system" (ENFILE) begins with the text of EMFILE.
     for number in sorted(_ADVICE, key=lambda number: -len(os.strerror(number))):
         if os.strerror(number) in text:
             return number
@@ -39,7 +39,7 @@ def _too_many_open_files() -> str:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = "without limit" if hard == resource.RLIM_INFINITY else f"up to {hard}"
     return (
-        f"This process may have {soft} files open at once (`ulimit -n`), and has them open. Raise the limit before it "
+        f"This process has as many files open as it may have at once: {soft} (`ulimit -n`). Raise the limit before it "
         f"starts, for instance with `ulimit -n 65536` ({most} without an administrator)"
     )
 
@@ -72,7 +72,7 @@ _ADVICE: Mapping[int, Callable[[], str]] = {
 }
 """What is wrong and what to do, by the number of the error."""
 
-# Of SQLite, which has no others for these.
+# Messages of SQLite, which does not quote the system's message for these errors.
 _WORDS = {"database or disk is full": errno.ENOSPC, "disk is full": errno.ENOSPC, "disk I/O error": errno.EIO}
 _NOT_OPENED = "unable to open database file"
 

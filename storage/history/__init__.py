@@ -1,4 +1,4 @@
-"""The history as training reads it: the index of stored rows, selections from it, the decoded cache of arrays."""
+"""The history for training: the index of stored rows, selections from it, and the decoded cache of their arrays."""
 
 import lazy_loader
 

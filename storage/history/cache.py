@@ -1,21 +1,21 @@
 """The decoded cache: the rows of a store's segments, decoded once, in one memory-mapped file.
 
-A training batch is a few hundred rows from anywhere in the history. Zarr decodes a whole chunk for each of them
-(186 ms for 256 rows over 100 segments), so segments are decoded once into records of fixed width, in the order in
-which they were first asked for, and batches are gathered from a memory map of those.
+A training batch is a few hundred rows from anywhere in the history. Zarr would decode a whole chunk for each of them
+(186 ms for 256 rows over 100 segments). Segments are therefore decoded once into records of fixed width, in the order
+in which they were first requested, and batches are gathered from a memory map of these records.
 
-    CACHE/decoded/<store uuid>/manifest.json       which rows file holds which segment, and where
+    CACHE/decoded/<store uuid>/manifest.json       the name of the rows file, and the place of each segment in it
     CACHE/decoded/<store uuid>/rows-<random>.bin   the records
     CACHE/decoded/<store uuid>.lock                held while these are changed; outside, so that eviction leaves it
 
 CACHE is an argument, the environment variable MOLBUFFER_CACHE, or the user's cache folder; it never lies in the store,
 so that read-only and remote stores have a cache too.
 
-Only what the manifest lists exists, and it is replaced in one step after the rows are on the disk. So a writer that is
-killed leaves a tail or a file that is not listed; the next one overwrites or deletes it. A rows file is only ever
-extended; wider rows, or a limit on the size, lead to a new file, and readers keep the map of the old one. The cache
-can be deleted at any time, and whatever is wrong with it leads to decoding again: the manifest and every record carry
-a checksum, which is compared when they are read.
+Only the rows that the manifest lists are valid, and the manifest is replaced in one step after the rows are on the
+disk. A killed writer leaves a tail or a file that is not listed, which the next writer overwrites or deletes. A rows
+file is only ever extended; wider rows, or the limit on the size, lead to a new file, and readers keep the map of the
+old one. The cache can be deleted at any time, and any damage to it leads to decoding again: the manifest and every
+record have a checksum, which is compared when they are read.
 """
 
 from __future__ import annotations
@@ -55,23 +55,23 @@ SUBFOLDER = "decoded"
 DEFAULT_LIMIT_BYTES = 32 * 10**9
 _ROWS_FILE = re.compile(r"rows-.*\.bin")
 
-# New segments are decoded and listed in portions of about this many rows: bounds the memory (86 MB at 80 tokens), and
-# what a kill makes the next process decode again.
+# New segments are decoded and listed in portions of about this many rows, which limits the memory (86 MB at 80 tokens)
+# and the rows that the next process decodes again after a kill.
 _PORTION_ROWS = 200_000
 
 _logger = logging.getLogger("molbuffer.storage.cache")
 
 
 def default_folder() -> Path:
-    """Return the folder for caches when none is given: $MOLBUFFER_CACHE, or else the user's cache folder."""
+    """Return the default folder for caches: $MOLBUFFER_CACHE, or else the user's cache folder."""
     return Path(os.environ.get(LOCATION_VARIABLE) or platformdirs.user_cache_dir("molbuffer"))
 
 
 class DamagedRecordsError(Exception):
-    """A record of the cache is not as it was written; the cache is to be made again, and nobody else hears of it.
+    """A record of the cache is damaged; the callers in this package catch the error and make the cache again.
 
     Attributes:
-        file: the file that it is in.
+        file: the rows file with the record.
     """
 
     def __init__(self, file: Path) -> None:
@@ -81,12 +81,12 @@ class DamagedRecordsError(Exception):
 
 @dataclass(frozen=True)
 class CachedRows:
-    """A memory map of the decoded rows as they were when it was made; later changes of the cache do not touch it.
+    """A memory map of decoded rows, which later changes of the cache do not affect.
 
     Attributes:
-        segments: where the rows of each segment are.
+        segments: the place of the rows of each segment, by the name of the segment.
         layout: the shape of a record.
-        records: the rows.
+        records: the records of the rows.
     """
 
     segments: Mapping[str, CachedSegment]
@@ -97,7 +97,7 @@ class CachedRows:
         """Return a copy of the records at positions [n].
 
         Raises:
-            DamagedRecordsError: one is not as it was written.
+            DamagedRecordsError: a record is damaged.
         """
         records = self.records.take(positions)
         if damaged(records, positions):
@@ -105,10 +105,10 @@ class CachedRows:
         return records
 
     def gather(self, positions: NDArray[np.int64]) -> Rows:
-        """Return the rows at positions [n], as views of a fresh block of memory.
+        """Return the rows at positions [n], as views of a new block of memory.
 
         Raises:
-            DamagedRecordsError: one is not as it was written.
+            DamagedRecordsError: a record is damaged.
         """
         return self.layout.split(self.take(positions))
 
@@ -118,11 +118,12 @@ class DecodedCache:
     """The decoded cache of one store.
 
     Attributes:
-        store_uuid: the identity of the store; one that was moved finds its cache again.
+        store_uuid: the identity of the store, by which a moved store finds its cache again.
         arrays: the folder of the store's segments.
-        folder: CACHE, for the caches of all stores.
-        limit_bytes: what all of them together may take. The store not used for longest goes first; then those rows of
-            this store that were not asked for. Rows that are asked for are cached even when they alone take more.
+        folder: the folder CACHE of the caches of all stores.
+        limit_bytes: the size limit of all caches together, in bytes. The caches of the stores not used for longest are
+            evicted first, and then the rows of this store that were not requested. Requested rows are cached even if
+            they alone exceed the limit.
     """
 
     store_uuid: str
@@ -131,7 +132,7 @@ class DecodedCache:
     limit_bytes: int = DEFAULT_LIMIT_BYTES
 
     def pin(self, segments: Sequence[str]) -> CachedRows:
-        """Return a map of the rows of all segments that are named, once those not yet decoded are.
+        """Return a map of the rows of the named segments, after decoding those that the cache lacks.
 
         Raises:
             ArraysError: a segment to decode is missing or damaged in the store.
@@ -144,7 +145,7 @@ class DecodedCache:
             return self._decoded(self._current(), wanted)
 
     def rebuild(self, segments: Sequence[str], damaged_file: Path) -> CachedRows:
-        """Return what ``pin`` does, of a cache that no longer has a file: others may have made it again already.
+        """Make the cache again without a damaged file, unless another process has done so, and return as ``pin`` does.
 
         Raises:
             ArraysError: a segment to decode is missing or damaged in the store.
@@ -170,23 +171,23 @@ class DecodedCache:
         return self.folder / SUBFOLDER / self.store_uuid
 
     def _pin_decoded(self, wanted: Sequence[str]) -> CachedRows | None:
-        """Return a map of the wanted segments without taking the lock; None when it takes one to have them."""
+        """Return a map of the wanted segments without taking the lock; None if the cache lacks one or is damaged."""
         try:
             manifest = read_manifest(self._own)
             if manifest is None or not manifest.segments.keys() >= set(wanted):
                 return None
             rows = self._map(manifest)
         except (OSError, ValueError):
-            # Damaged, or replaced by another process since its manifest was read: settled under the lock.
+            # The cache is damaged, or another process has replaced it in the meantime: the caller takes the lock.
             return None
-        # The time of use only orders eviction; a cache on a read-only disk serves all the same.
+        # The time of use only determines the order of eviction; a cache on a read-only disk can be used as well.
         with suppress(OSError):
             os.utime(self._own / MANIFEST_NAME)
         return rows
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Hold the lock of this store's cache, and turn errors of the disk into ``CacheError``."""
+        """Hold the lock of this store's cache, and raise errors of the disk as a ``CacheError``."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._own.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
@@ -194,7 +195,7 @@ class DecodedCache:
                 self._own.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
                 yield
         except OSError as error:
-            advice = system_advice(error) or "Remedy that"
+            advice = system_advice(error) or "Correct the cause"
             raise CacheError(
                 f"cannot write the decoded cache in {self.folder}: {error}. {advice}, or set {LOCATION_VARIABLE} to "
                 "another folder"
@@ -249,7 +250,7 @@ class DecodedCache:
                 cached = manifest.segments[name]
                 for start in range(cached.position, cached.position + cached.rows, _PORTION_ROWS):
                     stop = min(start + _PORTION_ROWS, cached.position + cached.rows)
-                    # With new checksums, damaged records would be taken for good ones.
+                    # New checksums would make damaged records look sound.
                     if damaged(old[start:stop], np.arange(start, stop)):
                         raise DamagedRecordsError(self._own / manifest.file)
                     records = layout.repack(old[start:stop], manifest.layout)
@@ -261,14 +262,14 @@ class DecodedCache:
         return fresh
 
     def _records(self, manifest: CacheManifest) -> NDArray[np.uint32]:
-        """Return the records of the file, for reading from one end to the other."""
+        """Return a map of the records of the file, for reading them in order."""
         shape = (manifest.rows, manifest.layout.words)
         if not manifest.rows:  # An empty file cannot be mapped.
             return np.zeros(shape, np.uint32)
         return np.memmap(self._own / manifest.file, np.uint32, "r", shape=shape)
 
     def _shrink(self, manifest: CacheManifest, wanted: Sequence[str]) -> CacheManifest:
-        """Evict what is over the limit: other stores by age, then what this store has beyond ``wanted``."""
+        """Evict rows beyond the limit: the caches of other stores by age, then unwanted rows of this store."""
         others = evict(self.folder, self.limit_bytes - manifest.total_bytes, spare=self.store_uuid)
         if others + manifest.total_bytes <= self.limit_bytes:
             return manifest
@@ -280,15 +281,16 @@ class DecodedCache:
 
 
 def evict(folder: Path, limit_bytes: int, spare: str | None = None) -> int:
-    """Delete the caches of the stores used longest ago until what is left takes at most ``limit_bytes``.
+    """Delete the caches of the stores used longest ago until the others take at most ``limit_bytes``.
 
     Args:
-        folder: CACHE, for the caches of all stores.
-        limit_bytes: may be negative: then all go that can.
-        spare: a store whose cache neither counts nor goes. Those that another process is writing stay as well.
+        folder: the folder CACHE of the caches of all stores.
+        limit_bytes: the limit in bytes; with a negative one, all caches are deleted that can be.
+        spare: the uuid of a store whose cache is neither counted nor deleted. Caches that another process is writing
+            are not deleted either.
 
     Returns:
-        What the remaining ones take, in bytes.
+        The size of the remaining caches, in bytes.
     """
     with os.scandir(folder / SUBFOLDER) as entries:
         stores = [Path(entry) for entry in entries if entry.is_dir() and entry.name != spare]
@@ -307,9 +309,9 @@ def evict(folder: Path, limit_bytes: int, spare: str | None = None) -> int:
 
 
 def _files_of(store: Path) -> list[os.DirEntry[str]]:
-    """Return the files of a store's cache, the manifest first: what a kill leaves of the rest is not listed."""
-    # By name: were CACHE set to a folder with other things in it, those must stay. Not by globs: every decoding looks
-    # at the caches of all stores, of which there may be thousands.
+    """Return the files of a store's cache, the manifest first, so that files left by a kill are not listed."""
+    # Only files with names of the cache: CACHE may be set to a folder with other files, which must stay. Globs would be
+    # slow: every decoding lists the caches of all stores, of which there may be thousands.
     with suppress(FileNotFoundError), os.scandir(store) as entries:
         rows = [entry for entry in entries if entry.name == MANIFEST_NAME or _ROWS_FILE.fullmatch(entry.name)]
         return sorted(rows, key=lambda entry: entry.name != MANIFEST_NAME)
@@ -317,7 +319,7 @@ def _files_of(store: Path) -> list[os.DirEntry[str]]:
 
 
 def _size(file: os.DirEntry[str]) -> int:
-    # Another process may replace a file while we look.
+    # Another process may replace the file at this moment.
     with suppress(FileNotFoundError):
         return file.stat().st_size
     return 0
@@ -335,9 +337,9 @@ def _lock(store: Path, *, wait: bool = True) -> FileLock:
 
 @contextmanager
 def _open_at(path: Path, position: int) -> Iterator[BinaryIO]:
-    """Open a file to write from a position on, made if need be; what lay beyond the writes is cut off.
+    """Open a file, which is made if it is missing, to write from a position on; the rest of the file is cut off.
 
-    Written to rather than mapped, so that a full disk is an error and not a signal that ends the process.
+    The file is written to rather than mapped, so that a full disk is an error and not a signal that ends the process.
     """
     path.touch()
     with path.open("r+b") as file:

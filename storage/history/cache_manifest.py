@@ -1,4 +1,4 @@
-"""The manifest of a decoded cache: which rows file exists, the shape of its records, and where its segments are."""
+"""The manifest of a decoded cache: the name of the rows file, the shape of its records, and the places of segments."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 
 @dataclass(frozen=True)
 class CachedSegment:
-    """Where the rows of a segment are in the cache.
+    """The place of the rows of a segment in the cache.
 
     Attributes:
-        position: of its first row.
-        rows: how many there are.
-        vocabulary_sha256: the vocabulary that its tokens belong to.
-        optional: its columns that not all rows have, as of ``Rows.optional_widths``.
+        position: the position of its first row.
+        rows: the number of its rows.
+        vocabulary_sha256: the vocabulary of its tokens.
+        optional: the widths of its optional columns, from ``Rows.optional_widths``.
     """
 
     __pydantic_config__ = _STRICT
@@ -40,14 +40,15 @@ class CachedSegment:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheManifest:
-    """What exists of a cache.
+    """The valid content of a cache.
 
     Attributes:
         format: the name and version of the format.
-        file: the name of the rows file, never used twice: a reader may still have an older one mapped.
+        file: the name of the rows file, never used twice, since a reader may still have an older file mapped.
         layout: the shape of its records.
-        segments: by name, at positions that follow each other.
-        sha256: of all this, as JSON without this; a bit that flips in a position would give the rows of another.
+        segments: the places of segments by name; their positions follow one another.
+        sha256: the hash of the other fields as JSON, since a flipped bit in a position would give the rows of another
+            segment.
     """
 
     __pydantic_config__ = _STRICT
@@ -65,7 +66,7 @@ class CacheManifest:
 
     @property
     def total_bytes(self) -> int:
-        """The listed length of the rows file; what lies beyond was left by a killed writer."""
+        """The listed length of the rows file in bytes; a killed writer may have left more."""
         return self.rows * self.layout.record_bytes
 
 
@@ -77,11 +78,11 @@ def _sha256(manifest: CacheManifest) -> str:
 
 
 def read_manifest(folder: Path) -> CacheManifest | None:
-    """Read the manifest of a cache; None when there is no cache.
+    """Return the manifest of a cache; None if there is no cache.
 
     Raises:
-        ValueError: it is damaged or of another format, or its rows file is missing or too short.
-        OSError: it cannot be read.
+        ValueError: the manifest is damaged or of another format, or its rows file is missing or too short.
+        OSError: the manifest cannot be read.
     """
     try:
         content = (folder / MANIFEST_NAME).read_bytes()
@@ -89,7 +90,7 @@ def read_manifest(folder: Path) -> CacheManifest | None:
         return None
     manifest = _CONTENT.validate_json(content)
     if manifest.sha256 != _sha256(manifest):
-        raise ValueError(f"{folder / MANIFEST_NAME} does not have the content that it was written with")
+        raise ValueError(f"{folder / MANIFEST_NAME} does not match its checksum")
     rows_file = folder / manifest.file
     if not rows_file.exists() or rows_file.stat().st_size < manifest.total_bytes:
         raise ValueError(f"{rows_file} is missing or shorter than {manifest.total_bytes} bytes")
@@ -97,10 +98,10 @@ def read_manifest(folder: Path) -> CacheManifest | None:
 
 
 def write_manifest(folder: Path, manifest: CacheManifest) -> None:
-    """Replace the manifest in one step, once the rows are on the disk, and delete the rows files it does not list."""
+    """Sync the rows file, replace the manifest in one step, and delete the rows files that it does not list."""
     aside = folder / f"{MANIFEST_NAME}.new"
     aside.write_bytes(_CONTENT.dump_json(replace(manifest, sha256=_sha256(manifest))))
-    # Were the name on the disk before the rows, a power cut would leave rows of zeros that are taken for data.
+    # If the manifest reached the disk before the rows, a power cut could leave rows of zeros that count as data.
     sync_paths([folder / manifest.file, aside])
     os.replace(aside, folder / MANIFEST_NAME)
     sync_paths([folder])

@@ -1,4 +1,4 @@
-"""The rows that a selection chooses, which may be that of somebody else, checked before they are read."""
+"""Calls of selections, which a plugin may have written, with a check of the rows that they choose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def available_rows(selection: Selection, rows: SelectableRows, delivered: NDArra
     """Return the size of the largest batch that a selection can draw.
 
     Raises:
-        PluginError: it says none, or more than there are rows.
+        PluginError: the selection does not return a number from 0 to the number of rows.
     """
     with calling("selection", selection, f"how many of {len(rows)} rows are available"):
         found = selection.available(rows, delivered)
@@ -27,10 +27,17 @@ def available_rows(selection: Selection, rows: SelectableRows, delivered: NDArra
 def chosen_rows(
     selection: Selection, rows: SelectableRows, n: int, rng: np.random.Generator, delivered: NDArray[np.integer]
 ) -> Positions:
-    """Return the positions of n rows that a selection chooses, int64 [m]; fewer where it has no more available.
+    """Return the positions of n rows that a selection chooses, int64 [m], with m < n if it has fewer available.
+
+    Args:
+        selection: the selection.
+        rows: the rows to choose from.
+        n: the wanted number of rows.
+        rng: the generator.
+        delivered: how often each row was delivered to the run, int [rows].
 
     Raises:
-        PluginError: they are no such positions.
+        PluginError: the selection does not return the positions of m different rows.
     """
     wanted = min(n, available_rows(selection, rows, delivered))
     with calling("selection", selection, f"to draw {n} of {len(rows)} rows"):

@@ -1,13 +1,12 @@
-"""Bring the rows of an index forward to a newer snapshot: only builds that changed since are read, however many rows
-there are.
+"""Update of the rows of an index to a newer snapshot, which reads only the builds that have changed.
 
-A build has changed when a row of it was added to ``builds``, ``samples`` or ``rewards``: it is new, rewards of it were
-completed or made under another objective, or an archive with more of it was merged. All of its rows are read again, so
-that no rule on what counts is written twice; the rows of the others stay as they are, in the history's order. Where a
-compaction moved arrays, the builds are read again, and not their rows.
+A build has changed if a row of it was added to ``builds``, ``samples`` or ``rewards``: the build is new, its rewards
+were completed or computed under another objective, or an archive with more of its rows was merged. All rows of a
+changed build are read again, so that the rules for usable rows exist once; the rows of other builds are kept, in the
+history's order. If a compaction moved arrays, the builds are read again, but not their rows.
 
-What is rare leads to an index that is read anew: a quarantine, a run that is recorded after its builds, an older
-snapshot than before or one that has expired, an archive, and more changed builds than ``MOST_CHANGED``.
+Rare cases lead to reading the whole index again: a quarantine, a run that is recorded after its builds, a snapshot that
+is older than before or has expired, an archive, and more changed builds than ``MOST_CHANGED``.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from molbuffer.storage.history.scan import (
 from molbuffer.storage.history.verified import verify_tables
 
 MOST_CHANGED = 1_000
-"""The changed builds beyond which it is faster to read all rows in one go."""
+"""The number of changed builds beyond which reading all rows at once is faster."""
 
 _ADDED = """
     SELECT DISTINCT 'changed' AS what, build_id AS id FROM {builds} AS builds
@@ -53,12 +52,12 @@ Values = TypeVar("Values", bound=np.generic)
 
 @dataclass(frozen=True)
 class Splice:
-    """How a column of an index is put together: slices of what it was and of what was read, in turn.
+    """The rule that joins a column of an index from slices of the old column and of the column that was read.
 
     Attributes:
-        slices: [start, stop) of the old rows or of those that were read.
-        kept: of each, whether it is of the old rows.
-        shifts: of each of the old rows, what is added to the numbers of its builds.
+        slices: the slices [start, stop), in the order of the new column.
+        kept: for each slice, whether it is a slice of the old column.
+        shifts: for each slice of the old column, the number that is added to its build numbers.
     """
 
     slices: Sequence[slice]
@@ -66,13 +65,17 @@ class Splice:
     shifts: Sequence[int]
 
     def column(self, old: NDArray[Values], read: NDArray[Values]) -> NDArray[Values]:
-        """Return a column."""
+        """Return the new column, given the old column and the column that was read."""
         return np.concatenate(
             [(old if kept else read)[part] for part, kept in zip(self.slices, self.kept, strict=True)]
         )
 
     def positions(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return where each of the old rows is now, int64 [rows], -1 for one that is gone, and where those read are."""
+        """Return the new position of each old row, int64 [rows], -1 for a removed row, and the positions of read rows.
+
+        Args:
+            rows: the number of old rows.
+        """
         now: NDArray[np.int64] = np.full(rows, -1, np.int64)
         start, read = 0, [np.zeros(0, np.int64)]
         for part, kept in zip(self.slices, self.kept, strict=True):
@@ -85,7 +88,7 @@ class Splice:
         return now, np.concatenate(read)
 
     def build_numbers(self, old: NDArray[np.int32], read: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the builds' numbers, of which those that were read are as they must be."""
+        """Return the new build numbers, given the old ones and the new ones of the rows that were read."""
         numbers = self.column(old, read)
         start = 0
         for part, shift in zip(self.slices, self.shifts, strict=True):
@@ -98,15 +101,15 @@ class Splice:
 
 @dataclass(frozen=True, eq=False)
 class ForwardRows:
-    """The rows of an index at a newer snapshot, and how they follow from what they were.
+    """The rows of an index at a newer snapshot, and their relation to the old rows.
 
     Attributes:
-        rows: the rows.
-        splice: how their columns were put together.
+        rows: the new rows.
+        splice: the rule that joins a column from the old rows and those that were read.
         read: the rows that were read.
-        changed: bool [b], the builds whose rows were read.
-        queries: what else of these can be read, by part.
-        moved: whether arrays of builds that did not change are elsewhere now.
+        changed: bool [b], whether the rows of a build were read.
+        queries: the queries over the builds whose rows were read, by part.
+        moved: whether arrays of unchanged builds were moved.
     """
 
     rows: ScannedRows
@@ -124,18 +127,18 @@ def forward_rows(
     parts: Sequence[HistoryPart],
     wanted: TrainableRows,
 ) -> ForwardRows | None:
-    """Return the rows of some parts, when those that they had at older snapshots are known; None to read them anew.
+    """Return the rows of parts of the history, given their rows at older snapshots; None if all must be read again.
 
     Args:
         store: the store.
-        old: the rows that are known.
-        before: the parts that they are of.
-        parts: the parts that are asked for.
-        wanted: which rows, the same as those that are known.
+        old: the known rows.
+        before: the parts of the known rows.
+        parts: the wanted parts.
+        wanted: the rows that a training may use, the same as for the known rows.
 
     Raises:
-        PredicateError: ``where`` is no predicate over a row.
-        FileDamagedError: a file that is read is not as it was written.
+        PredicateError: ``where`` is not a predicate over a row.
+        FileDamagedError: a file that is read differs from the file that was written.
         StoreError: the store cannot be read.
     """
     if store.archive or wanted.more_rewards is not None or not _follow(before, parts):
@@ -156,7 +159,7 @@ def forward_rows(
     )
     queries = _queries(store, before, parts, merged)
     read = read_rows(queries, wanted)
-    # What expired while it was read may have been merged with what came later.
+    # If a snapshot expired during the reading, its files may have been merged with later ones.
     if not all(store.catalog.has_version(was.snapshot) for was in before):
         return None
     splice = _splice(old, np.where(changed, -1, old_numbers), read.build_numbers)
@@ -175,7 +178,7 @@ def forward_rows(
 
 
 def _follow(before: Sequence[HistoryPart], parts: Sequence[HistoryPart]) -> bool:
-    """Return whether each part has at least the builds that it had."""
+    """Return whether each part has at least the builds of the earlier part."""
     return len(before) == len(parts) and all(
         part == replace(was, snapshot=part.snapshot, up_to_iteration=part.up_to_iteration)
         and part.snapshot >= was.snapshot
@@ -194,9 +197,9 @@ class _PartBuilds:
 
     Attributes:
         builds: the builds, in order.
-        old_places: int64 [b], the place of each among those that the part had; -1 for a new one.
-        changed: bool [b], whether its rows must be read.
-        moved: whether arrays of builds that have not changed are elsewhere now.
+        old_places: int64 [b], the place of each build among the old builds of the part; -1 for a new build.
+        changed: bool [b], whether the rows of the build must be read.
+        moved: whether arrays of unchanged builds were moved.
     """
 
     builds: pa.Table
@@ -206,7 +209,7 @@ class _PartBuilds:
 
 
 def _forward_builds(store: OpenStore, old: pa.Table, was: HistoryPart, part: HistoryPart) -> _PartBuilds | None:
-    """Return the builds of a part; None when what changed is not only builds that came or got more rows."""
+    """Return the builds of a part; None if there are changes other than new builds and new rows of builds."""
     if part == was:
         return _PartBuilds(old, np.arange(old.num_rows), np.zeros(old.num_rows, bool))
     verify_tables(store, [part.snapshot], since=was.snapshot + 1)
@@ -224,7 +227,7 @@ def _forward_builds(store: OpenStore, old: pa.Table, was: HistoryPart, part: His
         of = [places.get(build_id, -1) for build_id in builds["build_id"].to_pylist()]
         old_places = np.array(of, np.int64)
     else:
-        # The arrays of a build that was added since can only have moved since.
+        # The arrays of a new build can only have been moved after the old snapshot as well.
         of_builds = {name: sources[name] for name in ("builds", "placements")}
         fresh = _without(_fresh_builds(store, was, part, of_builds), places)
         builds, old_places = _in_order(old, fresh)
@@ -234,7 +237,7 @@ def _forward_builds(store: OpenStore, old: pa.Table, was: HistoryPart, part: His
 
 
 def _fresh_builds(store: OpenStore, was: HistoryPart, part: HistoryPart, added: Mapping[str, str]) -> pa.Table:
-    """Return the builds, in no order, that came after a snapshot or that are of a later iteration than counted."""
+    """Return the builds, in any order, that were added after the old snapshot or are of later iterations."""
     found = [read_builds(store, part, added=added)]
     if part.up_to_iteration != was.up_to_iteration:
         assert was.up_to_iteration is not None
@@ -243,7 +246,7 @@ def _fresh_builds(store: OpenStore, was: HistoryPart, part: HistoryPart, added: 
 
 
 def _without(builds: pa.Table, known: dict[str, int]) -> pa.Table:
-    """Return each build once that is not known."""
+    """Return the builds that are not known, each once."""
     seen: dict[str, int] = {}
     for place, build_id in enumerate(builds["build_id"].to_pylist()):
         if build_id not in known:
@@ -252,7 +255,7 @@ def _without(builds: pa.Table, known: dict[str, int]) -> pa.Table:
 
 
 def _in_order(old: pa.Table, fresh: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Return old and fresh builds in the history's order, and the places of the old ones, -1 for the others."""
+    """Return old and fresh builds in the history's order, and the place of each among the old ones, -1 if fresh."""
     rows = fresh.select(_ORDER).to_pylist()
     order = sorted(range(len(rows)), key=lambda place: _key(rows[place]))
     columns = old.select(_ORDER)
@@ -266,12 +269,12 @@ def _in_order(old: pa.Table, fresh: pa.Table) -> tuple[pa.Table, NDArray[np.int6
     return both, np.where(places < old.num_rows, places, -1)
 
 
-# As of ``scan``: a run that is not recorded comes last.
+# The same order as in ``scan``: a run that is not recorded comes last.
 _ORDER = ["run_created", "run_id", "iteration", "event", "sampler_order", "chunk", "sampler"]
 
 
 def _key(build: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what builds are ordered by; what is null comes last."""
+    """Return the key by which builds are sorted, with null values last."""
     return tuple(part for name in _ORDER for part in (build[name] is None, build[name] or _least(name)))
 
 
@@ -282,7 +285,7 @@ def _least(name: str) -> Any:
 def _queries(
     store: OpenStore, before: Sequence[HistoryPart], parts: Sequence[HistoryPart], merged: Sequence[_PartBuilds]
 ) -> list[PartQuery]:
-    """Return what reads the rows of changed builds."""
+    """Return the queries that read the rows of changed builds, by part."""
     first, queries = 0, []
     for was, part, of_part in zip(before, parts, merged, strict=True):
         places = np.flatnonzero(of_part.changed)
@@ -298,12 +301,12 @@ def _queries(
 
 
 def _splice(old: ScannedRows, old_numbers: NDArray[np.int64], read: NDArray[np.int32]) -> Splice:
-    """Return how columns are put together.
+    """Return the rule that joins columns from old rows and rows that were read.
 
     Args:
         old: the old rows.
-        old_numbers: int64 [b], the old number of each build, ascending; -1 for those whose rows were read.
-        read: the builds' numbers of the rows that were read, ascending.
+        old_numbers: int64 [b], the old number of each build, ascending; -1 for builds whose rows were read.
+        read: the new build numbers of the rows that were read, ascending.
     """
     old_bounds = np.searchsorted(old.build_numbers, np.arange(old.builds.num_rows + 1))
     bounds = np.searchsorted(read, np.arange(len(old_numbers) + 1))

@@ -1,8 +1,8 @@
-"""The index of a pinned snapshot: what training needs to know of each stored row, in memory, and the way to its arrays.
+"""The index of a pinned snapshot: columns in memory for each stored row that a training may use, and access to arrays.
 
-The index is read once, when a loader pins a snapshot of the store. From then on a batch costs no SQL and no Zarr: a
-selection chooses positions by looking at columns, and ``gather`` copies the rows from the decoded cache. A position is
-a row's place in the history's order; two runs of one seed have the same rows at the same positions.
+The index is read once, when a loader pins a snapshot of the store. After that a batch needs neither SQL nor Zarr: a
+selection chooses positions by columns of the index, and ``gather`` copies the rows from the decoded cache. A position
+is a row's place in the history's order; two runs of one seed have the same rows at the same positions.
 """
 
 from __future__ import annotations
@@ -33,25 +33,27 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class IndexScope:
-    """Which rows an index has: kept ones with a good reward under an objective, the newest if there are several.
+    """The choice of rows of an index: kept rows with a good reward under an objective.
+
+    If a row has several rewards under the objective, the newest counts.
 
     Attributes:
-        objective_sha256: the objective whose rewards count; rows may have been drawn under another one.
-        run_id: the run in training, whose rows are its own; None when the reader is no run: all rows are own.
-        snapshot: the snapshot at which own rows are read; None is the newest.
-        foreign_snapshot: the snapshot at which rows of other runs are read; None is ``snapshot``. A run that trains
-            while others write pins this at its start, so that what they do does not change its batches.
-        own_only: leave out the rows of other runs.
-        with_actors: rows of runs whose parent the run is are its own, too.
-        runs: leave out the rows of runs other than these, by their ids.
-        where: a predicate over ``sample_history`` that must hold as well.
-        up_to_iteration: the last iteration whose own rows count; None is all.
-        include_unparseable: rows that are no molecule count too, with reward 0.
-        more_rewards: columns build_id, row, value of rewards under the objective that the store does not have; they
-            count for rows that have none there.
+        objective_sha256: the objective of the rewards; rows may have been drawn under another objective.
+        run_id: the run in training, whose rows are its own; None if the reader is not a run, so that all rows are own.
+        snapshot: the snapshot at which own rows are read; None means the newest.
+        foreign_snapshot: the snapshot at which rows of other runs are read; None means ``snapshot``. A run that trains
+            while others write pins this snapshot at its start, so that new rows of others do not change its batches.
+        own_only: whether to leave out the rows of other runs.
+        with_actors: whether the rows of the run's actors count as its own.
+        runs: the ids of the runs whose rows are included; None means all runs.
+        where: a predicate over ``sample_history`` that the rows must fulfil; None means no condition.
+        up_to_iteration: the last iteration of own rows, inclusive; None means all.
+        include_unparseable: whether to include rows that are not molecules, with reward 0.
+        more_rewards: a table (build_id, row, value) of rewards under the objective that the store does not have, for
+            rows without a reward in the store.
 
     Raises:
-        ValueError: own and foreign rows are told apart, and no run is named.
+        ValueError: a field that distinguishes own rows from others is set without ``run_id``.
     """
 
     objective_sha256: str
@@ -69,12 +71,12 @@ class IndexScope:
     def __post_init__(self) -> None:
         if self.run_id is None and (self.own_only or self.with_actors or self.foreign_snapshot is not None):
             raise ValueError(
-                "own_only, with_actors and foreign_snapshot tell a run's rows from others: name the run_id"
+                "own_only, with_actors and foreign_snapshot distinguish a run's rows from others: give the run_id"
             )
 
     @property
     def kind(self) -> Hashable:
-        """What indexes have in common of which one may be brought forward to be the other."""
+        """The fields that two scopes must share, so that the index of one can be updated to that of the other."""
         runs = None if self.runs is None else tuple(self.runs)
         return (
             self.objective_sha256,
@@ -87,7 +89,7 @@ class IndexScope:
         )
 
     def parts(self, snapshot: int) -> tuple[HistoryPart, ...]:
-        """Return whose rows are read as of which snapshot, when own rows are read as of ``snapshot``."""
+        """Return the parts of the history that are read: own rows at ``snapshot``, and rows of other runs if wanted."""
         of_runs = None if self.runs is None else tuple(self.runs)
         own = HistoryPart(
             snapshot,
@@ -105,16 +107,16 @@ class IndexScope:
 
 @dataclass(frozen=True, eq=False)
 class HistoryIndex:
-    """The rows of a pinned snapshot that can be trained on; n of them, from b builds.
+    """The n rows, from b builds, of a pinned snapshot that a training may use.
 
-    ``SampleStore.index`` makes it. It can be selected from (``molbuffer.storage.history.selections``).
+    ``SampleStore.index`` makes an index. Selections choose rows from it (``molbuffer.storage.history.selections``).
 
     Attributes:
-        store: what it was read from; only ``smiles`` and ``raw`` still read from it.
-        parts: whose rows it has, as of which snapshot: the run's own first.
-        rows: the columns.
-        arrays: where the arrays of the rows are.
-        whole: the index of which this one has a part of the rows, which can be brought forward; None when it has all.
+        store: the store; after the index is loaded, only texts and conditions are read from it.
+        parts: the parts of the history with their snapshots, the run's own rows first.
+        rows: the columns of the rows.
+        arrays: the places of the arrays of the rows.
+        whole: the index from which ``without`` has removed rows, which can be updated; None for a complete index.
     """
 
     store: OpenStore
@@ -128,21 +130,21 @@ class HistoryIndex:
     def load(
         cls, store: OpenStore, scope: IndexScope, cache: DecodedCache | None = None, earlier: Self | None = None
     ) -> Self:
-        """Read the index of a store, and have the segments decoded that are not in the cache yet.
+        """Return the index of a store, after decoding the segments that the cache lacks.
 
         Args:
             store: the store.
-            scope: which rows.
-            cache: where decoded rows are kept; None is the user's cache folder.
-            earlier: an index of this store of the same ``scope.kind`` and cache. Where it can be brought forward, only
-                what is new since is read; the result is the same.
+            scope: the choice of rows.
+            cache: the cache of decoded rows; None means the user's cache folder.
+            earlier: an index of this store with the same ``scope.kind`` and cache. If it can be updated, only newer
+                rows are read; the result is the same.
 
         Raises:
-            PredicateError: the predicate of the scope is no predicate over a row.
+            PredicateError: the predicate of the scope is not a predicate over a row.
             ArraysError: a segment is missing or damaged.
-            FileDamagedError: a file of a table is not as it was written.
+            FileDamagedError: a file of a table differs from the file that was written.
             CacheError: the cache cannot be written.
-            StoreError: the store has no such snapshot, or cannot be read.
+            StoreError: the store does not have the snapshot, or cannot be read.
         """
         parts = scope.parts(store.snapshot() if scope.snapshot is None else scope.snapshot)
         wanted = TrainableRows(
@@ -162,14 +164,14 @@ class HistoryIndex:
         return cls(store, parts, rows, locate_arrays(rows, cache))
 
     def _take_over(self, earlier: Self, forward: ForwardRows) -> None:
-        """Have what was found out about the rows of an earlier index, most of which are here."""
+        """Reuse the rankings and fulfilled predicates of an earlier index for the rows that both have."""
         for where, before in earlier._fulfil.items():
             read = np.zeros(len(forward.read.rewards), bool)
             found = forward.splice.column(before, read)
             for query in forward.queries:
                 self._mark(found, query.matching(where), own=query.part.own)
             self._fulfil[where] = found
-        # What has been asked of the earlier one will be asked of this one.
+        # Rankings that the earlier index was asked for will be needed again.
         if known := earlier.__dict__.keys() & {"best_first", "best_of_each_molecule"}:
             ranking = ForwardRanking(earlier._ranked, self._ranked, forward.splice)
             self.__dict__.update({name: getattr(ranking, name)(earlier.__dict__[name]) for name in sorted(known)})
@@ -184,12 +186,12 @@ class HistoryIndex:
 
     @property
     def builds(self) -> pa.Table:
-        """Columns of the table ``builds`` [b] in the rows' order: sampler, policy, temperature, top_k and more."""
+        """The builds [b] in the rows' order, with columns of the table ``builds`` such as sampler and policy."""
         return self.rows.builds
 
     @property
     def build_numbers(self) -> NDArray[np.int32]:
-        """Each row's place in ``builds``, int32 [n]."""
+        """The place of each row's build in ``builds``, int32 [n]."""
         return self.rows.build_numbers
 
     @property
@@ -204,12 +206,12 @@ class HistoryIndex:
 
     @property
     def molecules(self) -> NDArray[np.uint64]:
-        """A hash of the canonical SMILES, uint64 [n], equal for equal molecules; one for all that are no molecule."""
+        """A hash of the canonical SMILES, uint64 [n], equal for equal molecules; rows without a molecule share one."""
         return self.rows.molecules
 
     @property
     def sources(self) -> bool:
-        """Whether a row can have a source."""
+        """Whether any row has a source, as the rows of pairs do."""
         return "source_tokens" in self.arrays.optional
 
     @property
@@ -237,12 +239,12 @@ class HistoryIndex:
 
     @property
     def iteration(self) -> int:
-        """The iteration after that of the newest own row; 0 without any."""
+        """The iteration after that of the newest own row; 0 without own rows."""
         return int(self.iterations.max(initial=-1, where=self.own)) + 1
 
     @cached_property
     def run_numbers(self) -> NDArray[np.int32]:
-        """Numbers int32 [n] that are equal for rows of one run."""
+        """A number for each row that is equal for rows of one run, int32 [n]."""
         runs = self.builds["run_id"].combine_chunks().dictionary_encode().indices.to_numpy()
         numbers: NDArray[np.int32] = runs.take(self.build_numbers)
         return numbers
@@ -254,17 +256,17 @@ class HistoryIndex:
 
     @cached_property
     def policy_sha256s(self) -> tuple[str | None, ...]:
-        """The policy that drew each build [b], None for samplers without one."""
+        """The sha256 of the policy that drew each build [b]; None for samplers without a policy."""
         return tuple(self.builds["policy_sha256"].to_pylist())
 
     @cached_property
     def vocabularies(self) -> tuple[str, ...]:
-        """The hashes of the vocabularies that tokens belong to; ``vocabulary_numbers`` counts these."""
+        """The hashes of the vocabularies of the tokens; ``vocabulary_numbers`` are positions in this tuple."""
         return tuple(dict.fromkeys(self.builds["vocabulary_sha256"].to_pylist()))
 
     @cached_property
     def best_first(self) -> Positions:
-        """All positions by descending reward, int64 [n]; of equal ones the earlier first."""
+        """All positions by descending reward, int64 [n]; rows of equal reward by position."""
         return self._ranked.best_first()
 
     @cached_property
@@ -277,7 +279,7 @@ class HistoryIndex:
         return RankedRows(self.rewards, self.molecules)
 
     def gather(self, positions: Positions) -> Rows:
-        """Return the rows at positions [n] with their rewards, as wide as the longest; torch can take the memory.
+        """Return the rows at positions [n] with their rewards, trimmed to the longest row; torch can share the memory.
 
         Raises:
             IndexError: a position is not in the index.
@@ -285,11 +287,11 @@ class HistoryIndex:
         return self.arrays.gather(positions, self.rewards.take(positions))
 
     def vocabulary_numbers(self, positions: Positions) -> NDArray[np.int32]:
-        """Return which of ``vocabularies`` the tokens of each row belong to, int32 [n]."""
+        """Return the position in ``vocabularies`` of the vocabulary of each row, int32 [n]."""
         return self._vocabulary_of_build.take(self.build_numbers.take(positions))
 
     def without(self, positions: Positions) -> Self:
-        """Return the index less some rows; the positions of the rows after them change."""
+        """Return the index without the rows at some positions; the positions of later rows change."""
         keep = np.ones(len(self), bool)
         keep[positions] = False
         columns = ("build_numbers", "row_numbers", "rewards", "molecules", "own")
@@ -297,17 +299,17 @@ class HistoryIndex:
         return replace(self, rows=rows, arrays=self.arrays.without(keep), whole=self.whole or self)
 
     def row_ids(self, positions: Positions) -> list[RowId]:
-        """Return the identities of rows."""
+        """Return the identities of the rows at positions."""
         pairs = zip(self.build_numbers[positions].tolist(), self.row_numbers[positions].tolist(), strict=True)
         return [RowId(self.build_ids[build], row) for build, row in pairs]
 
     def own_iterations(self, positions: Positions) -> list[int]:
-        """Return the iterations in which the run in training drew those of some rows that are its own."""
+        """Return the iterations of the run's own rows among the rows at positions."""
         iterations: list[int] = self.iterations[positions[self.own[positions]]].tolist()
         return iterations
 
     def positions_of(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> Positions:
-        """Return the positions of rows of a build, without those not in the index (rejected, without reward)."""
+        """Return the positions of rows of a build; rows that are not in the index are left out."""
         wanted = np.asarray(rows, np.int64)
         build = self._numbers_by_id.get(build_id, -1)
         start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
@@ -318,7 +320,7 @@ class HistoryIndex:
         return positions
 
     def times_consumed(self, consumed: Iterable[Consumed]) -> NDArray[np.int32]:
-        """Return how often each row was delivered, int32 [n], by what the store has of a training run."""
+        """Return how often each row was delivered, int32 [n], given the consumed rows of a training run."""
         times = np.zeros(len(self), np.int32)
         for part in consumed:
             # A row may have been delivered by several updates of one iteration.
@@ -326,10 +328,10 @@ class HistoryIndex:
         return times
 
     def matching(self, where: str) -> NDArray[np.bool_]:
-        """Return which rows fulfil a predicate over ``sample_history`` as of the snapshots they were read at, bool [n].
+        """Return whether each row fulfils a predicate over ``sample_history`` at the snapshot of its part, bool [n].
 
         Raises:
-            PredicateError: ``where`` is no predicate over a row.
+            PredicateError: ``where`` is not a predicate over a row.
         """
         if where not in self._fulfil:
             found = np.zeros(len(self), bool)
@@ -339,30 +341,30 @@ class HistoryIndex:
         return self._fulfil[where]
 
     def _mark(self, found: NDArray[np.bool_], rows: pa.Table, *, own: bool) -> None:
-        """Set the places of rows (build_id, row) of the parts that count as own, or of the others."""
+        """Set ``found`` to true for rows (build_id, row) that are own rows, or that are rows of others."""
         for build_id, numbers in rows_by_build(rows).items():
             positions = self.positions_of(build_id, numbers)
             found[positions[self.own[positions] == own]] = True
 
     def hashes_of(self, smiles: Sequence[str | None]) -> NDArray[np.uint64]:
-        """Return what ``molecules`` has for canonical SMILES, uint64 [m]; None is what is no molecule."""
+        """Return the hashes of canonical SMILES as in ``molecules``, uint64 [m]; None stands for no molecule."""
         asked = pa.table({"smiles": pa.array(smiles, pa.string()), "place": np.arange(len(smiles))})
         found = self.store.read_arrow("SELECT hash(smiles) AS molecule FROM asked ORDER BY place", asked=asked)
         numbers: NDArray[np.uint64] = found["molecule"].to_numpy()
         return numbers
 
     def read(self, column: str, positions: Positions) -> list[str | None]:
-        """Return a text column of the table ``samples`` for a few rows, of which it reads only the builds."""
+        """Return a text column of the table ``samples`` for the rows at positions, reading only their builds."""
         columns = {name: getattr(self.rows, name)[positions] for name in ("build_numbers", "row_numbers", "own")}
         few = replace(self.rows, **columns)
         return read_strings(self.store, self.parts, few, column).to_pylist()  # type: ignore[no-any-return]
 
     def smiles(self, positions: Positions) -> list[str | None]:
-        """Return the canonical SMILES of rows, None for what is no molecule. The first call reads those of all rows."""
+        """Return the canonical SMILES of rows, None for no molecule. The first call reads the SMILES of all rows."""
         return self._smiles.take(pa.array(positions)).to_pylist()  # type: ignore[no-any-return]
 
     def raw(self, positions: Positions) -> list[str]:
-        """Return the strings of rows as they were drawn. The first call reads those of all rows."""
+        """Return the strings of rows as they were drawn. The first call reads the strings of all rows."""
         return self._raw.take(pa.array(positions)).to_pylist()  # type: ignore[no-any-return]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Find the arrays of the rows of an index in the decoded cache, and gather batches of them."""
+"""The arrays of the rows of an index: their places in the decoded cache, and the gathering of batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molbuffer.storage.history.forward import ForwardRows
 from molbuffer.storage.history.scan import ScannedRows
 from molbuffer.storage.rows import Rows, trimmed
 
-# A cache that is damaged again as soon as it was made is on a disk, or in a memory, that cannot be used.
+# If a new cache is damaged again at once, the disk or the memory is faulty.
 _REBUILDS = 2
 
 
@@ -25,31 +25,31 @@ class LocatedRows:
 
     Attributes:
         cached: the decoded rows of every segment that has a row of the index.
-        positions: int64 [n] of the rows in it.
+        positions: the positions of the rows in the map, int64 [n].
     """
 
     cached: CachedRows
     positions: NDArray[np.int64]
 
     def moved(self, cached: CachedRows, segments: Sequence[str]) -> LocatedRows:
-        """Return the same rows in another map, which has their segments at other positions."""
+        """Return the same rows in another map, which has the segments at other positions."""
         old = np.array([self.cached.segments[name].position for name in segments], np.int64)
         new = np.array([cached.segments[name].position for name in segments], np.int64)
         order = np.argsort(old, kind="stable")
-        # Of segments at one position, all but the last are empty.
+        # If several segments have one position, all but the last are empty.
         of = order[np.searchsorted(old[order], self.positions, side="right") - 1]
         return LocatedRows(cached, self.positions + (new - old)[of])
 
 
 @dataclass(eq=False)
 class IndexArrays:
-    """Where the arrays of the rows of an index are.
+    """The arrays of the rows of an index.
 
     Attributes:
         cache: the decoded cache.
         segments: the names of the segments that have a row of the index.
-        located: where the rows are in it now; a cache that is found to be damaged is made again meanwhile.
-        optional: the columns that a row can have and not all do, as of ``Rows.optional_widths``.
+        located: the present places of the rows in the cache, which change when a damaged cache is made again.
+        optional: the widths of the optional columns of the rows, from ``Rows.optional_widths``.
     """
 
     cache: DecodedCache
@@ -63,15 +63,15 @@ class IndexArrays:
         return self.located.cached
 
     def gather(self, positions: NDArray[np.int64], rewards: NDArray[np.float64]) -> Rows:
-        """Return the rows at positions [n], no wider than the longest of them; without what no row of the index has.
+        """Return the rows at positions [n], trimmed to the longest row, with the columns that the index has.
 
         Args:
-            positions: in the index.
-            rewards: of these rows [n], which the cache does not hold.
+            positions: the positions in the index.
+            rewards: the rewards of these rows [n], which the cache does not hold.
 
         Raises:
-            ArraysError: the cache is damaged, and so is the segment of which it was made.
-            CacheError: the cache is damaged, and cannot be made again.
+            ArraysError: the cache is damaged, and so is a segment from which it was made.
+            CacheError: the cache is damaged and cannot be made again.
         """
         for _ in range(_REBUILDS + 1):
             located = self.located
@@ -83,16 +83,16 @@ class IndexArrays:
                 continue
             return Rows(**trimmed(located.cached.layout.columns(records, self.optional)), rewards=rewards)
         raise CacheError(
-            f"{damaged} again, right after it was made again: check the disk and the memory of this machine"
+            f"{damaged} after the cache was made again: check the disk and the memory of this machine"
         ) from damaged
 
     def without(self, keep: NDArray[np.bool_]) -> IndexArrays:
-        """Return the arrays of those rows of the index [n] that are kept."""
+        """Return the arrays of the rows for which ``keep``, bool [n], is true."""
         return replace(self, located=replace(self.located, positions=self.located.positions[keep]))
 
 
 def locate_arrays(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
-    """Have the segments that are needed decoded, and find each row in them.
+    """Decode the segments of the rows, and return the places of the rows in the cache.
 
     Raises:
         ArraysError: a segment has fewer rows than its builds, or another vocabulary.
@@ -106,14 +106,14 @@ def locate_arrays(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
 
 
 def forward_arrays(old: IndexArrays, forward: ForwardRows) -> IndexArrays:
-    """Return the arrays of rows of which most were located before.
+    """Return the arrays of the rows of an updated index, reusing the known places of old rows.
 
     Args:
-        old: those of the rows as they were.
-        forward: the rows as they are now.
+        old: the arrays of the old rows.
+        forward: the new rows.
 
     Raises:
-        ArraysError: as of ``locate_arrays``.
+        ArraysError: as for ``locate_arrays``.
     """
     rows = forward.rows
     if forward.moved:
@@ -122,7 +122,7 @@ def forward_arrays(old: IndexArrays, forward: ForwardRows) -> IndexArrays:
     names = _segments_of(rows, used)
     cached = old.cache.pin(names)
     if cached.records.path != located.cached.records.path:
-        # Only segments that are still used are in the other file.
+        # The new file has only segments that are still used.
         there = [name for name in old.segments if name in cached.segments]
         if len(there) < len(old.segments):
             return locate_arrays(rows, old.cache)
@@ -135,7 +135,7 @@ def forward_arrays(old: IndexArrays, forward: ForwardRows) -> IndexArrays:
 
 
 def _used(rows: ScannedRows) -> NDArray[np.int64]:
-    """Return the numbers of the builds that have a row."""
+    """Return the numbers of the builds that have at least one row."""
     bounds = np.searchsorted(rows.build_numbers, np.arange(rows.builds.num_rows + 1))
     return np.flatnonzero(np.diff(bounds))
 
@@ -145,7 +145,7 @@ def _segments_of(rows: ScannedRows, builds: NDArray[np.int64]) -> list[str]:
 
 
 def _optional(cached: CachedRows, segments: Sequence[str]) -> dict[str, int]:
-    """Return the columns that rows of some segments can have and not all do, as of ``Rows.optional_widths``."""
+    """Return the widths of the optional columns of the rows of segments, as in ``Rows.optional_widths``."""
     optional: dict[str, int] = {}
     for segment in segments:
         for name, width in cached.segments[segment].optional.items():
@@ -154,7 +154,7 @@ def _optional(cached: CachedRows, segments: Sequence[str]) -> dict[str, int]:
 
 
 def _first_positions(rows: ScannedRows, numbers: NDArray[np.int64], cached: CachedRows) -> NDArray[np.int64]:
-    """Return where the rows of some builds begin in the cache, int64 [b].
+    """Return the position in the cache of the first row of each numbered build, int64 [b]; 0 for other builds.
 
     Raises:
         ArraysError: a segment has fewer rows than its builds, or another vocabulary.

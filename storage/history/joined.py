@@ -1,8 +1,8 @@
-"""One index of the rows of several stores: those of the first, then those of the second, and so on.
+"""One index of the rows of several stores, the rows of the first store first.
 
-A row that several stores have, such as one of a run and of an archive of it, is there once: where it comes first. The
-order is that of the stores, and within each the history's, so that the same stores at the same snapshots give the same
-rows at the same positions.
+A row that several stores have, such as a row of a run that an archive also has, is included once, from the first of
+these stores. Rows are in the order of the stores, and within a store in the history's order, so that the same stores at
+the same snapshots give the same rows at the same positions.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from molbuffer.storage.rows import Rows
 
 @dataclass(frozen=True, eq=False)
 class JoinedIndex(HistoryIndex):
-    """The rows of several indexes, as one.
-
-    ``store`` and ``parts`` are those of the first.
+    """The rows of several indexes as one index, whose ``store`` and ``parts`` are those of the first.
 
     Attributes:
         members: the indexes, whose builds follow one another in ``builds``.
@@ -47,7 +45,7 @@ class JoinedIndex(HistoryIndex):
         return self._strings("raw", np.arange(len(self)))
 
     def _strings(self, column: str, positions: Positions) -> pa.LargeStringArray:
-        """Return a text column of ``samples`` [n], each row read from the store that it is of."""
+        """Return a text column of ``samples`` [n], each row read from its own store."""
         texts: list[pa.LargeStringArray] = []
         places: list[NDArray[np.int64]] = []
         builds = self.rows.build_numbers[positions]
@@ -68,7 +66,7 @@ class JoinedIndex(HistoryIndex):
     def _find(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> tuple[Positions, NDArray[np.bool_]]:
         wanted = np.asarray(rows, np.int64)
         positions, found = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-        # Stores may have some rows of a build each.
+        # Several stores may each have some rows of a build.
         for build in self._every_number.get(build_id, ()):
             start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
             here = self.row_numbers[start:stop]
@@ -88,12 +86,12 @@ class JoinedIndex(HistoryIndex):
 
 @dataclass(eq=False)
 class JoinedArrays(IndexArrays):
-    """The arrays of the rows of several indexes; ``cache`` and ``located`` are those of the first.
+    """The arrays of the rows of several indexes; ``cache`` and ``located`` are those of the first index.
 
     Attributes:
-        members: those of each index.
-        of: int32 [n], the index that each row is of.
-        at: int64 [n], its position there.
+        members: the arrays of each index.
+        of: the number of the index of each row, int32 [n].
+        at: the position of each row in its index, int64 [n].
     """
 
     members: Sequence[IndexArrays]
@@ -113,10 +111,10 @@ class JoinedArrays(IndexArrays):
 
 
 def join_indexes(indexes: Sequence[HistoryIndex]) -> HistoryIndex:
-    """Return the rows of several indexes as one; of a row that several have, the first counts.
+    """Return the rows of several indexes as one index; a row that several indexes have is taken from the first.
 
     Args:
-        indexes: at least one, each of a reader that is no run.
+        indexes: the indexes, at least one, each of a scope without ``run_id``.
     """
     if len(indexes) == 1:
         return indexes[0]
@@ -149,7 +147,7 @@ def _join_arrays(indexes: Sequence[HistoryIndex], keep: Sequence[Positions]) -> 
 
 
 def _first_of_each(indexes: Sequence[HistoryIndex]) -> list[Positions]:
-    """Return the positions in each index of the rows that no earlier one has."""
+    """Return, for each index, the positions of the rows that no earlier index has."""
     seen: dict[str, set[int]] = {}
     keep: list[Positions] = []
     for index in indexes:

@@ -1,4 +1,4 @@
-"""The indexes of a store that are in use, so that the next one of the same kind is brought forward from it."""
+"""The indexes of a store that are in use, from which the next index of the same kind is updated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from molbuffer.storage.history.index import HistoryIndex, IndexScope
 
 
 class KnownIndexes:
-    """Reads indexes of a store, and remembers each for as long as somebody has it.
+    """A reader of the indexes of a store, which remembers each index for as long as it is referenced.
 
     Args:
         store: the store.
@@ -19,11 +19,11 @@ class KnownIndexes:
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
-        # An index of 10,000,000 rows takes 330 MB: no longer than a training needs it anyway.
+        # Weak references: an index of 10,000,000 rows takes 330 MB, and is freed when the training no longer needs it.
         self._last: WeakValueDictionary[Hashable, HistoryIndex] = WeakValueDictionary()
 
     def load(self, scope: IndexScope, cache: DecodedCache | None = None) -> HistoryIndex:
-        """Return what ``HistoryIndex.load`` returns."""
+        """Return the index of a scope, as ``HistoryIndex.load`` does."""
         cache = cache or DecodedCache(self._store.cache_key, self._store.layout.arrays)
         kind = (scope.kind, cache)
         index = HistoryIndex.load(self._store, scope, cache, self._last.get(kind))

@@ -1,4 +1,4 @@
-"""Read rows of fixed width from a memory-mapped file, a few at a time, from anywhere in it."""
+"""Reading of rows of fixed width at any positions of a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ _PROBED_ROWS = 8
 _BATCHES_ASKED_FOR = 16
 _SHARE_OF_MEMORY = 0.5
 _READ_AT_ONCE = 2**23
-# Faults of this thread; macOS counts only those of a process.
+# Page faults are counted for this thread; macOS counts them only for the whole process.
 _WHOSE = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 
 class MappedRows:
-    """A read-only map of rows; those that are not in memory are read from the disk when they are taken.
+    """A read-only memory map of rows, which are read from the disk when they are taken and not in memory yet.
 
-    Left to itself, the system reads a missing page when it is touched, so that one waits for the other, and each with a
-    neighbourhood that nobody wants. Here neighbours are left out, and all pages of a batch are asked for before the
-    first is touched: 256 rows of 4 GB take 3 ms instead of up to a second (docs/design/0009). Asking costs 0.7 us a
-    row, more than the row itself when it is in memory, and so it is done only while pages are missing: a few rows tell,
-    and then the next batches are asked for without another look. A file that takes at most half of the machine's memory
-    is also read as a whole, meanwhile and once.
+    By default the system reads a missing page when it is accessed, together with neighbouring pages that are not
+    needed, and reads one page after another. Here neighbouring pages are left out, and all pages of a batch are
+    requested before the first access: 256 rows of 4 GB take 3 ms instead of up to a second (docs/design/0009). A
+    request takes 0.7 us a row, longer than the access to a row in memory, and is therefore made only while pages are
+    missing: if one of the first rows of a batch is missing, the pages of this batch and the next ones, 16 in all, are
+    requested without a further check.
+    A file that takes at most half of the machine's memory is also read as a whole, once and in the background.
 
     Attributes:
-        path: the file.
+        path: the path of the file.
     """
 
     def __init__(self, path: Path, rows: int, words: int) -> None:
@@ -40,7 +41,7 @@ class MappedRows:
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it has fewer rows.
+            ValueError: the file has fewer rows.
         """
         self._row_bytes = words * np.dtype(np.uint32).itemsize
         self.path = path
@@ -57,7 +58,7 @@ class MappedRows:
         return len(self._records)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Return a copy of some rows [n, words]."""
+        """Return a copy of the rows at positions [n], uint32 [n, words]."""
         if not self._batches_to_ask_for and self._missing(rows[:_PROBED_ROWS]):
             self._batches_to_ask_for = _BATCHES_ASKED_FOR
             if self._records.nbytes <= _SHARE_OF_MEMORY * os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE:
@@ -69,7 +70,7 @@ class MappedRows:
         return self._records.take(rows, axis=0)
 
     def _missing(self, rows: NDArray[np.int64]) -> bool:
-        """Return whether the disk had to be read for any of these rows; it has been, then."""
+        """Return whether any of these rows had to be read from the disk; after the call, all of them are in memory."""
         before = resource.getrusage(_WHOSE).ru_majflt
         self._records[rows, 0]
         return resource.getrusage(_WHOSE).ru_majflt > before
@@ -83,15 +84,18 @@ class MappedRows:
 
 @lru_cache(maxsize=64)
 def read_through(path: Path) -> Thread:
-    """Start a thread that has the system read a file into memory, and return it; it is not read again soon."""
+    """Start a thread that reads a file, so that the system keeps it in memory, and return the thread.
+
+    A second call for one of the last 64 files returns the same thread and does not read the file again.
+    """
     thread = Thread(target=_read, args=(path,), name=f"reading {path.name}", daemon=True)
     thread.start()
     return thread
 
 
 def _read(path: Path) -> None:
-    # What is gone, or on a disk that fails, is told by whoever needs it.
-    # One piece at a time: asked for all at once, it would keep the disk from the rows that a batch waits for.
+    # Errors are ignored here, since the reader that needs the rows raises them.
+    # The file is read in pieces: one large request would delay the rows that a batch waits for.
     buffer = bytearray(_READ_AT_ONCE)
     with suppress(OSError), path.open("rb", buffering=0) as file:
         while file.readinto(buffer):

@@ -1,13 +1,13 @@
-"""The checksum that each record of the decoded cache carries in its last word, compared whenever the record is taken.
+"""The checksum in the last word of each record of the decoded cache, which is compared whenever a record is taken.
 
-It is the upper half of
+The checksum is the upper half of
 
     (position + 1) * w[0] + record[0] * w[1] + record[1] * w[2] + …   modulo 2^64
 
 with fixed odd weights w of 64 random bits: multilinear hashing, which misses a change with a probability of 2^-32
-(Lemire and Kaser 2014, https://doi.org/10.1093/comjnl/bxt070), and no change of a single bit at all. With the position,
-a record at a wrong place is noticed, and so is a page of zeros. The rows of a batch are checked by one sum of products:
-256 rows of 428 bytes take 11 us, where a CRC32 of each takes 123.
+(Lemire and Kaser 2014, https://doi.org/10.1093/comjnl/bxt070), and detects every change of a single bit. The position
+in the sum reveals a record at a wrong place, and a page of zeros. The rows of a batch are checked by one sum of
+products: 256 rows of 428 bytes take 11 us, while a CRC32 of each row takes 123 us in total.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ def seal(records: NDArray[np.uint32], position: int) -> NDArray[np.uint32]:
     """Write the checksums of records [n, words] into their last words, and return the records.
 
     Args:
-        records: that follow each other.
-        position: of the first.
+        records: consecutive records.
+        position: the position of the first record.
     """
     records[:, -1] = _checksums(records, np.arange(position, position + len(records)))
     return records
 
 
 def damaged(records: NDArray[np.uint32], positions: NDArray[np.int64]) -> bool:
-    """Return whether one of some records [n, words], taken from these positions [n], is not as it was written."""
+    """Return whether any of the records [n, words] from these positions [n] differs from its checksum."""
     return not np.array_equal(records[:, -1], _checksums(records, positions))
 
 
 def _checksums(records: NDArray[np.uint32], positions: NDArray[np.int64]) -> NDArray[np.uint32]:
     weights = _weights(records.shape[1])
-    # The sum is meant to wrap around, which arrays do without a warning.
+    # The sum wraps around on purpose, which arrays do without a warning.
     sums = (
         np.einsum("ij,j->i", records[:, :-1], weights[1:]) + (positions.astype(np.uint64) + np.uint64(1)) * weights[0]
     )

@@ -1,9 +1,9 @@
-"""How a decoded row lies in memory and in the cache file: a record of fixed width.
+"""The layout of a decoded row in memory and in the cache file: a record of fixed width.
 
-A record holds the stored columns of ``Rows`` that a row of the cache has, in the order of their definition. Each begins
-at a whole 32-bit word, so that rows are gathered as rows of one array of words, a single copy of memory each, and the
-columns of the result are views of it: float32 columns are aligned, and the last axis of every view is contiguous, which
-is what a view of another type needs. The last word is a checksum (``record_checksums``).
+A record has the stored columns of ``Rows`` in the order of their definition. Each column begins at a whole 32-bit word,
+so that rows are gathered as rows of one array of words, with one copy of memory for each row, and the columns of the
+result are views of this array: float32 columns are aligned, and the last axis of every view is contiguous, as a view of
+another type requires. The last word is a checksum (``record_checksums``).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from molbuffer.storage.rows import BY_AXIS, COLUMNS, STORED, Column, Rows, put
 
-# Widths of axes with lengths are rounded up to this, so that slightly longer molecules do not call for a new layout
-# each time; it also makes tokens of one byte a whole number of words.
+# Widths of axes with lengths are rounded up to a multiple of this, so that slightly longer molecules do not need a new
+# layout each time; tokens of one byte then fill a whole number of words.
 _WIDTH_STEP = 16
 _WORD_BYTES = 4
 
 
 @dataclass(frozen=True)
 class _Field:
-    """The words [start, stop) of a record, in which a column lies."""
+    """The words [start, stop) of a record that hold a column."""
 
     column: Column
     start: int
@@ -35,7 +35,7 @@ class _Field:
     width: int
 
     def view(self, records: NDArray[np.uint32], width: int) -> NDArray[Any]:
-        """Return the column of records [n, words], its first ``width`` numbers."""
+        """Return a view of the column of records [n, words], with the first ``width`` numbers of its axis."""
         if self.column.axis is not None:
             return records[:, self.start : self.stop].view(self.dtype)[:, :width]
         if self.dtype.itemsize == _WORD_BYTES:
@@ -52,8 +52,8 @@ class RowLayout:
     """The shape of a record.
 
     Attributes:
-        dtypes: the type of each column that a record has room for, by name.
-        widths: the width of each axis that such a column has, by name; a multiple of 16 where the axis has lengths.
+        dtypes: the type of each column of a record, by name.
+        widths: the width of each axis of these columns, by name; a multiple of 16 for an axis with lengths.
     """
 
     dtypes: Mapping[str, str] = field(default_factory=_smallest)
@@ -61,7 +61,7 @@ class RowLayout:
 
     def __post_init__(self) -> None:
         if missing := _smallest().keys() - self.dtypes.keys():
-            raise ValueError(f"a record has no {', '.join(sorted(missing))}, which every row has")
+            raise ValueError(f"a record lacks the required columns {', '.join(sorted(missing))}")
         for name, dtype in self.dtypes.items():
             column = STORED.get(name)
             if column is None or dtype not in map(str, column.dtypes):
@@ -73,7 +73,7 @@ class RowLayout:
                 raise ValueError(f"a record has room for {width} {name!r}, expected a multiple of {_WIDTH_STEP}")
 
     def covering(self, rows: Rows) -> RowLayout:
-        """Return the smallest layout that has room for what this one holds and for these rows too."""
+        """Return the smallest layout that can hold the records of this layout and the given rows."""
         dtypes, widths = {}, dict(self.widths)
         for name, column in STORED.items():
             array, dtype = getattr(rows, name), self.dtypes.get(name)
@@ -88,12 +88,12 @@ class RowLayout:
 
     @property
     def words(self) -> int:
-        """The number of 32-bit words of a record, with that of its checksum."""
+        """The number of 32-bit words of a record, including its checksum."""
         return self._fields[-1].stop + 1
 
     @property
     def record_bytes(self) -> int:
-        """The size of a record."""
+        """The size of a record in bytes."""
         return self.words * _WORD_BYTES
 
     def split(self, records: NDArray[np.uint32]) -> Rows:
@@ -104,9 +104,9 @@ class RowLayout:
         """Return the columns of the rows in records [n, words], by name, as views.
 
         Args:
-            records: of this layout.
-            optional: the columns wanted beside those that all rows have, with their widths where no lengths say how
-                far a row is filled; None is all that there are.
+            records: records of this layout.
+            optional: the optional columns to return, with the widths of columns whose axis has no lengths; None means
+                all columns.
         """
         columns: dict[str, Any] = {}
         for item in self._fields:
@@ -120,14 +120,14 @@ class RowLayout:
         return columns
 
     def pack(self, rows: Rows) -> NDArray[np.uint32]:
-        """Return the records [n, words] of rows that this layout covers, without their checksums."""
+        """Return the records [n, words] of rows that this layout can hold, without checksums."""
         records = np.zeros((len(rows), self.words), np.uint32)
         for name, array in self.columns(records).items():
             put(array, slice(None), getattr(rows, name), COLUMNS[name].fill)
         return records
 
     def repack(self, records: NDArray[np.uint32], old: RowLayout) -> NDArray[np.uint32]:
-        """Return records of this layout, made of those of another one that it covers."""
+        """Return records of this layout from records of another layout that this one covers, without checksums."""
         return self.pack(old.split(records))
 
     @cached_property

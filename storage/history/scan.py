@@ -1,9 +1,9 @@
-"""Read which rows of the history a training may use, as columns, in the history's order.
+"""Reading of the rows of the history that a training may use, as columns in the history's order.
 
-Rows are ordered by (iteration, event, place of the sampler in the configuration, chunk, row), those of the run in
-training first, those of other runs after them by (start of the run, run_id). Commits are made by many processes in any
-order, so the order of a scan says nothing; and ids are new in every run, so that own rows must not be ordered by them:
-two runs of one seed would draw different batches.
+Rows are ordered by (iteration, event, position of the sampler in the configuration, chunk, row). The rows of the run in
+training come first, and then the rows of other runs, by (start of the run, run_id). The order of a scan has no meaning,
+since many processes commit in any order. Own rows must not be ordered by ids, which are new in every run: two runs of
+one seed would draw different batches.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from molbuffer.storage.query import SomeBuilds, matching_rows
 
 @dataclass(frozen=True)
 class HistoryPart:
-    """The rows of some runs as of one snapshot.
+    """The rows of some runs at one snapshot.
 
     Attributes:
         snapshot: the snapshot.
-        own: whether these count as the reader's own rows.
-        run_id: the run whose rows these are, or when ``others`` are not; None is all runs.
-        others: whether these are the rows of all runs but that one.
-        up_to_iteration: the last iteration that counts; None is all.
-        runs: the only runs that count; None is all.
-        with_actors: whether the runs whose parent is ``run_id`` are one with it.
+        own: whether the rows count as the reader's own rows.
+        run_id: the run whose rows are included, or excluded if ``others`` is true; None means all runs.
+        others: whether the rows are those of all runs except ``run_id``.
+        up_to_iteration: the last iteration, inclusive; None means all.
+        runs: the ids of the runs whose rows are included; None means all runs.
+        with_actors: whether the rows of the actors of ``run_id`` count as its rows.
     """
 
     snapshot: int
@@ -45,22 +45,22 @@ class HistoryPart:
 
     @property
     def of_run(self) -> str:
-        """The SQL condition on ``builds`` with ``run_id`` for its only ``?``."""
+        """The SQL condition on ``builds`` that chooses the run; its only ``?`` is ``run_id``."""
         if self.with_actors:
             return f"builds.run_id {'NOT IN' if self.others else 'IN'} {RUN_AND_ACTORS}"
-        # A bare comparison, so that Parquet files of other runs are known by their statistics and not opened.
+        # A plain comparison, so that Parquet files of other runs are skipped by their statistics.
         return f"builds.run_id {'<>' if self.others else '='} ?"
 
 
 @dataclass(frozen=True)
 class TrainableRows:
-    """Which rows a training may use: kept ones with a good reward under the objective.
+    """The rows that a training may use: kept rows with a good reward under the objective.
 
     Attributes:
-        objective_sha256: the objective.
-        where: a predicate over ``sample_history`` that must be true as well.
-        include_unparseable: rows that are no molecule too, with reward 0.
-        more_rewards: columns build_id, row, value of rewards of rows that have none in the store; None without any.
+        objective_sha256: the hash of the objective.
+        where: a predicate over ``sample_history`` that the rows must fulfil; None means no condition.
+        include_unparseable: whether to include rows that are not molecules, with reward 0.
+        more_rewards: a table (build_id, row, value) of rewards of rows without a reward in the store; None means none.
     """
 
     objective_sha256: str
@@ -74,14 +74,14 @@ class ScannedRows:
     """The columns of n rows from b builds, in order.
 
     Attributes:
-        builds: columns of the table ``builds`` [b], in order; some may have no row here. ``run_created`` is when the
-            run began, and ``added`` the snapshot that added the build.
-        build_numbers: int32 [n] into ``builds``, ascending.
-        row_numbers: int32 [n] in a build, ascending in each.
-        rewards: float64 [n].
-        molecules: uint64 [n], a hash of the canonical SMILES.
-        own: bool [n], whether the row is the reader's own.
-        builds_of_parts: how many of the builds each part has.
+        builds: the builds [b] in order, with columns of the table ``builds``; a build may have no row here. The column
+            ``run_created`` has the start of the run, and ``added`` the snapshot that added the build.
+        build_numbers: the place of each row's build in ``builds``, int32 [n], ascending.
+        row_numbers: the number of each row in its build, int32 [n], ascending in each build.
+        rewards: the rewards, float64 [n].
+        molecules: a hash of the canonical SMILES, uint64 [n].
+        own: whether each row is the reader's own, bool [n].
+        builds_of_parts: the number of builds of each part.
     """
 
     builds: pa.Table
@@ -93,10 +93,10 @@ class ScannedRows:
     builds_of_parts: tuple[int, ...] = ()
 
 
-# The bits of a key that are the row; those above are the build.
+# The bits of a key that hold the row; the higher bits hold the build.
 _ROW = 2**32 - 1
-# Columns are named, since each that is read costs an access to every Parquet file. The events' names happen to sort as
-# they must: build_buffer before sample_batch. What a policy is evaluated by is not what others learn from.
+# Columns are named, since each column that is read needs an access to every Parquet file. The names of the events sort
+# in the right order: build_buffer before sample_batch. Builds of the event evaluation are left out.
 _BUILDS = """
     SELECT builds.build_id, builds.run_id, builds.iteration, builds.event, builds.sampler, builds.sampler_kind,
         builds.sampler_order, builds.chunk, builds.policy_sha256, builds.temperature, builds.top_k, builds.top_p,
@@ -127,7 +127,7 @@ def scan(store: OpenStore, parts: Sequence[HistoryPart], wanted: TrainableRows) 
     """Return the rows of all parts that a training may use, one part after another.
 
     Raises:
-        PredicateError: ``where`` is no predicate over a row.
+        PredicateError: ``where`` is not a predicate over a row.
         StoreError: the store cannot be read.
     """
     builds = [read_builds(store, part) for part in parts]
@@ -161,9 +161,9 @@ def read_builds(
     Args:
         store: the store.
         part: the part.
-        since: a condition on ``builds``, of ours, that must hold as well.
-        values: for each ``?`` in it.
-        added: what stands for tables of which only rows that were added count, as of ``ReadableCatalog.added``.
+        since: a trusted SQL condition on ``builds`` that the builds must fulfil.
+        values: the values for each ``?`` in the condition.
+        added: the SQL for the added rows of tables, from ``ReadableCatalog.added``, to read only these rows.
     """
     conditions: dict[str, Any] = {
         part.of_run: part.run_id,
@@ -183,8 +183,8 @@ class PartQuery:
     Attributes:
         store: the store.
         part: the part.
-        numbered: the builds, by id and number.
-        since: the snapshot before which none of their rows was added; None when all builds of the part are asked for.
+        numbered: the builds, as a table (build_id, number).
+        since: a snapshot before which no row of the builds was added; None for all builds of the part.
     """
 
     store: OpenStore
@@ -207,18 +207,18 @@ class PartQuery:
         )
 
     def added(self, table: str) -> str:
-        """Return the condition on a table by which files without a row of the builds are not opened."""
+        """Return the SQL condition on a table by which files without rows of the builds are skipped."""
         return "true" if self.since is None else f"{table}.snapshot_id >= {int(self.since)}"
 
     def matching(self, where: str) -> pa.Table:
-        """Return the rows (build_id, row) of the builds, or of more, for which a predicate is true."""
+        """Return the rows (build_id, row) of at least these builds for which a predicate is true."""
         some = None if self.since is None else SomeBuilds(self.numbered["build_id"].to_pylist(), self.since)
         return matching_rows(self.store.catalog, where, self.part.snapshot, of=some)
 
 
 @dataclass(frozen=True, eq=False)
 class ReadRows:
-    """Some columns of ``ScannedRows``."""
+    """The rows that queries have read, with some columns of ``ScannedRows``."""
 
     build_numbers: NDArray[np.int32]
     row_numbers: NDArray[np.int32]
@@ -229,11 +229,11 @@ class ReadRows:
 def read_rows(queries: Sequence[PartQuery], wanted: TrainableRows) -> ReadRows:
     """Return the rows of some builds of each part that a training may use, in the order of the builds' numbers.
 
-    The store's answers are taken a portion at a time, and columns are given up as soon as what is made of them is
-    there, so that reading the rows takes little more memory than having them.
+    Results are read in batches, and columns are freed as soon as they are no longer needed, so that reading the rows
+    takes little more memory than the rows themselves.
 
     Raises:
-        PredicateError: ``where`` is no predicate over a row.
+        PredicateError: ``where`` is not a predicate over a row.
         StoreError: the store cannot be read.
     """
     keys, molecules, unparseable = _read_samples(queries, wanted)
@@ -248,7 +248,7 @@ def read_rows(queries: Sequence[PartQuery], wanted: TrainableRows) -> ReadRows:
 def _read_samples(
     queries: Sequence[PartQuery], wanted: TrainableRows
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
-    """Return the keys of the wanted samples [n], ascending, their molecules, and which of them are no molecule."""
+    """Return the keys of the wanted samples [n], ascending, hashes of their molecules, and which have no molecule."""
     keys: list[NDArray[np.int64]] = []
     molecules: list[NDArray[np.uint64]] = []
     unparseable: list[NDArray[np.bool_]] = []
@@ -259,7 +259,7 @@ def _read_samples(
             sql = sql.replace("WHERE", f"{_MATCHING} WHERE")
         for batch in query.read(sql, wanted.include_unparseable, **tables):
             keys.append(keys_of(batch))
-            # A view would keep the whole portion.
+            # A view would keep the whole batch in memory.
             molecules.append(_numpy(batch, "molecule").copy())
             unparseable.append(_numpy(batch, "unparseable"))
     unordered = _whole(keys, np.int64)
@@ -268,14 +268,14 @@ def _read_samples(
 
 
 def _read_rewards(queries: Sequence[PartQuery], wanted: TrainableRows, keys: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the newest reward of each key [n], NaN where there is none; the keys ascend."""
+    """Return the newest reward of each key [n], NaN without a reward; the keys must ascend."""
     values = np.full(len(keys), np.nan)
     created = np.full(len(keys), np.iinfo(np.int64).min)
     for query in queries if len(keys) else ():
         for batch in query.read(_REWARDS.replace("[since]", query.added("rewards")), wanted.objective_sha256):
             of, stamps = keys_of(batch), _numpy(batch, "created")
             positions = np.searchsorted(keys, of)
-            # The oldest first: where a row occurs twice, what is assigned last stays.
+            # The oldest first: if a row occurs twice, the last assignment counts.
             order = np.argsort(stamps, kind="stable")
             newest = (keys.take(positions, mode="clip") == of) & (stamps >= created.take(positions, mode="clip"))
             order = order[newest[order]]
@@ -291,14 +291,14 @@ def _read_rewards(queries: Sequence[PartQuery], wanted: TrainableRows, keys: NDA
 
 
 def _whole(pieces: list[NDArray[Any]], kind: type) -> NDArray[Any]:
-    """Return the pieces as one array, and empty the list, so that they are not in memory beside what is made of it."""
+    """Return the pieces as one array, and empty the list, so that the pieces do not stay in memory."""
     whole = np.concatenate([np.zeros(0, kind), *pieces])
     pieces.clear()
     return whole
 
 
 def read_strings(store: OpenStore, parts: Sequence[HistoryPart], rows: ScannedRows, column: str) -> pa.LargeStringArray:
-    """Return a text column of ``samples`` [n] for scanned rows, as of the snapshots they were scanned at."""
+    """Return a text column of ``samples`` [n] for scanned rows, at the snapshots of their parts."""
     keys = _key(rows.build_numbers, rows.row_numbers)
     numbered = _number(rows.builds)
     found = []
@@ -318,7 +318,7 @@ def _number(builds: pa.Table) -> pa.Table:
 
 
 def keys_of(table: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
-    """Return the identity of each row (number, row) of a table as one number that sorts as rows are ordered."""
+    """Return the identity (number, row) of each row of a table as one integer, which sorts in the order of rows."""
     return _key(_numpy(table, "number"), _numpy(table, "row"))
 
 

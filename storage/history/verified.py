@@ -1,9 +1,9 @@
-"""Compare the Parquet files that training reads with the checksums that were recorded when they were written.
+"""Verification of the Parquet files that a training reads, by the checksums that were recorded when they were written.
 
-DuckDB reads a flipped bit of a Parquet file as another value. So the files of a snapshot are hashed before the first
-rows of them are used: each once in a process, as long as its size and time of change stay, and as long as fewer than
-``STORES_KEPT`` other stores are read in between. A file of an object store is not, since the store keeps checksums
-itself, nor is one that a release wrote which recorded none.
+DuckDB reads a flipped bit of a Parquet file as another value. The files of a snapshot are therefore hashed before their
+first rows are used: each file once in a process, unless its size or time of change differs, or ``STORES_KEPT`` other
+stores were read in between. Files of an object store, which keeps checksums itself, and files of releases that recorded
+no checksums are not hashed.
 """
 
 from __future__ import annotations
@@ -25,28 +25,27 @@ TABLES = (
 """The tables that a training reads."""
 
 SMALL_TABLES = ("placements", "quarantine", "runs")
-"""Those that are read whole, also for a few builds."""
+"""The tables that are read as a whole, even for a few builds."""
 
 STORES_KEPT = 8
-"""The stores whose verified files are remembered."""
+"""The number of stores whose verified files are remembered."""
 
 _Stamp = tuple[int, int, int]
-# Hashing releases the interpreter, and small files are mostly waited for.
+# Hashing releases the interpreter lock, and small files take most of the time in waiting for the disk.
 _THREADS = 4
 
 
 def verify_tables(store: OpenStore, snapshots: Iterable[int], *, since: int = 0) -> None:
-    """Compare the files of all tables that a training reads at some snapshots, as far as they were not before.
+    """Verify the files of all tables that a training reads at some snapshots, except files that were verified before.
 
     Args:
         store: the store.
         snapshots: the snapshots that are read.
-        since: files that have only rows of older snapshots than this are not read, and not compared; but for those of
-            ``SMALL_TABLES``.
+        since: files that have only rows of snapshots before this one are skipped, except those of ``SMALL_TABLES``.
 
     Raises:
-        FileDamagedError: a file is not as it was written.
-        UnknownSnapshotError: the store has no such snapshot.
+        FileDamagedError: a file differs from the file that was written.
+        UnknownSnapshotError: the store does not have the snapshot.
     """
     found: dict[Path, _Stamp] = {}
     for snapshot in set(snapshots):
@@ -74,12 +73,13 @@ def verify_tables(store: OpenStore, snapshots: Iterable[int], *, since: int = 0)
 
 @dataclass
 class _Verified:
-    """What is known of the files of a store.
+    """The verified files and the recorded checksums of a store.
 
     Attributes:
-        files: the files that were compared, as they were then.
-        checksums: what the snapshots up to ``snapshot`` recorded; by the uuid of the store, since another one may have
-            been put in its place.
+        files: the verified files, with their inode, size and time of change at that moment.
+        checksums: the checksums that the snapshots up to ``snapshot`` recorded, by path.
+        snapshot: the newest snapshot whose checksums were read; -1 before the first.
+        uuid: the identity of the store of the checksums, since another store may replace it at the same path.
     """
 
     files: dict[Path, _Stamp] = field(default_factory=dict)
@@ -88,11 +88,11 @@ class _Verified:
     uuid: str | None = None
 
     def recorded(self, store: OpenStore) -> Mapping[str, str]:
-        """Return the recorded checksums, of which only those of snapshots that are new are read."""
+        """Return the recorded checksums, after reading those of new snapshots."""
         newest = store.catalog.newest()
         if self.uuid != store.uuid or newest < self.snapshot:
             self.checksums, self.snapshot, self.uuid = {}, -1, store.uuid
-        # An expiry writes what expired snapshots recorded to the newest one, which may be the last that was read.
+        # An expiry adds the checksums of expired snapshots to the newest one, which may have been read before.
         self.checksums |= store.catalog.recorded_checksums(max(0, self.snapshot))
         self.snapshot = newest
         return self.checksums
@@ -102,7 +102,7 @@ _verified: dict[Path, _Verified] = {}
 
 
 def _verified_of(root: Path) -> _Verified:
-    """Return the verified files of a store, whose folder is now the last one that was read, and forget the first."""
+    """Return the verified files of a store, and forget the store that was read longest ago if there are too many."""
     _verified[root] = _verified.pop(root) if root in _verified else _Verified()
     if len(_verified) > STORES_KEPT:
         _verified.pop(next(iter(_verified)), None)
@@ -110,7 +110,7 @@ def _verified_of(root: Path) -> _Verified:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """Return what changes when a file is replaced; None when a vacuum has removed it, of which the reader is told."""
+    """Return inode, size and time of change of a file; None if a vacuum has removed it, which its reader reports."""
     try:
         status = os.stat(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Maintenance while others read and write: compaction, expiry of snapshots, vacuum, and what pins a snapshot."""
+"""Maintenance of a store in use: compaction, expiry of snapshots, vacuum, and the pins of snapshots."""
 
 import lazy_loader
 

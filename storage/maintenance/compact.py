@@ -1,13 +1,13 @@
-"""Compact a store: many small files become few large ones, and every snapshot stays as it was.
+"""Compaction of a store: many small files become few large ones, and every snapshot stays the same.
 
-    Parquet   each commit leaves one small file in each table that it adds to. DuckLake merges adjacent ones; each row
-              keeps the number of the snapshot that added it, so that older ones read a part of the merged file.
-    Zarr      each commit leaves one small segment. Their rows are written again as large segments, and once those are
-              on the disk, a row in ``placements`` for each build says where its arrays are now. Older snapshots see
-              the old segments, which stay until no snapshot that is kept refers to them (``maintenance.vacuum``).
+    Parquet   each commit leaves one small file in each table that it adds to. DuckLake merges adjacent files; each row
+              keeps the number of the snapshot that added it, so that older snapshots read a part of the merged file.
+    Zarr      each commit leaves one small segment. The rows of small segments are written again as large segments, and
+              then a row in ``placements`` for each build names the new place of its arrays. Older snapshots use the old
+              segments, which are kept until no existing snapshot refers to them (``maintenance.vacuum``).
 
-Both go on while others write: the commit lock is taken for one bounded step at a time. A kill leaves files that nothing
-names, as with any commit.
+Other processes can write meanwhile: the commit lock is taken for one limited step at a time. A kill leaves files that
+no row names, as with any commit.
 """
 
 from __future__ import annotations
@@ -32,49 +32,50 @@ from molbuffer.storage.rows import STORED, Rows
 from molbuffer.storage.segments import read_segment, write_segment
 
 MERGE_BYTES = (256_000, 8_000_000, 32_000_000)
-"""The sizes to which Parquet files are merged, stage by stage: a row is written about once a stage."""
+"""The sizes in bytes to which Parquet files are merged, in stages: a row is written about once in each stage."""
 
 STEP_BYTES = 8_000_000
 STEP_FILES = 200
 STEP_SHARE = 0.01
-"""A step, under the commit lock, merges ``STEP_FILES`` small files, or this share of all files where that is more;
-but no more bytes than these, or than those of one merged file.
+"""A step under the commit lock merges ``STEP_FILES`` small files, or ``STEP_SHARE`` of all files if that is more, but
+at most ``STEP_BYTES``, or one merged file.
 
-DuckLake reads its lists of all files and of all their statistics in each step, which takes about as long as to merge
-a hundredth of them (0.1 s of the processor each with 30,000 files). So the steps are short while there are few files,
-and do not become more where there are many."""
+In each step, DuckLake reads its lists of all files and of their statistics, which takes about as long as merging a
+hundredth of the files (0.1 s of processor time each with 30,000 files). Steps are therefore short if there are few
+files, and their number does not grow if there are many."""
 
 SEGMENT_ROWS = 200_000
-"""About how many rows a large segment has; bounds the memory (some 90 MB at 80 tokens, three times while writing)."""
+"""The approximate number of rows of a large segment, which limits the memory (some 90 MB at 80 tokens, and three times
+as much while writing)."""
 
 _logger = logging.getLogger("molbuffer.storage.compact")
 Result = TypeVar("Result")
 
-# Builds by where their arrays are now, in the order of the history.
+# Builds with the present places of their arrays, in the order of the history.
 _PLACED = """SELECT build_id, drawn, generation, segment, segment_offset FROM {placed_builds} AS builds
     WHERE segment NOT IN (SELECT segment FROM {quarantine})
     ORDER BY run_id, iteration, event, sampler_order, chunk"""
-# Of all tables; and of one, those that are too small, with their bytes.
+# The number of files of all tables, and the number and bytes of the small files of one table.
 _FILES = """SELECT count(*), count(*) FILTER (small), coalesce(sum(file_size_bytes) FILTER (small), 0)::BIGINT FROM (
         SELECT file_size_bytes, file_size_bytes < $size AND table_name = $name AND tables.end_snapshot IS NULL AS small
         FROM METADATA.ducklake_data_file AS files JOIN METADATA.ducklake_table AS tables USING (table_id)
         WHERE files.end_snapshot IS NULL)"""
-# Of the builds whose arrays were copied, those that are still where they were copied from.
+# The copied builds whose arrays are still at the place from which they were copied.
 _STILL_THERE = f"""SELECT copied.* FROM copied JOIN ({_PLACED}) AS placed
     ON placed.build_id = copied.build_id AND placed.generation = copied.generation - 1"""
 
 
 @dataclass(frozen=True)
 class CompactReport:
-    """What a compaction did.
+    """The result of a compaction.
 
     Attributes:
-        merged_files: how many Parquet files of each table were merged; a file merged at two stages counts twice.
-        files: how many Parquet files the newest snapshot has.
-        segments_replaced: how many small segments were replaced.
-        segments_written: how many large ones have their rows now.
-        unreadable: small segments that are missing or damaged and were left as they are, with the error.
-        longest_lock_seconds: the longest time for which other writers had to wait.
+        merged_files: the number of merged Parquet files of each table; a file merged in two stages counts twice.
+        files: the number of Parquet files of the newest snapshot.
+        segments_replaced: the number of small segments that were replaced.
+        segments_written: the number of large segments that replace them.
+        unreadable: the error of each small segment that is missing or damaged and was left unchanged.
+        longest_lock_seconds: the longest time for which the commit lock was held, in seconds.
     """
 
     merged_files: Mapping[str, int]
@@ -87,7 +88,7 @@ class CompactReport:
 
 @dataclass(frozen=True)
 class _BuildSpan:
-    """The rows [offset, offset + drawn) of a segment, in which a build lies; by its ``generation``-th placement."""
+    """The rows [offset, offset + drawn) of a segment that belong to a build, by its placement ``generation``."""
 
     build_id: str
     drawn: int
@@ -97,11 +98,11 @@ class _BuildSpan:
 
 @dataclass
 class _Group:
-    """Rows that can be in one segment.
+    """Rows that can be written to one segment.
 
     Attributes:
-        segments: the segments that the rows are from.
-        builds: the builds that they belong to.
+        segments: the segments of the rows.
+        builds: the builds of the rows.
         blocks: the rows of each build.
     """
 
@@ -113,7 +114,7 @@ class _Group:
         return sum(map(len, self.blocks))
 
     def add(self, segment: str, rows: Rows, builds: list[_BuildSpan]) -> None:
-        """Add the builds of a segment, whose rows are given."""
+        """Add the builds of a segment, given the rows of the segment."""
         self.segments.append(segment)
         for build in builds:
             self.builds.append(build)
@@ -121,7 +122,7 @@ class _Group:
 
 
 def _kind(rows: Rows) -> tuple[object, ...]:
-    """Return what rows must have in common to be in one segment: others would make its arrays larger than their own."""
+    """Return the properties that the rows of one segment must share, since other rows would make its arrays larger."""
     alike = []
     for name, width in rows.optional_widths().items():
         axis = STORED[name].axis
@@ -130,7 +131,7 @@ def _kind(rows: Rows) -> tuple[object, ...]:
 
 
 class _Compaction:
-    """One compaction, and what it has done so far."""
+    """A compaction in progress, with the counts of its work so far."""
 
     def __init__(self, catalog: Catalog, layout: Layout, segment_rows: int) -> None:
         self._catalog = catalog
@@ -146,19 +147,19 @@ class _Compaction:
         """Merge the small files of tables, stage by stage."""
         for table in tables:
             for target_bytes in MERGE_BYTES:
-                # A merge that finds two files leaves one less, so this ends unless others write faster.
+                # Each merge leaves fewer files, so that this ends unless other processes write faster.
                 while merged := self._merge_some(table, target_bytes):
                     self.merged_files[table] = self.merged_files.get(table, 0) + merged
 
     def _merge_some(self, table: str, target_bytes: int) -> int:
-        # Looked at without the lock: a step that has nothing to do must not make writers wait.
+        # Checked without the lock: a step without work must not make writers wait.
         if not (merges := self._merges(table, target_bytes)):
             return 0
         body = partial(Transaction.merge_files, table=table, target_bytes=target_bytes, merges=merges)
         return self._step(f"merge files of {table}", body)
 
     def _merges(self, table: str, target_bytes: int) -> int:
-        """Return how many merged files a step is to make of the table's files that are too small; 0 without two."""
+        """Return the number of merged files that a step makes from the table's small files; 0 for fewer than two."""
         (files, small, small_bytes), *_ = self._catalog.metadata(_FILES, {"name": table, "size": target_bytes})
         if small < 2:
             return 0
@@ -166,7 +167,7 @@ class _Compaction:
         return max(1, math.ceil(min(step_bytes, STEP_BYTES) / target_bytes))
 
     def rewrite_segments(self) -> None:
-        """Read small segments one after the other, and write a large one whenever there are rows for it."""
+        """Read small segments one after another, and write a large segment whenever there are enough rows."""
         groups: dict[tuple[object, ...], _Group] = {}
         for segment, builds in self._small_segments():
             try:
@@ -185,7 +186,7 @@ class _Compaction:
 
     def _read(self, segment: str, builds: list[_BuildSpan]) -> Rows:
         rows = read_segment(self._layout.arrays / segment)
-        # Copied all the same, its builds would get the rows of those that follow them, and nobody would notice.
+        # Without this check, builds would silently get the rows of the builds after them.
         if (needed := max(build.offset + build.drawn for build in builds)) > len(rows):
             raise ArraysError(
                 f"segment {self._layout.arrays / segment} has {len(rows)} rows, its builds expect {needed}: restore "
@@ -216,7 +217,7 @@ class _Compaction:
         copied = pa.Table.from_pylist(rows)
 
         def place(transaction: Transaction) -> None:
-            # A merge may have united builds with other rows since they were read, or they were put in quarantine.
+            # Since the builds were read, a merge may have moved them, or they were put in quarantine.
             transaction.insert("placements", transaction.read(_STILL_THERE, copied=copied))
 
         self._step(f"rewrite {len(group.segments)} segments", place)
@@ -244,20 +245,20 @@ def compact(
     *,
     segment_rows: int = SEGMENT_ROWS,
 ) -> CompactReport:
-    """Merge small Parquet files and rewrite small segments; the caller holds the maintenance lock.
+    """Merge small Parquet files and rewrite small segments; the caller must hold the maintenance lock.
 
     Args:
-        catalog: of the store.
-        layout: of the store.
-        segment_rows: about how many rows a large segment has; segments with less than half are rewritten.
+        catalog: the catalog of the store.
+        layout: the paths of the store's files.
+        segment_rows: the approximate number of rows of a large segment; segments with less than half are rewritten.
 
     Raises:
         StoreModeError: the store was opened for reading.
-        StoreWriteError: the disk is full or failed; what was done until then stands.
+        StoreWriteError: the disk is full or failed; the completed steps are kept.
         StoreError: the store cannot be read or written.
     """
     compaction = _Compaction(catalog, layout, segment_rows)
-    # Files first: to read a table takes 100 KB of memory for each of its files.
+    # Files are merged first, since reading a table takes 100 KB of memory for each of its files.
     compaction.merge_parquet_files(QUERYABLE_TABLES)
     compaction.rewrite_segments()
     compaction.merge_parquet_files(["placements"])

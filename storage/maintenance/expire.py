@@ -1,10 +1,10 @@
-"""Expire a store: old snapshots are forgotten, but for those that something pins (``maintenance.snapshots``).
+"""Expiry: removes old snapshots of a store, except pinned ones (``maintenance.snapshots``).
 
-Nothing of the newest snapshot is lost: only the way back to what was visible at an old one. Files that no remaining
-snapshot has are listed for deletion, and a vacuum deletes them after its grace period (``maintenance.vacuum``).
+The newest snapshot loses nothing; an expired snapshot can no longer be read. Files that no remaining snapshot has are
+listed for deletion, and a vacuum deletes them after its grace period (``maintenance.vacuum``).
 
-DuckLake can choose snapshots by age itself; on a SQLite catalog its comparison is one of texts of different form, which
-gets times of one day wrong. So snapshots are chosen here and named one by one.
+DuckLake can choose snapshots by age itself, but on a SQLite catalog it compares texts of different forms, which is
+wrong for times of one day. Snapshots are therefore chosen here and expired by their numbers.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS, list_snaps
 from molbuffer.storage.records import now
 
 _PORTION = 2_000
-"""Bounds for how long one step holds the commit lock, of which DuckLake takes more for lists of all that there is."""
+"""The number of snapshots that one step expires, which limits the time for which it holds the commit lock."""
 
 
 @dataclass(frozen=True)
 class ExpireReport:
-    """What expiry did, or would do.
+    """The result of an expiry, or of a dry run.
 
     Attributes:
-        expired: the snapshots that were forgotten, or would be.
-        pinned: old snapshots that stay, and what pins each.
+        expired: the snapshots that were expired, or would be.
+        pinned: the pins of each old snapshot that is kept.
     """
 
     expired: tuple[int, ...]
@@ -49,15 +49,15 @@ def expire(
     keep_checkpoints: int = KEPT_CHECKPOINTS,
     dry_run: bool = False,
 ) -> ExpireReport:
-    """Forget snapshots older than an age; the caller holds the maintenance lock.
+    """Expire snapshots older than an age; the caller must hold the maintenance lock.
 
     Args:
-        catalog: of the store.
-        layout: of the store.
-        older_than: the age. A snapshot from the future, by this clock, is not old.
-        keep: how many of the newest snapshots stay, whatever their age; at least 1.
-        keep_checkpoints: how many checkpoints of a run pin the snapshot that they need, as for a vacuum.
-        dry_run: only report which would go.
+        catalog: the catalog of the store.
+        layout: the paths of the store's files.
+        older_than: the age. A snapshot whose time is in the future by this clock is not old.
+        keep: the number of newest snapshots that are kept at any age, at least 1.
+        keep_checkpoints: the number of checkpoints of a run that pin their snapshots, as for a vacuum.
+        dry_run: whether to report the snapshots without expiring them.
 
     Raises:
         ValueError: ``keep`` or ``keep_checkpoints`` is less than 1, or the age is negative.
@@ -82,7 +82,7 @@ def expire(
     for start in range(0, len(going), _PORTION):
         with catalog.locked():
             began = time.monotonic()
-            # Unless they were pinned meanwhile.
+            # A snapshot may have been pinned in the meantime.
             pinned_now = pins(catalog, layout, keep_checkpoints)
             portion = [version for version in going[start : start + _PORTION] if version not in pinned_now]
             if portion:
@@ -93,10 +93,10 @@ def expire(
 
 
 def _hand_on_checksums(catalog: Catalog, root: Place, going: Sequence[int]) -> None:
-    """Give the newest snapshot the checksums of files that stay, which ``verify`` needs, from those that are to go.
+    """Copy the checksums of files that are kept from expiring snapshots to the newest one, since ``verify`` needs them.
 
-    Once for all of them, and all but the last lines without the lock: the checksums that the newest snapshot has been
-    given are as many as the files of the store.
+    This is done once for all snapshots, and only the last lines hold the lock: the newest snapshot may have as many
+    checksums as the store has files.
     """
     leaving = set(going)
     recorded = checksums_in(version.extra for version in catalog.versions() if version.number in leaving)
@@ -116,6 +116,6 @@ def _hand_on_checksums(catalog: Catalog, root: Place, going: Sequence[int]) -> N
 
 
 def _stays(root: Place, path: str, named: Collection[str]) -> bool:
-    """Return whether a snapshot needs a file: those that were merged are there until a vacuum, and none has them."""
+    """Return whether a file is still needed; merged files exist until a vacuum, but no snapshot has them."""
     name = PurePath(path).name
     return name in named if path.startswith("tables/") else (root / path).exists()

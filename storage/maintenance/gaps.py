@@ -1,7 +1,7 @@
-"""Gaps between the steps of maintenance that hold the commit lock.
+"""Pauses between the steps of maintenance that hold the commit lock.
 
-Who waits for a lock in a file looks for it every millisecond, and on a busy machine later. A step that began as soon as
-the one before has ended would be first each time: a commit waited 9 s, for many steps, where none took more than 2 s.
+A process that waits for a file lock checks it every millisecond, and less often on a busy machine. Without a pause, the
+next step would take the lock first each time: a commit waited 9 s for many steps, of which none took more than 2 s.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ GAP_SHARE = 0.2
 
 
 def give_way(held_seconds: float) -> None:
-    """Wait for a part of the time that a step held the lock: on a busy machine both are longer."""
+    """Wait for a share of the time for which a step held the lock, so that other processes can take it."""
     time.sleep(GAP_SHARE * held_seconds)

@@ -1,4 +1,4 @@
-"""Maintain a store while others use it: compaction, expiry and vacuum, one process at a time."""
+"""Maintenance of a store in use: compaction, expiry and vacuum, by one process at a time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from molbuffer.storage.maintenance.vacuum import GRACE, VacuumReport, vacuum
 
 @bounded(lambda maintenance: maintenance._layout.root)
 class Maintenance:
-    """The maintenance of a store (``SampleStore.maintenance``), which keeps it small and quick.
+    """The maintenance of a store (``SampleStore.maintenance``), which keeps it small and fast.
 
-    Builders, trainings and queries go on meanwhile. Each method takes a lock of its own; a second process that wants
-    to maintain the store gets an error at once.
+    Builds, trainings and queries can run at the same time. Each method takes the maintenance lock; a second process
+    that maintains the store gets an error at once.
     """
 
     def __init__(self, opened: OpenStore) -> None:
@@ -31,15 +31,15 @@ class Maintenance:
         self._layout = opened.layout
 
     def compact(self, *, segment_rows: int = SEGMENT_ROWS) -> CompactReport:
-        """Merge small Parquet files and rewrite small segments; every snapshot stays as it is.
+        """Merge small Parquet files and rewrite small segments, without changing any snapshot.
 
         Args:
-            segment_rows: about how many rows a large segment has; segments with less than half are rewritten.
+            segment_rows: the approximate number of rows of a large segment; segments with less than half are rewritten.
 
         Raises:
             MaintenanceBusyError: another process maintains the store.
             StoreModeError: the store was opened for reading.
-            StoreError: the store cannot be read or written; what was done until then stands.
+            StoreError: the store cannot be read or written; the completed steps are kept.
         """
         with self._alone() as catalog:
             return compact(catalog, self._layout, segment_rows=segment_rows)
@@ -52,21 +52,21 @@ class Maintenance:
         keep_checkpoints: int = KEPT_CHECKPOINTS,
         dry_run: bool = False,
     ) -> ExpireReport:
-        """Forget snapshots older than an age, but for those that a run, a checkpoint or an archive pins.
+        """Expire snapshots older than an age, except those that a run, a checkpoint or an archive pins.
 
-        The age should be longer than the time between the moment a program asks for the newest snapshot and the
-        moment it has recorded that as its own: an hour is more than enough.
+        The age should be longer than the time from a program's reading of the newest snapshot to its recording of the
+        pin; an hour is more than enough.
 
         Args:
             older_than: the age.
-            keep: how many of the newest snapshots stay, whatever their age.
-            keep_checkpoints: how many checkpoints of a run pin the snapshot that they need: as many as a vacuum keeps.
-            dry_run: only report which would go.
+            keep: the number of newest snapshots that are kept at any age, at least 1.
+            keep_checkpoints: the number of checkpoints of a run that pin their snapshots, as many as a vacuum keeps.
+            dry_run: whether to report the snapshots without expiring them.
 
         Raises:
             MaintenanceBusyError: another process maintains the store.
             StoreModeError: the store was opened for reading.
-            StoreError: the store cannot be read or written; what was done until then stands.
+            StoreError: the store cannot be read or written; the completed steps are kept.
         """
         with self._alone() as catalog:
             return expire(
@@ -89,16 +89,16 @@ class Maintenance:
         """Remove segments, Parquet files, checkpoints and unfinished files that nothing refers to.
 
         Args:
-            grace: how old they must be; longer than the longest transaction.
-            keep_checkpoints: how many checkpoints of a run stay. Of a finished run, its last.
-            remove_most: whether to go on when the catalog never named most of the store.
-            dry_run: only report what would go.
+            grace: the age that a file must have; longer than the longest transaction.
+            keep_checkpoints: the number of newest checkpoints of a run that are kept; of a finished run only the last.
+            remove_most: whether to continue if the catalog never named most of the store.
+            dry_run: whether to report the files without removing them.
 
         Raises:
             VacuumRefusedError: the catalog never named most of the store; nothing was removed.
             MaintenanceBusyError: another process maintains the store.
             StoreModeError: the store was opened for reading.
-            StoreError: the store cannot be read or written; what was done until then stands.
+            StoreError: the store cannot be read or written; the completed steps are kept.
         """
         with self._alone() as catalog:
             return vacuum(
@@ -111,9 +111,9 @@ class Maintenance:
             )
 
     def prune_run(self, run_id: str, keep: KeptOfRun) -> Pruned:
-        """Remove checkpoints and policies of a run that goes on, but for those that it keeps and those in use.
+        """Remove checkpoints and policies of an active run, except those that it keeps and those in use.
 
-        This is for the process of the run: it waits for no other maintenance, and keeps none from its work.
+        The process of the run calls this. It neither waits for other maintenance nor blocks it.
 
         Raises:
             StoreModeError: the store was opened for reading.
@@ -123,13 +123,12 @@ class Maintenance:
         return prune_run(self._open.writable(), self._layout, run_id, keep)
 
     def back_up(self) -> Place | None:
-        """Make a backup of the catalog, of which the last few stay (``molbuffer recover`` restores the newest).
+        """Make a backup of the catalog, of which the last few are kept (``molbuffer recover`` restores the newest).
 
-        It is to be made after what is compacted and expired and before a vacuum, which then removes nothing that the
-        backup names.
+        Make it after compaction and expiry and before a vacuum, which then removes nothing that the backup names.
 
         Returns:
-            The folder of the backup; None where the catalog is in Postgres, which has means of its own.
+            The folder of the backup; None if the catalog is in Postgres, which has backups of its own.
 
         Raises:
             CatalogDamagedError: the catalog is damaged.

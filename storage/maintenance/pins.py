@@ -1,14 +1,14 @@
-"""Keep a snapshot from expiring while an archive is made of it.
+"""Pins that keep a snapshot from expiring while an archive is made of it.
 
-A row in ``archives`` keeps its snapshot for good. It is therefore inserted when all of the archive is written, so that
-an archive that was killed has none. Until then a hidden file names the snapshot, and whoever makes the archive holds a
-lock of that name, which ends with its process:
+A row in ``archives`` keeps its snapshot permanently. The row is therefore inserted after the whole archive is written,
+so that an unfinished archive has none. Until then a hidden file names the snapshot, and the process that makes the
+archive holds a lock of that name, which ends with the process:
 
     .archiving-<snapshot>-<archive id>     beside the catalog of a store with SQLite, else below the data path
 
-Expiry keeps the snapshots that such files name. A vacuum removes the files that are older than its grace period, once
-it has got the lock that a living process would hold. The grace period is for a process that lost its connection to
-Postgres, and with it the lock; should it need longer, its archive is refused in the end (``archive.make``).
+Expiry keeps the snapshots that such files name. A vacuum removes such files that are older than its grace period if it
+can take the lock, which a living process would hold. The grace period protects a process that lost its connection to
+Postgres, and with it the lock; if the archive takes longer than that, it is refused at the end (``archive.make``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ArchivePin:
     """The file that keeps a snapshot while an archive is made of it.
 
     Attributes:
-        path: of the file.
+        path: the path of the file.
         version: the number of the snapshot.
         archive_id: the uuid that the archive will have.
     """
@@ -41,22 +41,22 @@ class ArchivePin:
 
 
 def archive_pins(layout: Layout) -> list[ArchivePin]:
-    """Return the pins of archives that are being made, and of those whose process was killed."""
+    """Return the pins of all unfinished archives, including those whose process was killed."""
     found = ((path, _NAME.fullmatch(path.name)) for path in entries(_folder(layout)))
     return [ArchivePin(path, int(match[1]), match[2]) for path, match in found if match is not None]
 
 
 @contextmanager
 def snapshot_kept(layout: Layout, version: int, archive_id: str) -> Iterator[None]:
-    """Keep a snapshot for as long as this lasts.
+    """Pin a snapshot for the time of the context.
 
     Raises:
-        StoreError: the server that has the catalog cannot be reached.
+        StoreError: the server of the catalog cannot be reached.
         OSError: the disk is full or failed.
     """
     path = _folder(layout) / f".archiving-{version}-{archive_id}"
     with layout.backend.archiving(path).held():
-        # The lock of a SQLite catalog has made it: it is a lock on this file.
+        # With a SQLite catalog, the lock is a lock on this file, and has made it.
         if not isinstance(path, Path):
             path.write_bytes(b"")
         elif not path.exists():
@@ -68,5 +68,5 @@ def snapshot_kept(layout: Layout, version: int, archive_id: str) -> Iterator[Non
 
 
 def _folder(layout: Layout) -> Place:
-    """Return the folder of the pins: one that every process which can write to the catalog can read."""
+    """Return the folder of the pins, which every process that can write to the catalog can read."""
     return layout.root if layout.backend == layout.sqlite else layout.data

@@ -1,17 +1,16 @@
-"""Remove what a run has left behind, while it goes on: checkpoints before the newest, and policies but for the newest,
-the best, and those in use.
+"""Removal of old checkpoints and policies of an active run, except the newest ones, the best policy, and those in use.
 
-    checkpoint   the newest ones of the run stay: the run can be resumed from the newest
-    policy       the newest ones stay; the best one, by the mean reward of the rows that were drawn from it and, until
-                 the next one, from its successors; and each that something else refers to:
-                 another run's row, build, or configuration, the run's own configuration (of a sampler), an archive that
-                 was made since, or is being made, and a backup from before a migration
+    checkpoint   the newest checkpoints of the run are kept, so that the run can be resumed
+    policy       the newest policies are kept; the best policy, by the mean reward of the rows that were drawn from its
+                 iteration up to that of the next policy; and each policy that something else refers to:
+                 a row, build or configuration of another run, the run's own configuration (of a sampler), an archive
+                 that was made later or is being made, and the backup of a migration
 
-A policy whose weights go gets a second row that says so, and ``lineage`` then names its nearest kept ancestor. The rows
-are inserted, and the folders renamed aside, while no commit can be made. Another process that is about to refer to a
-policy has added it to the store (``PolicyStore.add``), which touches its folder; what was touched after it was
-published stays for ``GRACE``, until the row that refers to it is there. Whoever reads the files at that moment gets an
-error.
+A policy whose weights are removed gets a second row that records it, and ``lineage`` then names its nearest kept
+ancestor. The rows are inserted, and the folders are renamed, under the commit lock. Another process that is about to
+refer to a policy has added it to the store (``PolicyStore.add``), which updates the time of its folder; a folder that
+was updated after its policy was published is kept for ``GRACE``, until the row that refers to it exists. A process that
+reads the files at the moment of their removal gets an error.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from molbuffer.storage.maintenance.pins import archive_pins
 from molbuffer.storage.records import now
 
 GRACE = timedelta(hours=1)
-"""Longer than the time between the moment a process adds a policy and the moment its run refers to it."""
+"""A time longer than a process takes from adding a policy to the row that refers to it."""
 SLACK_SECONDS = 60.0
-"""Time after the row of a policy in which its own run may still write to its folder."""
+"""The time after the row of a policy during which its own run may still write to its folder, in seconds."""
 
 _POLICIES = """
     SELECT sha256, max(iteration) FILTER (run_id = ?) AS iteration, max(created) AS created,
@@ -46,13 +45,13 @@ _REWARDS = """
     SELECT iteration, sum(mean_reward * kept) AS reward, sum(kept)::DOUBLE AS rows FROM {builds}
     WHERE run_id IN [run]
         AND mean_reward IS NOT NULL AND kept > 0
-        -- Rewards of a stage with another objective are of another scale.
+        -- Rewards of a stage with another objective have another scale.
         AND objective_sha256 IS NOT DISTINCT FROM (
             SELECT arg_max(objective_sha256, iteration) FROM {builds} WHERE run_id IN [run])
     GROUP BY iteration""".replace("[run]", RUN_AND_ACTORS)
 _NAMED_ELSEWHERE = """
     SELECT parent_sha256 AS sha256 FROM {policies} WHERE run_id <> ? AND parent_sha256 IS NOT NULL
-    -- What the actors of the run have drawn with is the run's own.
+    -- The policies of the run's actors count as the run's own.
     UNION SELECT unnest([policy_sha256, latent_sha256]) FROM {builds} WHERE run_id NOT IN [run]""".replace(
     "[run]", RUN_AND_ACTORS
 )
@@ -66,12 +65,12 @@ _SHA256_START = re.compile(r"\b[0-9a-f]{6,64}\b")
 
 @dataclass(frozen=True)
 class KeptOfRun:
-    """What stays of a run while it goes on.
+    """The checkpoints and policies that an active run keeps.
 
     Attributes:
         checkpoints: the number of newest checkpoints; at least 1.
         policies: the number of newest policies; at least 1.
-        kind: the kind of the policies, which other versions of the run, such as latents, do not have.
+        kind: the kind of the policies, which differs from the kind of other versions of the run, such as latent priors.
     """
 
     checkpoints: int
@@ -81,14 +80,19 @@ class KeptOfRun:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed: the paths of checkpoints in the store, and the sha256 of policies."""
+    """The removed files.
+
+    Attributes:
+        checkpoints: the paths of the removed checkpoints in the store.
+        policies: the sha256 of the policies whose weights were removed.
+    """
 
     checkpoints: tuple[str, ...]
     policies: tuple[str, ...]
 
 
 def prune_run(catalog: Catalog, layout: Layout, run_id: str, keep: KeptOfRun) -> Pruned:
-    """Remove the checkpoints and policies of a run that nothing needs any more.
+    """Remove the checkpoints and policies of a run that are no longer needed.
 
     Raises:
         StoreError: the catalog cannot be read or written.
@@ -102,7 +106,7 @@ def prune_run(catalog: Catalog, layout: Layout, run_id: str, keep: KeptOfRun) ->
     with catalog.locked():
         aside: list[Place] = []
         policies: Sequence[Mapping[str, Any]] = ()
-        # An archive that is being made copies the weights that its snapshot has.
+        # An unfinished archive still copies the weights of its snapshot.
         if candidates and not archive_pins(layout):
             said = f"policies of run {run_id} that are no longer kept"
             policies, _ = catalog.transact("molbuffer", said, {"runs": [run_id]}, _forget(layout, run_id, candidates))
@@ -114,7 +118,7 @@ def prune_run(catalog: Catalog, layout: Layout, run_id: str, keep: KeptOfRun) ->
 
 
 def _old_policies(catalog: Catalog, run_id: str, keep: KeptOfRun, there: Collection[str]) -> list[Mapping[str, Any]]:
-    """Return the policies of a run whose folders are there, but for the newest and the best."""
+    """Return the policies of a run whose folders exist, except the newest ones and the best one."""
     if len(there) <= keep.policies:
         return []
     rows = catalog.read(_POLICIES, parameters=[run_id, run_id, keep.kind]).to_pylist()
@@ -130,7 +134,7 @@ def _old_policies(catalog: Catalog, run_id: str, keep: KeptOfRun, there: Collect
 
 
 def _best(policies: Sequence[Mapping[str, Any]], rewards: Mapping[int, tuple[float, float]]) -> str | None:
-    """Return the policy with the highest mean reward from its iteration up to that of the next; None without rows."""
+    """Return the policy with the highest mean reward, up to the iteration of the next policy; None without rows."""
     means = {}
     ends = [row["iteration"] for row in policies[1:]] + [max(rewards, default=0) + 1]
     for row, end in zip(policies, ends, strict=True):
@@ -153,7 +157,7 @@ def _old_checkpoints(catalog: Catalog, layout: Layout, run_id: str, keep: KeptOf
 def _forget(
     layout: Layout, run_id: str, candidates: Sequence[Mapping[str, Any]]
 ) -> Callable[[Transaction], list[Mapping[str, Any]]]:
-    """Return the body of a transaction that records which policies go, and returns them."""
+    """Return the body of a transaction that records the policies whose weights are removed, and returns them."""
 
     def forget(transaction: Transaction) -> list[Mapping[str, Any]]:
         in_use = _in_use(transaction, run_id)
@@ -182,7 +186,7 @@ def _forgotten_rows(run_id: str, policies: Sequence[Mapping[str, Any]]) -> pa.Ta
 
 
 def _in_use(transaction: Transaction, run_id: str) -> Callable[[str], bool]:
-    """Return whether a policy is named by another run, or by any configuration, where the start of a name is enough."""
+    """Return a function that tells whether another run, or any configuration, names a policy, also by a prefix."""
     named = set(transaction.read(_NAMED_ELSEWHERE, [run_id, run_id])["sha256"].to_pylist())
     texts = transaction.read(_CONFIGS)["text"].to_pylist()
     starts = tuple({start for text in texts if text for start in _SHA256_START.findall(text)})
@@ -190,6 +194,6 @@ def _in_use(transaction: Transaction, run_id: str) -> Callable[[str], bool]:
 
 
 def _touched(folder: Place, published: float) -> bool:
-    """Return whether a process has added a policy again since it was published, and may not have said so yet."""
+    """Return whether a process has recently added a policy again, so that the row that refers to it may be missing."""
     changed = max((file.modified for file in files_at(folder)), default=0.0)
     return changed > published + SLACK_SECONDS and time.time() - changed < GRACE.total_seconds()

@@ -1,10 +1,10 @@
-"""List the snapshots of a store, and what keeps each from expiring.
+"""The list of the snapshots of a store, and the pins that keep them from expiring.
 
-newest           the present state
-run              ``runs.pinned_snapshot`` of every run, finished or not: a training that is repeated or resumed in a
-                 year has to find the rows it read
-checkpoint       what the loader was pinned to, for the checkpoints from which a run can still be resumed
-archive          what an archive was made from, or is being made from
+newest           the newest snapshot
+run              ``runs.pinned_snapshot`` of every run, finished or not, since a training that is repeated or resumed in
+                 a year must find the rows that it read
+checkpoint       the snapshot of the loader, for the checkpoints from which a run can still be resumed
+archive          the snapshot of a finished or unfinished archive
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.pins import archive_pins
 
 KEPT_CHECKPOINTS = 2
-"""How many checkpoints of a run stay, the newest ones; of a finished run the last."""
+"""The number of newest checkpoints of a run that are kept; of a finished run, only the last one is."""
 
 # The newest checkpoints of each run; the others can be removed.
 KEPT = """SELECT run_id, iteration, folder, snapshot FROM (
@@ -41,12 +41,12 @@ class Snapshot:
     """A version of a store.
 
     Attributes:
-        version: its number, by which readers name it.
-        created: when it was made, in UTC.
-        author: who made it.
-        message: what it added.
+        version: the number of the snapshot.
+        created: the time of the commit, in UTC.
+        author: the author of the snapshot.
+        message: the message of the snapshot.
         extra: provenance, such as the ``runs``, ``builds`` and number of ``samples`` of the commit.
-        pinned_by: what keeps it from expiring; empty when nothing does.
+        pinned_by: the pins that keep the snapshot from expiring; empty without pins.
     """
 
     version: int
@@ -60,7 +60,7 @@ class Snapshot:
 def list_snapshots(
     catalog: ReadableCatalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS
 ) -> list[Snapshot]:
-    """Return all snapshots that can be read, the oldest first."""
+    """Return all readable snapshots, the oldest first."""
     pinned = pins(catalog, layout, kept_checkpoints)
     return [
         Snapshot(
@@ -76,8 +76,8 @@ def list_snapshots(
 
 
 def pins(catalog: ReadableCatalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> dict[int, list[str]]:
-    """Return what keeps each snapshot that something keeps."""
-    # Before the rows are read: an archive that is finished in between has one by then.
+    """Return the pins of each pinned snapshot, by the number of the snapshot."""
+    # Read before the rows, since an archive that is finished in between has a row by then.
     being_made = archive_pins(layout)
     found: dict[int, list[str]] = {catalog.newest(): ["newest"]}
     for pin in being_made:
@@ -89,6 +89,6 @@ def pins(catalog: ReadableCatalog, layout: Layout, kept_checkpoints: int = KEPT_
 
 
 def _provenance(extra: str | None) -> dict[str, Any]:
-    """Return what a commit recorded with its snapshot, without the checksums of files, which are for ``verify``."""
+    """Return the provenance of a snapshot from its JSON, without the checksums of files, which are for ``verify``."""
     recorded: dict[str, Any] = json.loads(extra) if extra else {}
     return {name: value for name, value in recorded.items() if name != CHECKSUMS_KEY}

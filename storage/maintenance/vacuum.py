@@ -1,23 +1,22 @@
-"""Vacuum a store: what nothing refers to is removed, once it is older than a grace period.
+"""Vacuum: removes the files of a store that nothing refers to and that are older than a grace period.
 
-What a writer is making is younger than the grace period, which has to be longer than the longest transaction. What a
-clock calls younger than now is never removed. Should the clock have leapt, or a writer have slept for longer than that,
-nothing is lost either: what goes is chosen and renamed aside while no commit can be made, and a commit first looks
-whether its arrays are there (``commits.commit``). A kill leaves a whole folder or a hidden rest, which a later vacuum
-takes.
+Files that a writer is making are younger than the grace period, which must be longer than the longest transaction.
+Files with a time in the future are never removed. Nothing is lost if the clock has jumped, or if a writer was suspended
+for longer than that: files are chosen and renamed under the commit lock, and a commit first checks that its arrays
+exist (``commits.commit``). A kill leaves a complete folder, or a hidden one that a later vacuum removes.
 
-    segment      no snapshot that is left refers to it, through ``builds`` or ``placements``
-    parquet      no snapshot has it: merged, expired, or left by a writer that was killed
-    checkpoint   no row names it, or a run has newer ones (``snapshots.KEPT_CHECKPOINTS``)
+    segment      no remaining snapshot refers to it, through ``builds`` or ``placements``
+    parquet      no snapshot has it: it was merged, is expired, or was left by a killed writer
+    checkpoint   no row names it, or the run has newer ones (``snapshots.KEPT_CHECKPOINTS``)
     aside        a policy, description, removal or backup that was never finished
-    pin          the snapshot is kept for an archive whose process was killed (``maintenance.pins``)
+    pin          the pin of a snapshot for an archive whose process was killed (``maintenance.pins``)
 
-A vacuum by an empty or foreign catalog would remove the store. What no row ever named was left by killed writers and is
-little: when it is most of the store, nothing is removed unless told. What a compaction or a newer checkpoint replaced
-does not count.
+A vacuum with an empty or foreign catalog would remove the whole store. Files that no row ever named were left by killed
+writers and are few: if they are most of the store, nothing is removed unless the user demands it. Files that a
+compaction or a newer checkpoint has replaced do not count.
 
-Policies stay, also those without a row: they are named by their content, so that a writer may be about to name one that
-has been there for long. What a backup needs (``catalog.backup``) stays as long as the backup is there.
+Policies are kept, even without a row: they are named by their content, so that a writer may be about to name an old
+one. Files that a backup needs (``catalog.backup``) are kept as long as the backup exists.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ from molbuffer.storage.maintenance.pins import archive_pins
 from molbuffer.storage.maintenance.snapshots import KEPT, KEPT_CHECKPOINTS
 
 LEAST_UNKNOWN = 10
-"""Fewer files and folders than these that nothing ever named are removed also when they are most of a store."""
+"""The number of never-named files and folders from which on a vacuum may be refused."""
 
 GRACE = timedelta(hours=24)
-"""Longer than the longest transaction, and than a query or index load that may still read merged files."""
+"""A time longer than the longest transaction, and than a query or index load that may still read merged files."""
 
-# Where the arrays of each build were from which snapshot on, and until which.
+# The places of the arrays of each build, each with the range of snapshots for which it is valid.
 _NEEDED = """
     WITH places AS (
         SELECT build_id, 0 AS generation, segment, snapshot_id AS since FROM {builds}
@@ -70,9 +69,9 @@ class Removed:
 
     Attributes:
         kind: segment, parquet, checkpoint, aside or pin.
-        path: below the data path, or in the folder that has store.toml.
-        bytes: what it took.
-        modified: when anything in it was last written, in seconds since the epoch; None when it is gone by now.
+        path: the path relative to the data path, or to the folder with store.toml.
+        bytes: the size in bytes.
+        modified: the time of the last write in it, in seconds since the epoch; None if it no longer exists.
     """
 
     kind: str
@@ -83,32 +82,32 @@ class Removed:
 
 @dataclass(frozen=True)
 class VacuumReport:
-    """What a vacuum removed, or would remove.
+    """The result of a vacuum, or of a dry run.
 
     Attributes:
-        removed: each file or folder.
+        removed: the files and folders that were removed, or would be.
     """
 
     removed: tuple[Removed, ...]
 
     @property
     def bytes(self) -> int:
-        """What all of it took."""
+        """The size of all of them, in bytes."""
         return sum(removed.bytes for removed in self.removed)
 
 
 @dataclass(frozen=True)
 class _Vacuum:
-    """One vacuum.
+    """A vacuum in progress.
 
     Attributes:
-        catalog: of the store.
-        layout: of the store.
-        grace: how old a file must be.
-        keep_checkpoints: how many checkpoints of a run stay.
-        started: when it began, in seconds since the epoch.
-        dry_run: whether nothing is to be removed.
-        backed_up: the paths in the store of what a backup of the catalog needs.
+        catalog: the catalog of the store.
+        layout: the paths of the store's files.
+        grace: the age that a file must have.
+        keep_checkpoints: the number of checkpoints of a run that are kept.
+        started: the start of the vacuum, in seconds since the epoch.
+        dry_run: whether nothing is removed.
+        backed_up: the paths in the store of the files that a backup of the catalog needs.
     """
 
     catalog: Catalog
@@ -120,8 +119,8 @@ class _Vacuum:
     backed_up: Collection[str]
 
     def run(self) -> Iterator[Removed]:
-        """Remove what may go, and yield it."""
-        # Listed before the catalog is asked: what is committed in between is then not in the list.
+        """Remove all files and folders that are not needed, and yield them."""
+        # Files are listed before the catalog is read, so that files of later commits are not in the list.
         yield from self._remove_unneeded("segment", self._old(self.layout.arrays), self._unneeded_segments)
         yield from self._remove_unneeded("parquet", self._parquet(), self._unneeded_parquet)
         yield from self._remove_unneeded("checkpoint", self._checkpoints(), self._unneeded_checkpoints)
@@ -131,10 +130,10 @@ class _Vacuum:
         yield from self._scheduled_parquet()
 
     def refuse_to_remove_most(self) -> None:
-        """Refuse when most files and folders, or most of their bytes, are such that no row ever named them.
+        """Refuse the vacuum if no row ever named most of the files and folders, or most of their bytes.
 
         Raises:
-            VacuumRefusedError: saying how many.
+            VacuumRefusedError: most of the store was never named.
         """
         named = self.catalog.read("SELECT folder FROM {checkpoints}")["folder"].to_pylist()
         placed = set(self.catalog.read(_EVER_PLACED)["segment"].to_pylist())
@@ -152,10 +151,10 @@ class _Vacuum:
         of_unknown = sum(sizes[path] for path in unknown)
         if 2 * len(unknown) > len(there) or 2 * of_unknown > sum(sizes.values()):
             raise VacuumRefusedError(
-                f"nothing was removed from {self.layout.root}: its catalog knows nothing of {len(unknown)} of "
-                f"{len(there)} files and folders ({of_unknown:,} of {sum(sizes.values()):,} bytes), as that of another "
-                "store or an old copy would. See `molbuffer verify` and `molbuffer recover`; to remove them all the "
-                "same, `molbuffer maintain --vacuum --remove-most`",
+                f"nothing was removed from {self.layout.root}: its catalog does not name {len(unknown)} of "
+                f"{len(there)} files and folders ({of_unknown:,} of {sum(sizes.values()):,} bytes), so that it may be "
+                "the catalog of another store, or an old copy. See `molbuffer verify` and `molbuffer recover`; use "
+                "`molbuffer maintain --vacuum --remove-most` to remove them anyway",
                 len(unknown),
                 len(there) - len(unknown),
             )
@@ -172,7 +171,7 @@ class _Vacuum:
             return
         for start in range(0, len(going), _PORTION):
             with self.catalog.locked():
-                # Once more: a writer that was slow may have committed since.
+                # Checked once more: a slow writer may have committed since.
                 removed = [
                     (self._removed(kind, path), set_aside(path)) for path in unneeded(going[start : start + _PORTION])
                 ]
@@ -195,18 +194,18 @@ class _Vacuum:
         return [path for path in there if path not in folders]
 
     def _asides(self) -> list[Place]:
-        """Return what was written aside and never renamed; others in the root are SQLite's or the user's."""
+        """Return temporary files that were never renamed; other files in the root belong to SQLite or the user."""
         folders = (self.layout.policies, self.layout.handed_over)
         hidden = [path for folder in folders for path in self._old(folder) if path.name.startswith(".")]
         return hidden + [path for path in self._old(self.layout.root) if path.name.startswith(ASIDE)]
 
     def _abandoned_pins(self) -> Iterator[Removed]:
-        """Remove the pins of archives that no process is making any more, and yield them."""
+        """Remove the pins of unfinished archives whose process has ended, and yield them."""
         for pin in archive_pins(self.layout):
             if not ((files := files_at(pin.path)) and self._is_old(_newest_change(files))):
                 continue
             if self.catalog.read_only:
-                # Who may only read can take no lock.
+                # A store that is open for reading can take no lock.
                 yield self._removed("pin", pin.path)
                 continue
             try:
@@ -221,15 +220,15 @@ class _Vacuum:
         return [path for table in entries(tables) for path in self._old(table) if path.suffix == ".parquet"]
 
     def _unneeded_parquet(self, there: list[Place]) -> list[Place]:
-        # A file is listed under its table's folder, or, once it is to be deleted, under the data path.
+        # The path of a file is relative to its table's folder, or, if it is scheduled for deletion, to the data path.
         names = {PurePath(path).name for (path,) in self.catalog.metadata(_LISTED)}
         return [path for path in there if path.name not in names]
 
     def _scheduled_parquet(self) -> Iterator[Removed]:
-        """Remove files that DuckLake listed for deletion longer ago than the grace period, and yield them.
+        """Remove files that DuckLake scheduled for deletion longer ago than the grace period, and yield them.
 
-        Its own function for this compares times as texts of different form on a SQLite catalog, and so deletes files
-        of the same day at once.
+        DuckLake's own function for this compares times as texts of different forms on a SQLite catalog, and so deletes
+        files of the same day at once.
         """
         scheduled = [
             (number, self.layout.tables / path)
@@ -243,7 +242,7 @@ class _Vacuum:
                 if path.exists():
                     yield self._remove("parquet", path)
             if not self.dry_run:
-                # The files first: a row that names a file that is gone does no harm, a file that no row names stays.
+                # Files are removed first: a row of a missing file does no harm, but a file without a row would stay.
                 self._unschedule([number for number, _ in portion])
 
     def _unschedule(self, numbers: Sequence[int]) -> None:
@@ -257,11 +256,11 @@ class _Vacuum:
         return [path for path in entries(folder) if self._is_left(path)]
 
     def _is_left(self, path: Place) -> bool:
-        # A file that its writer has renamed meanwhile is being worked on.
+        # A path that no longer exists was renamed by its writer, and is in use.
         return bool(files := files_at(path)) and self._is_old(_newest_change(files))
 
     def _is_old(self, since: float) -> bool:
-        # The future is not old either, so a clock that went back removes nothing.
+        # A time in the future is not old, so that nothing is removed if the clock was set back.
         return self.started - since > self.grace.total_seconds()
 
     def _remove(self, kind: str, path: Place) -> Removed:
@@ -285,19 +284,20 @@ def vacuum(
     remove_most: bool = False,
     dry_run: bool = False,
 ) -> VacuumReport:
-    """Remove what nothing refers to; the caller holds the maintenance lock.
+    """Remove files that nothing refers to; the caller must hold the maintenance lock.
 
     Args:
-        catalog: of the store.
-        layout: of the store.
-        grace: how old a file must be; longer than the longest transaction.
-        keep_checkpoints: how many checkpoints of a run stay; at least 1. Of a finished run, its last.
-        remove_most: whether to go on when most of the store would go.
-        dry_run: only report what would go.
+        catalog: the catalog of the store.
+        layout: the paths of the store's files.
+        grace: the age that a file must have; longer than the longest transaction.
+        keep_checkpoints: the number of newest checkpoints of a run that are kept, at least 1; of a finished run only
+            the last.
+        remove_most: whether to continue if most of the store would be removed.
+        dry_run: whether to report the files without removing them.
 
     Raises:
         ValueError: ``keep_checkpoints`` is less than 1, or ``grace`` is negative.
-        VacuumRefusedError: most of the store would go; nothing was removed.
+        VacuumRefusedError: most of the store would be removed; nothing was removed.
         StoreError: the catalog cannot be read or written.
         OSError: a file cannot be removed.
     """
@@ -315,11 +315,11 @@ def vacuum(
     if not dry_run:
         if not remove_most:
             work.refuse_to_remove_most()
-        # Otherwise it would name files that were merged, and that go now.
+        # The old journal names merged files, which are removed now.
         catalog.rewrite_journal()
     return VacuumReport(tuple(work.run()))
 
 
 def _newest_change(files: Sequence[StoredFile]) -> float:
-    """Return when any of some files was last written to."""
+    """Return the time of the newest write to any of the files, in seconds since the epoch."""
     return max(file.modified for file in files)

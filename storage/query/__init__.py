@@ -1,4 +1,4 @@
-"""Queries of users: SQL in a closed database and a process of its own, predicates over rows, and exports."""
+"""Queries of users: SQL in an isolated database and process, predicates over rows, and exports."""
 
 import lazy_loader
 

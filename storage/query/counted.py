@@ -1,6 +1,6 @@
-"""Statements that ask no more than how many rows a table has, and for the extremes of its columns.
+"""Answers from the catalog to statements that only count the rows of a table or select extremes of its columns.
 
-The catalog knows that, and often exactly: then no process is started and no file is opened.
+The catalog often has these numbers exactly; no process is then started and no file is opened.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import pyarrow as pa
 from molbuffer.storage.backends import quote, quote_name
 from molbuffer.storage.catalog import QUERYABLE_TABLES, ReadableCatalog
 
-# What such a statement is written with. The text of a user is parsed in this process only when it is no more than that.
+# The form of such a statement; a text of another form is not parsed in this process.
 _PLAIN = re.compile(r'\s*select\s[\w\s,()*".]{1,400}\sfrom\s[\w\s".]{1,100};?\s*', re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a column of the result is: the name, ``count_star``, ``min`` or ``max``, and of which column."""
+    """A column of the result: its name, its function (``count_star``, ``min``, ``max``), and the function's column."""
 
     name: str
     function: str
@@ -32,10 +32,10 @@ class _Asked:
 
 
 def known_answer(catalog: ReadableCatalog, sql: str, snapshot: int) -> pa.Table | None:
-    """Return the answer to a statement that the catalog has; None where it has none, or the statement asks for more.
+    """Return the answer to a statement from the catalog; None if the catalog cannot answer it exactly.
 
     Raises:
-        UnknownSnapshotError: the store has no such snapshot.
+        UnknownSnapshotError: the store does not have the snapshot.
     """
     if not _PLAIN.fullmatch(sql):
         return None
@@ -43,7 +43,7 @@ def known_answer(catalog: ReadableCatalog, sql: str, snapshot: int) -> pa.Table 
         try:
             ((parsed,),) = cursor.execute(f"SELECT json_serialize_sql({quote(sql)})").fetchall()
             keywords = {word for (word,) in cursor.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()}
-        # DuckDB without its extension for JSON.
+        # This DuckDB lacks the extension for JSON.
         except duckdb.CatalogException:
             return None
         table, asked = _asked(json.loads(parsed), keywords)
@@ -56,13 +56,13 @@ def known_answer(catalog: ReadableCatalog, sql: str, snapshot: int) -> pa.Table 
             f"{known.rows}::BIGINT" if not each.column else known.extremes[each.column][each.function == "max"]
             for each in asked
         )
-        # By SQL: to make an array of a value, Arrow imports pandas where it is installed.
+        # SQL makes the table: to make an array of a value, Arrow would import pandas if it is installed.
         items = (f"{value} AS {quote_name(each.name)}" for value, each in zip(values, asked, strict=True))
         return cursor.execute(f"SELECT {', '.join(items)}").to_arrow_table()
 
 
 def _asked(parsed: Mapping[str, Any], keywords: Set[str]) -> tuple[str | None, list[_Asked]]:
-    """Return the table and the columns of the result of a parsed statement; no table for one that asks for more."""
+    """Return the table and the result columns of a parsed statement; no table if the catalog cannot answer it."""
     nothing: tuple[None, list[_Asked]] = (None, [])
     statements = parsed.get("statements", [])
     if parsed["error"] or len(statements) != 1 or statements[0].get("named_param_map"):
@@ -82,7 +82,7 @@ def _asked(parsed: Mapping[str, Any], keywords: Set[str]) -> tuple[str | None, l
 
 
 def _item(item: Mapping[str, Any], tables: Set[str], keywords: Set[str]) -> _Asked | None:
-    """Return what an item of the SELECT list asks for; None for more than a count or an extreme."""
+    """Return the result column of an item of the SELECT list; None if it is neither a count nor an extreme."""
     if item["type"] != "FUNCTION" or item["filter"] or item["distinct"] or item["order_bys"]["orders"]:
         return None
     function, arguments = item["function_name"].lower(), item["children"]
@@ -95,6 +95,6 @@ def _item(item: Mapping[str, Any], tables: Set[str], keywords: Set[str]) -> _Ask
     *of, column = arguments[0]["column_names"]
     if len(of) > 1 or not {each.lower() for each in of} <= tables:
         return None
-    # As DuckDB names it.
+    # The name that DuckDB gives to the column.
     shown = ".".join(f'"{each}"' if each.lower() in keywords else each for each in (*of, column))
     return _Asked(item["alias"] or f"{function}({shown})", function, column.lower())

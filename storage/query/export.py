@@ -1,9 +1,9 @@
-"""Write the history of samples, or its molecules, as one file, for people and programs without molbuffer.
+"""Export of the history of samples, or of its molecules, to one file, for people and programs without molbuffer.
 
-The history has one line a drawn sample, with the columns of the view ``sample_history``, in the history's order: run by
-run as they started, and in each by iteration, event, place of the sampler in the configuration, chunk and row. The
-molecules are those of ``query.molecules``, one line a molecule and objective, the best first. The rows are streamed;
-what sorting needs beyond a fixed memory is put into a private temporary folder.
+The history has one row for each drawn sample, with the columns of the view ``sample_history``, in the history's order:
+by the start of the run, and within a run by iteration, event, position of the sampler in the configuration, chunk and
+row. The molecules are those of ``query.molecules``, one row for each molecule and objective, the best first. Rows are
+streamed; data that sorting cannot hold in a fixed memory are put into a private temporary folder.
 """
 
 from __future__ import annotations
@@ -31,45 +31,45 @@ from molbuffer.storage.query.sandbox import QueryLimits, check_condition, sandbo
 
 EXPORT_COLUMNS: Mapping[str, str] = {
     "run_id": "the run that drew the sample",
-    "run_name": "the name of its configuration",
+    "run_name": "the name of the run",
     "run_kind": "build, train, offline, pretrain, score or import",
     "build_id": "the build of the sample; with row, its identity",
-    "row": "its place in the build, from 0",
-    "iteration": "of the run, from 0",
-    "event": "build_buffer (for the buffer) or sample_batch (for a training batch)",
+    "row": "the position of the sample in the build, from 0",
+    "iteration": "the iteration of the run, from 0",
+    "event": "build_buffer (for the buffer), sample_batch (for a training batch) or evaluation",
     "sampler": "the name of the sampler in the configuration",
     "sampler_kind": "model, dataset, ...",
-    "sampler_order": "the place of the sampler in the configuration, from 0",
-    "chunk": "the part of the build, from 0",
+    "sampler_order": "the position of the sampler in the configuration, from 0",
+    "chunk": "the chunk of the build, from 0",
     "stage": "the stage of the run, from 0; null without stages",
     "policy_sha256": "the policy that drew the sample",
-    "latent_sha256": "the version of the latent prior, or of the latent vectors, that its latents are from",
-    "temperature": "at which it was drawn",
-    "top_k": "the truncation under which it was drawn",
-    "top_p": "the truncation under which it was drawn",
-    "smiles": "canonical SMILES of the molecule; empty when the string is none",
+    "latent_sha256": "the sha256 of the latent prior, or of the latent vectors, that the latent vector is from",
+    "temperature": "the temperature at which the sample was drawn",
+    "top_k": "the top_k with which the sample was drawn; empty for all tokens",
+    "top_p": "the top_p with which the sample was drawn; empty for all tokens",
+    "smiles": "canonical SMILES of the molecule; empty when the string is not a molecule",
     "raw": "the string as it was drawn",
-    "source_smiles": "for pairs, the molecule it was made from",
-    "source_build_id": "for pairs, the build of that molecule",
-    "source_row": "for pairs, its row in that build",
-    "kept": "whether every filter let it pass",
-    "rejected_by": "the filter that refused it",
-    "reward": "under the objective; empty unless reward_status is ok",
-    "reward_status": "ok, failed or pending",
+    "source_smiles": "for pairs, the source molecule",
+    "source_build_id": "for pairs, the build of the source molecule",
+    "source_row": "for pairs, the row of the source molecule in that build",
+    "kept": "whether the sample passed every filter",
+    "rejected_by": "the filter that rejected the sample",
+    "reward": "the reward under the objective; empty unless reward_status is ok",
+    "reward_status": "ok, failed, lost or pending",
     "objective_sha256": "the objective of the reward",
-    "created": "when it was stored, UTC",
-    "file": "for samples of a file, its path",
+    "created": "when the sample was stored, UTC",
+    "file": "for samples of a file, the path of the file",
     "file_line": "for samples of a file, the line of the row",
     "file_id": "for samples of a file, the text of the row in the sampler's id_column",
-    "predicted_reward": "the reward that the screening model expected; empty without screening",
-    "predicted_sd": "the standard deviation of that",
-    "acquisition": "the value by which screening picks",
-    "picked_by": "why screening had it scored: model, chance or warm_up; empty if it did not, or without screening",
-    "parents": "for children and mutants, the molecules they were made of, with a space between two",
+    "predicted_reward": "the reward that the screening model predicted; empty without screening",
+    "predicted_sd": "the standard deviation of the predicted reward",
+    "acquisition": "the value by which screening picks molecules",
+    "picked_by": "why screening chose the sample for scoring: model, chance or warm_up; empty if it was not chosen",
+    "parents": "for children and mutants, the molecules from which the sample was made, separated by spaces",
 }
-"""The columns of an export and what they mean; in a Parquet file each column carries its meaning."""
+"""The columns of an export and their descriptions, which a Parquet file has as the metadata of its columns."""
 
-# The condition stands where it sees the columns of the history and no others.
+# The condition is in an inner SELECT, where it can name columns of the history only.
 _HISTORY = """SELECT {columns} FROM (SELECT * FROM sample_history WHERE ({where}\n)) AS history
     LEFT JOIN runs ON runs.run_id = history.run_id
     ORDER BY runs.created NULLS LAST, history.run_id, history.iteration, history.event, history.sampler_order,
@@ -79,11 +79,11 @@ _BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class ExportReceipt:
-    """What was written.
+    """The result of an export.
 
     Attributes:
-        rows: how many.
-        snapshot: the snapshot that they are of.
+        rows: the number of rows that were written.
+        snapshot: the snapshot of the rows.
     """
 
     rows: int
@@ -91,13 +91,13 @@ class ExportReceipt:
 
 
 class RowFile(Protocol):
-    """A file that is written a portion of rows at a time."""
+    """A file to which rows are written in batches."""
 
     def write_batch(self, batch: pa.RecordBatch) -> None: ...
 
 
 RowWriter = Callable[[Path, pa.Schema], AbstractContextManager[RowFile]]
-"""Opens a file for rows with the columns of a schema."""
+"""A function (path, schema) that opens a file for rows with the columns of the schema."""
 
 
 def export_history(
@@ -110,23 +110,25 @@ def export_history(
     writer: RowWriter | None = None,
     memory_limit: str = "1GB",
 ) -> ExportReceipt:
-    """Write the history of a snapshot to a file, which replaces what is there in one step.
+    """Write the history of a snapshot to a file, which replaces an existing file in one step.
 
     Args:
-        store: whose history it is.
-        out: a name that ends in .parquet or .csv, or any with a ``writer``.
-        where: a predicate over ``sample_history``; None is all rows.
-        snapshot: the snapshot of the store; None is the newest.
-        molecules: write a line for each molecule and objective, with the values of its components, instead of one for
-            each sample: those of which a sample was kept, has a reward and fulfils the predicate.
-        writer: opens the file, of a format that the store does not know.
-        memory_limit: for reading and sorting; what is beyond it goes to temporary files.
+        store: the store.
+        out: the path of the file, which ends in .parquet or .csv, or in any suffix with a ``writer``.
+        where: a predicate over ``sample_history``; None means all rows.
+        snapshot: the snapshot of the store; None means the newest.
+        molecules: whether to write a row for each molecule and objective, with the values of its components, instead of
+            a row for each sample. A molecule is included if a sample of it was kept, has a reward, and fulfils
+            ``where``.
+        writer: opens a file of a format that the store does not know.
+        memory_limit: the memory for reading and sorting, as a size for DuckDB such as "1GB"; larger data go to
+            temporary files.
 
     Raises:
-        ValueError: the file's name says no format.
-        PredicateError: ``where`` is no predicate over a row.
-        UnknownSnapshotError: the store has no such snapshot.
-        OSError: the disk is full or failed.
+        ValueError: the suffix of the file is not a known format.
+        PredicateError: ``where`` is not a predicate over a row.
+        UnknownSnapshotError: the store does not have the snapshot.
+        OSError: the folder of the file does not exist, or the disk is full or failed.
     """
     opened = writer or _WRITERS.get(out.suffix.lower())
     if opened is None:
@@ -175,7 +177,7 @@ def _result(
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """Make a private file beside ``out``, which takes its place when all went well, and else is removed."""
+    """Give a private file beside ``out``, which replaces ``out`` at the end, or is removed after an error."""
     aside = out.with_name(f".{out.name}.{uuid4().hex}")
     write_private(aside, b"")
     try:
@@ -188,6 +190,6 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def _described(schema: pa.Schema, columns: Mapping[str, str]) -> pa.Schema:
-    """Return the schema of a result with the names of its columns and what they mean."""
+    """Return the schema of a result with the names and descriptions of the columns."""
     named = zip(schema, columns.items(), strict=True)
     return pa.schema([field.with_name(name).with_metadata({"description": said}) for field, (name, said) in named])

@@ -1,8 +1,9 @@
-"""The result of a user's query as a polars frame that has the values of DuckDB, or an error: never others.
+"""The result of a user's query as a polars frame with exactly the values of DuckDB, or else an error.
 
-Whatever a frame is written as later (a table, CSV, JSON, Parquet, Python objects), each of its values has a form there.
-DuckDB has some that Python has not (dates before the year 1 and after 9999, infinity, the time 24:00), and libraries on
-the way make other values of them. A result with one is refused, by its column; cast to text, it can be had.
+Every value of a frame can be written as a table, CSV, JSON, Parquet or Python objects. DuckDB has some values that
+Python cannot represent (dates before the year 1 and after 9999, infinity, the time 24:00), and the libraries in between
+convert them to other values. A result with such a value is refused with the name of its column, which the user can cast
+to text.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def frame(table: pa.Table) -> pl.DataFrame:
-    """Return a result as a polars frame: a second column of one name gets a number, sums of integers are integers.
+    """Return a result as a polars frame.
+
+    A second column of one name gets a number, and sums of integers become integers.
 
     Raises:
-        QueryError: a column has a value that Python has not, or a type that polars has not.
+        QueryError: a column has a value that Python cannot represent, or a type that polars does not have.
     """
-    # Its import is a fifth of that of the store, which the processes that build and commit do without.
+    # Imported here, since processes that build and commit do not need polars, whose import is a fifth of the store's.
     import polars as pl
 
     names: list[str] = []
@@ -49,7 +52,7 @@ def frame(table: pa.Table) -> pl.DataFrame:
         raise QueryError(
             f"the result has a type that no table can hold ({one_line(error)}); cast it to text"
         ) from error
-    # DuckDB sums integers in 128 bits, which Arrow has only as decimals.
+    # DuckDB sums integers in 128 bits, which Arrow represents as decimals.
     sums = [name for name, kind in found.schema.items() if kind == pl.Decimal(38, 0)]
     fit = [name for name in sums if found[name].cast(pl.Int64, strict=False).null_count() == found[name].null_count()]
     return found.with_columns(pl.col(fit).cast(pl.Int64))
@@ -70,7 +73,7 @@ def _check_times(name: str, column: pa.ChunkedArray) -> None:
 
 
 def _limits(kind: pa.DataType) -> tuple[int, int] | None:
-    """Return the least and the greatest number of a type of time that Python has; None for other types."""
+    """Return the least and the greatest number of a time type that Python can represent; None for other types."""
     if pa.types.is_date32(kind):
         return _FIRST, _LAST
     if pa.types.is_timestamp(kind):
@@ -82,7 +85,7 @@ def _limits(kind: pa.DataType) -> tuple[int, int] | None:
 
 
 def _leaves(column: pa.ChunkedArray | pa.Array) -> Iterator[pa.Array]:
-    """Yield the values of a column, and of what is nested in it, without those that are null."""
+    """Yield the innermost arrays of a column, whose type may be nested, without null values of lists."""
     if isinstance(column, pa.ChunkedArray):
         for chunk in column.chunks:
             yield from _leaves(chunk)

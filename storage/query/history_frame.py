@@ -1,9 +1,9 @@
-"""The history of samples as a lazy polars frame: what it selects and filters is read, and nothing else.
+"""The history of samples as a lazy polars frame, which reads only the selected columns and, if possible, rows.
 
-polars hands the columns that a query needs, and its condition, to the source of a frame. The condition arrives as a
-tree of JSON. Comparisons of columns with numbers, texts and truth values, and what AND, OR, NOT and IS NULL make of
-them, become SQL with bound values, so that DuckDB skips the row groups that cannot fulfil them. Other parts of a
-condition, and the whole of it once more, are left to polars: what a frame gives does not depend on what is translated.
+polars passes the columns and the condition of a query to the source of a frame. The condition is a JSON tree.
+Comparisons of columns with numbers, texts and truth values, and combinations of them with AND, OR, NOT and IS NULL,
+become SQL with bound values, so that DuckDB skips row groups that cannot fulfil them. polars then applies the whole
+condition again, so that the result does not depend on the parts that were translated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Condition = tuple[str, list[Any]]
-"""SQL with a ``?`` for each of some values."""
+"""SQL, and the values for each ``?`` in it."""
 
 _BATCH_ROWS = 100_000
 _COMPARISONS = {"Eq": "=", "NotEq": "<>", "Lt": "<", "LtEq": "<=", "Gt": ">", "GtEq": ">="}
@@ -30,17 +30,17 @@ _TESTS = {"IsNull": "IS NULL", "IsNotNull": "IS NOT NULL"}
 
 
 def lazy_history(catalog: ReadableCatalog, snapshot: int, limits: QueryLimits) -> pl.LazyFrame:
-    """Return ``sample_history`` as of a snapshot as a lazy frame, whose rows are in no particular order.
+    """Return ``sample_history`` at a snapshot as a lazy frame, whose rows are in no particular order.
 
-    Each time the frame is collected it is read from the Parquet files of the snapshot, of which nothing is kept.
+    Each collection of the frame reads the Parquet files of the snapshot again.
 
     Args:
         catalog: the catalog of the store, which must stay open.
         snapshot: the snapshot.
-        limits: the memory that reading may take.
+        limits: the limits, of which only the memory applies.
 
     Raises:
-        UnknownSnapshotError: the store has no such snapshot.
+        UnknownSnapshotError: the store does not have the snapshot.
     """
     import polars as pl
     from polars.io.plugins import register_io_source
@@ -66,12 +66,12 @@ def lazy_history(catalog: ReadableCatalog, snapshot: int, limits: QueryLimits) -
 
 
 def history_sql(columns: Sequence[str], tree: Any, n_rows: int | None) -> Condition:
-    """Return the statement that reads columns of the history, with as much of a condition as SQL can say.
+    """Return the SQL that reads columns of the history, with the parts of a condition that SQL can express.
 
     Args:
         columns: the names of the columns.
-        tree: the condition as polars writes it in JSON; None for none.
-        n_rows: the most rows that are wanted; they are counted in SQL only where the condition is none.
+        tree: the condition as JSON from polars; None for no condition.
+        n_rows: the largest number of rows; the SQL has a LIMIT only without a condition.
     """
     sql, values = f"SELECT {', '.join(map(quote_name, columns))} FROM sample_history", []
     parts = [part for part in map(_condition, _conjuncts(tree)) if part is not None]
@@ -111,7 +111,7 @@ def _without_hints(tree: Any) -> Any:
 
 
 def _condition(tree: Any) -> Condition | None:
-    """Return a condition as SQL; None where SQL would not say the same."""
+    """Return a condition as SQL; None if SQL cannot express exactly the same."""
     (kind, content), *_ = tree.items()
     if kind == "Column":
         return quote_name(content), []
@@ -136,7 +136,7 @@ def _function(content: Any) -> Condition | None:
 
 
 def _comparison(content: Any) -> Condition | None:
-    """Return a comparison of a column with a value; None for any other."""
+    """Return a comparison of a column with a value as SQL; None for any other comparison."""
     column, value = content["left"].get("Column"), _value(content["right"])
     if column is None or value is None or content["op"] not in _COMPARISONS:
         return None
@@ -144,11 +144,11 @@ def _comparison(content: Any) -> Condition | None:
 
 
 def _value(tree: Any) -> str | float | bool | None:
-    """Return the value of a literal; None for what is none, or has a type that SQL compares in another way."""
+    """Return the value of a literal; None for other expressions, and for types that SQL compares in another way."""
     scalar = tree.get("Literal", {}).get("Scalar") if isinstance(tree.get("Literal"), dict) else None
     if not isinstance(scalar, dict) or len(scalar) != 1:
         return None
     (kind, value), *_ = scalar.items()
-    # NaN and infinities have no number in JSON, and compare in another way in polars.
+    # NaN and infinities are no numbers in JSON, and polars compares them in another way.
     fits = kind in ("String", "Boolean") or kind.startswith(("Int", "UInt")) or kind == "Float64"
     return value if fits and isinstance(value, (str, bool, int, float)) else None

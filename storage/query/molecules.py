@@ -1,7 +1,8 @@
-"""The molecules of a store, each once for each objective it has a reward under, with the values of its components.
+"""The molecules of a store, one row for each molecule and objective of a reward, with the values of its components.
 
-A component takes two columns, ``raw_NAME`` and ``transformed_NAME``, as in the result of ``molbuffer score``; they are
-null for a molecule of an objective without it. The long form of the same is the view ``molecule_scores``.
+A component has two columns, ``raw_NAME`` and ``transformed_NAME``, as in the result of ``molbuffer score``; they are
+null for objectives without the component. The view ``molecule_scores`` has the same values with one row for each
+component.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _LEADING: Mapping[str, str] = {
     "reward": "the best reward of the molecule under the objective",
 }
 _FOLLOWING: Mapping[str, str] = {
-    "run_name": "the name of the run that drew it with that reward",
-    "sampler": "the sampler that drew it with that reward",
-    "iteration": "the first iteration in which it was drawn",
+    "run_name": "the name of the run that drew the molecule with that reward",
+    "sampler": "the sampler that drew the molecule with that reward",
+    "iteration": "the first iteration in which the molecule was drawn",
     "objective_sha256": "the objective of the reward",
 }
 _FROM: Mapping[str, str] = {
@@ -36,16 +37,16 @@ _FROM: Mapping[str, str] = {
     **{name: f"numbered.{name}" for name in ("run_name", "sampler")},
     "objective_sha256": "named.objective_sha256",
 }
-"""Where each of these columns is in ``_SHOWN``."""
+"""The SQL of each of these columns in ``_SHOWN``."""
 _VALUES: Mapping[str, str] = {
     "raw": "the raw value of {name}",
-    "transformed": "the value of {name} in [0, 1], of which the reward is made",
+    "transformed": "the transformed value of {name} in [0, 1]",
 }
 _KEY = ("smiles", "objective_sha256")
 
 _OWN = "rewards.objective_sha256 = builds.rewarded_by"
-# Texts that many rows share have numbers until the end: in the states of an aggregation and in sorted rows, each takes
-# its length anew, and DuckDB does not put the former on disk.
+# Texts that many rows share are replaced by numbers until the end: the states of an aggregation and sorted rows repeat
+# the whole text, and DuckDB does not spill the states of an aggregation to disk.
 _BEST = """numbered AS MATERIALIZED (
         SELECT builds.build_id, builds.run_id, builds.sampler, builds.iteration, runs.name AS run_name,
             coalesce(builds.objective_sha256, runs.objective_sha256) AS rewarded_by, row_number() OVER () AS number
@@ -91,16 +92,18 @@ _OBJECTIVES = """SELECT 1 FROM {runs} WHERE objective_sha256 = ?
 def best_molecules(
     store: OpenStore, n: int, *, run: str | None = None, objective_sha256: str | None = None
 ) -> pl.DataFrame:
-    """Return the n best molecules of each objective, those of the objective that was used last first.
+    """Return the n best molecules of each objective; the objective that was used last comes first.
 
     Args:
         store: the store.
-        n: how many molecules of each objective.
-        run: the name of runs, or the start of a run_id: the molecules are those of these runs and of their actors.
-        objective_sha256: the only objective, which may then be another one than that of the run which drew a molecule.
+        n: the number of molecules of each objective.
+        run: the name of runs, or the beginning of a run_id; only molecules of these runs and of their actors are
+            returned. None means all runs.
+        objective_sha256: the only objective, also for molecules of runs with another objective; None means the
+            objectives of the runs.
 
     Raises:
-        UnknownRunError: no run of the store has the name, or such an id.
+        UnknownRunError: no run of the store has the name, or an id with this beginning.
         UnknownObjectiveError: no run or reward of the store has the objective.
     """
     _refuse_unknown(store, run, objective_sha256)
@@ -120,7 +123,7 @@ def best_molecules(
 
 
 def _refuse_unknown(store: OpenStore, run: str | None, objective_sha256: str | None) -> None:
-    """Refuse names that nothing has: an empty table would say that there are no molecules."""
+    """Refuse the name of an unknown run or objective, since an empty result would mean that there are no molecules."""
     if run is not None and not len(store.read_arrow(_RUNS_NAMED, parameters=[run, run])):
         newest = store.read_arrow("SELECT run_id, name FROM {runs} ORDER BY created DESC LIMIT 5").to_pylist()
         known = ", ".join(f"{row['name']} ({row['run_id'][:8]})" for row in newest) or "none"
@@ -147,7 +150,7 @@ def _widened(best: pa.Table, long: pa.Table) -> pa.Table:
 
 
 def component_names(store: OpenStore, snapshot: int) -> list[str]:
-    """Return the names of the components of all objectives that there are rewards under, in their order."""
+    """Return the names of the components of all objectives with rewards, in the order of their positions."""
     names: list[str] = store.read_arrow(_NAMES, snapshot=snapshot)["component"].to_pylist()
     return names
 
@@ -155,12 +158,12 @@ def component_names(store: OpenStore, snapshot: int) -> list[str]:
 def all_molecules_sql(components: Sequence[str], where: str) -> str:
     """Return the SELECT of all molecules that fulfil a condition, in the order of ``best_molecules``.
 
-    The columns of components are numbered, since their names may be alike in all but case; ``molecule_columns`` has
-    the names.
+    The columns of components have numbers in their names, since names of components may differ only in case;
+    ``molecule_columns`` returns the names.
 
     Args:
         components: the names of the components.
-        where: a predicate over ``sample_history`` that a sample of each molecule fulfils.
+        where: a predicate over ``sample_history`` that at least one sample of each molecule must fulfil.
     """
     numbered = [(kind, at, f"{kind}_{at}") for at, kind in product(range(len(components)), _VALUES)]
     values = "".join(
@@ -181,7 +184,7 @@ def all_molecules_sql(components: Sequence[str], where: str) -> str:
 
 
 def molecule_columns(components: Sequence[str]) -> dict[str, str]:
-    """Return the names of the columns of ``all_molecules_sql``, and what they mean."""
+    """Return the descriptions of the columns of ``all_molecules_sql``, by name."""
     values = {
         f"{kind}_{name}": meaning.format(name=name) for name, (kind, meaning) in product(components, _VALUES.items())
     }

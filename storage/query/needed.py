@@ -1,8 +1,8 @@
-"""What of a store a statement can need, told by its words: fewer views are made, and fewer files looked at.
+"""The tables and views that a statement may need, found by its words, so that fewer views are made.
 
-Views over all files of a store take longer to make than most statements to answer. A guess never changes an answer: a
-name that is not among the words of a statement is not there, so that a statement which needs it after all, since it
-puts names together, fails and is executed with all names.
+Making the views over all files of a store takes longer than most statements. A wrong guess never changes an answer: a
+table that the words of a statement do not name does not exist for it, so that a statement which composes the name of a
+table fails and is executed again with all tables and views.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import re
 from molbuffer.storage.catalog import QUERYABLE_TABLES, VIEWS, read_by
 
 EVERYTHING = (*QUERYABLE_TABLES, *VIEWS)
-"""All tables and views that people may query."""
+"""All tables and views that users may query."""
 
 _WORD = re.compile(r"\w+")
-# What these list depends on which tables and views there are.
+# Statements with these words list the tables and views, so that they need all of them.
 _LISTING = frozenset({"show", "information_schema", "sqlite_master", "sqlite_schema"})
 _LISTING_PREFIXES = ("duckdb_", "pg_", "pragma_", "sqlite_temp")
 

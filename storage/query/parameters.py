@@ -1,4 +1,4 @@
-"""The values that a user's query is given beside its text."""
+"""The parameters of a user's query."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from molbuffer.storage.errors import QueryError
 
 TIMESTAMP, DATE = "timestamp", "date"
-"""The names under which times go to the process of the query, where JSON has only texts; it has the same two."""
+"""The keys that mark times in the JSON for the process of the query; ``query.worker`` uses the same two."""
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 """Values for each ``?`` in the order of the text, or for each ``$name`` by its name."""
 
 
 def as_json(parameters: Parameters) -> list[Any] | dict[str, Any]:
-    """Return parameters as values of JSON, in which they go to the process of the query.
+    """Return parameters as JSON values for the process of the query.
 
     Raises:
-        QueryError: one has a type that a query cannot be given.
+        QueryError: a parameter has a type that is not supported.
     """
     if isinstance(parameters, Mapping):
         return {str(name): _value(f"${name}", value) for name, value in parameters.items()}
@@ -38,7 +38,7 @@ def _value(name: str, value: Any) -> Any:
         return {DATE: value.isoformat()}
     if isinstance(value, (list, tuple)):
         return [_value(name, each) for each in value]
-    # Numbers of numpy and polars are those of Python by this method.
+    # ``item`` converts scalars of numpy and the like to Python numbers.
     value = value.item() if hasattr(value, "item") and not isinstance(value, type) else value
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value

@@ -1,7 +1,7 @@
-"""Check predicates of users: one boolean expression over the columns of a row of ``sample_history``.
+"""Checks of the predicates of users: one boolean expression over the columns of a row of ``sample_history``.
 
-The text is parsed by DuckDB and the parsed statement is looked at, so that nothing depends on how it is written. It is
-then evaluated as every query of a user is, on a connection that can only read.
+DuckDB parses the text, and the parsed statement is checked, so that the check does not depend on the notation. The
+predicate is then evaluated like every query of a user, on a connection that can only read.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ _CHANGING_WORDS = frozenset(
     | {"current_catalog", "current_role", "current_schema", "current_user", "session_user", "user"}
 )
 
-# DuckDB calls these consistent, and yet they depend on the day, the settings or the machine.
+# DuckDB declares these functions consistent, but they depend on the day, the settings or the machine.
 _CHANGING_FUNCTIONS = frozenset({"current_localtime", "current_localtimestamp", "current_setting", "getvariable"})
 _LONGEST = 100_000
 
 
 def check_predicate(where: str) -> str:
-    """Return the predicate, if it is one expression over the columns of a row and nothing more.
+    """Return the predicate unchanged if it is exactly one expression over the columns of a row.
 
-    Subqueries are refused, and so are functions that give another answer each time (``random()``, ``now()``), also
-    where a macro hides them (``ago()``): a selection must be the same rows whenever it is made from one snapshot.
+    Subqueries are refused, and so are functions whose value changes (``random()``, ``now()``), also within a macro
+    (``ago()``): a predicate must choose the same rows of a snapshot each time.
 
     Raises:
-        PredicateError: it is anything else.
+        PredicateError: the text is not such an expression.
     """
     if len(where) > _LONGEST:
         raise PredicateError(f"a predicate has at most {_LONGEST:,} characters, got {len(where):,}: {shown(where)}")
     with closing(closed_connection()) as connection:
-        # As it was written first, so that a syntax error quotes that.
+        # The unchanged text is parsed before the text in brackets, so that a syntax error quotes it.
         plain, bare, given = (_parse(connection, text) for text in ("(true\n)", where, f"({where}\n)"))
         condition = given.get("where_clause")
-        # Whatever is not part of the one condition (a UNION, an ORDER BY, a second statement) shows as a difference,
-        # and so does a condition that needs the brackets around it ("true) OR (true").
+        # Anything beyond one condition (a UNION, an ORDER BY, a second statement) makes these statements differ, and so
+        # does a condition that is only valid with the brackets around it ("true) OR (true").
         if given != bare or plain | {"where_clause": condition} != given or condition is None:
             raise PredicateError(f"expected one condition such as 'reward > 0.5 AND kept', got {shown(where)}")
         _refuse_changing(connection, where, condition)
@@ -51,7 +51,11 @@ def check_predicate(where: str) -> str:
 
 
 def _refuse_changing(connection: duckdb.DuckDBPyConnection, where: str, condition: Any) -> None:
-    """Refuse a condition whose functions, or those of the macros that it calls, do not always give the same value."""
+    """Refuse a condition with functions whose value changes, also in the macros that it calls.
+
+    Raises:
+        PredicateError: the condition has a subquery, or a function or word whose value changes.
+    """
     changing, macros = _functions()
     looked_at: set[str] = set()
     parts = [condition]
@@ -69,9 +73,9 @@ def _refuse_changing(connection: duckdb.DuckDBPyConnection, where: str, conditio
 
 @functools.cache
 def _functions() -> tuple[frozenset[str], Mapping[str, Sequence[str]]]:
-    """Return DuckDB's functions that do not always give the same value, and the definitions of its macros by name.
+    """Return the names of DuckDB's functions whose value changes, and the definitions of its macros by name.
 
-    They are the same for all databases of a release, and to list them takes longer than all else of a check.
+    They are the same for all databases of a release, and listing them takes longer than the rest of a check.
     """
     with closing(closed_connection()) as connection:
         changing = connection.execute(
@@ -88,18 +92,18 @@ def _called(expression: Any, where: str) -> set[str]:
     """Return the names of the functions in an expression.
 
     Raises:
-        PredicateError: it has a subquery, or a word whose value changes.
+        PredicateError: the expression has a subquery, or a function or word whose value changes.
     """
     called = set()
     for node in _nodes(expression):
         if node.get("class") == "SUBQUERY":
             raise PredicateError(f"a predicate is about one row and has no subquery, got {shown(where)}")
-        # DuckDB takes these words for columns until it finds that there is none of the name.
+        # DuckDB parses these words as columns, and later finds that there is no such column.
         if node.get("class") == "COLUMN_REF" and node["column_names"][-1].lower() in _CHANGING_WORDS:
             raise PredicateError(f"a predicate must choose the same rows each time, got {shown(where)}")
         if node.get("class") == "FUNCTION":
             name = str(node.get("function_name")).lower()
-            # With one argument, it counts from today.
+            # With one argument, ``age`` counts from today.
             if name in _CHANGING_FUNCTIONS or (name == "age" and len(node.get("children", [])) == 1):
                 raise PredicateError(
                     f"a predicate must choose the same rows each time; {name} does not give the same value"
@@ -109,7 +113,11 @@ def _called(expression: Any, where: str) -> set[str]:
 
 
 def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
-    """Return the parsed SELECT around a predicate."""
+    """Return the parsed SELECT with a predicate as its condition.
+
+    Raises:
+        PredicateError: the text cannot be parsed, or is more than one statement.
+    """
     text = f"SELECT 1 FROM sample_history WHERE {where}"
     row = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchone()
     parsed = _without_positions(json.loads(row[0])) if row else {}
@@ -124,12 +132,12 @@ def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
 
 
 def shown(where: str) -> str:
-    """Return a predicate as messages quote it: a long one by how it begins."""
+    """Return a predicate quoted for a message, cut after 200 characters."""
     return repr(where if len(where) <= 200 else f"{where[:200]}…")
 
 
 def _without_positions(value: Any) -> Any:
-    """Return a parsed statement without the positions in the text, which differ where nothing else does."""
+    """Return a parsed statement without positions in the text, which may be the only difference of two statements."""
     if isinstance(value, dict):
         return {key: _without_positions(item) for key, item in value.items() if key != "query_location"}
     return [_without_positions(item) for item in value] if isinstance(value, list) else value

@@ -1,7 +1,7 @@
-"""Run queries of users in processes that are ended when they take more time or memory than they may.
+"""Execution of users' queries in processes that are killed when a query exceeds its time or memory limit.
 
-A process is started with the first query and kept for the next one; queries at the same time have one each. The process
-inherits neither the environment, where secrets may be, nor any open file.
+The first query starts a process, which is kept for the next query; simultaneous queries have a process each. The
+process inherits neither the environment, which may have secrets, nor open files.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from molbuffer.storage.errors import QueryError, QueryRefusedError, QueryTimeout
 
 _WORKER = Path(__file__).with_name("worker.py")
 _WATCH_SECONDS = 0.02
-# DuckDB itself, and what it reads files into, which its own limit does not count.
+# The memory of DuckDB itself and of its file buffers, which DuckDB's own limit does not count.
 _SLACK_BYTES = 256 * 10**6
 _INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-# What a query answers does not depend on the place of the machine.
+# Fixed, so that the answer of a query does not depend on the location of the machine.
 _FIXED = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueryRequest:
-    """One query, as ``query.worker`` reads it.
+    """A query, in the form that ``query.worker`` reads.
 
     Attributes:
-        settings: of its database.
-        setup: trusted statements that prepare the database, outside of the limits.
-        views: statements that make what the query reads; where one fails, a query of the other views is answered.
+        settings: the settings of the database.
+        setup: trusted statements that prepare the database, to which the limits do not apply.
+        views: statements that make the views for the query; if one fails, queries of the other views still work.
         sql: the query.
-        readers: the words with which the query of a user may begin; none when the SQL is ours.
-        seconds: after which it is ended.
-        result_bytes: what its result may take; the query may take as much itself.
-        memory: the same as the user wrote it.
-        parameters: for each ``?`` or ``$name`` in the query of a user, as values of JSON.
-        batch_rows: how many rows a portion of the result has.
+        readers: the words with which a user's query may begin; empty for trusted SQL.
+        seconds: the time limit in seconds.
+        result_bytes: the size limit of the result in bytes; the query itself may take as much memory.
+        memory: the same limit as the user wrote it.
+        parameters: the values for each ``?`` or ``$name`` in a user's query, as JSON values.
+        batch_rows: the largest number of rows in a batch of the result.
     """
 
     settings: Mapping[str, Any]
@@ -68,10 +68,10 @@ def run_query_process(request: QueryRequest) -> pa.Table:
     """Return the result of a query.
 
     Raises:
-        QueryRefusedError: it is not exactly one statement that reads.
-        QueryTimeoutError: it took longer than it may.
-        QueryTooLargeError: it, or its result, took more memory than it may.
-        QueryError: DuckDB could not execute it.
+        QueryRefusedError: the query is not exactly one statement that reads.
+        QueryTimeoutError: the query exceeded its time limit.
+        QueryTooLargeError: the query or its result exceeded the memory limit.
+        QueryError: DuckDB could not execute the query.
     """
     worker = _take_worker()
     try:
@@ -84,9 +84,7 @@ def run_query_process(request: QueryRequest) -> pa.Table:
 
 
 def prepare_query_process() -> None:
-    """Start the process of the first query, which is ready sooner when something else is done meanwhile; where one is
-    idle, it answers that query.
-    """
+    """Start the process for the next query in advance, unless one is idle already."""
     if not _idle_workers():
         _idle_workers().append(_Worker.start())
 
@@ -95,7 +93,7 @@ _idle: dict[int, list[_Worker]] = {}
 
 
 def _idle_workers() -> list[_Worker]:
-    """Return the idle processes of this one, as a fork has no part in its parent's pipes."""
+    """Return the idle query processes of this process; a forked process must not use its parent's pipes."""
     return _idle.setdefault(os.getpid(), [])
 
 
@@ -117,10 +115,10 @@ class _Worker:
 
     Attributes:
         process: the process.
-        requests: its end of the pipe for requests.
-        results: its end of the pipe for results.
-        answered: whether it has answered all that it was asked.
-        ended_by: what it was ended for, once it was.
+        requests: this process's end of the pipe for requests.
+        results: this process's end of the pipe for results.
+        answered: whether the process has answered all requests.
+        ended_by: the error for which the process was killed; None if it was not.
     """
 
     process: subprocess.Popen[bytes]
@@ -166,11 +164,11 @@ class _Worker:
         return table
 
     def is_ready(self) -> bool:
-        """Return whether it can be given another request."""
+        """Return whether the process can take another request."""
         return self.answered and self.ended_by is None and self.process.poll() is None
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """Kill the process and close its pipes."""
         atexit.unregister(self.close)
         self.process.kill()
         self.process.wait()
@@ -179,14 +177,14 @@ class _Worker:
 
     @contextmanager
     def _watched(self, request: QueryRequest) -> Iterator[None]:
-        """Have the process ended when the query takes more than it may."""
+        """Kill the process during the context if the query exceeds a limit, and raise the error for it."""
         done = threading.Event()
         watcher = threading.Thread(target=self._watch, args=[request, done], daemon=True)
         watcher.start()
         try:
             yield
         except (pa.ArrowException, OSError, EOFError, ValueError) as error:
-            # The process is no more, and what it wrote ends in the middle.
+            # The process has ended, and its output is incomplete.
             raise self.ended_by or QueryError(f"the query ended its process: {self._exit_status()}") from error
         finally:
             done.set()
@@ -194,7 +192,7 @@ class _Worker:
 
     def _watch(self, request: QueryRequest, done: threading.Event) -> None:
         end = time.monotonic() + request.seconds
-        # What earlier queries left is not given back to the system at once.
+        # The process does not return the memory of earlier queries to the system at once.
         most = _resident_bytes(self.process.pid) + 2 * request.result_bytes + _SLACK_BYTES
         while not done.wait(min(_WATCH_SECONDS, max(0.0, end - time.monotonic()))):
             if time.monotonic() >= end:
@@ -214,7 +212,7 @@ class _Worker:
 
 
 def _error(kind: str, message: str, *, memory: str) -> QueryError:
-    """Return the error that a process answered with."""
+    """Return the error for an answer (kind, message) of a query process."""
     if kind == "result":
         return QueryTooLargeError(f"the result is larger than {memory}; add a LIMIT or aggregate")
     if kind == "memory":
@@ -223,7 +221,7 @@ def _error(kind: str, message: str, *, memory: str) -> QueryError:
 
 
 def _resident_bytes(process_id: int) -> int:
-    """Return the memory that a process has; 0 once it has ended, and on systems other than Linux."""
+    """Return the resident memory of a process in bytes; 0 if it has ended, and on systems other than Linux."""
     try:
         return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError):

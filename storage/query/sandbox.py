@@ -1,11 +1,11 @@
-"""Run queries of users, which are read-only by construction.
+"""Isolated databases for users' queries, which can only read.
 
-A read-only attachment and locked settings are not enough: a single SELECT that calls a table function of an extension
-could delete files through an attached catalog. So a user's SQL runs on a DuckDB database of its own, in memory, which
-has no catalog attached and no extension to load: it has views over exactly the Parquet files of one snapshot, may open
-only those files, and its settings are locked. Only then is the user's text looked at, which must be one statement that
-reads. Nothing is trusted to a list of forbidden words. All this happens in a process of its own, which is ended when it
-takes too long or too much memory (``query.process``).
+A read-only attachment with locked settings is not enough: a single SELECT that calls a table function of an extension
+could delete files through an attached catalog. A user's SQL therefore runs in a DuckDB database of its own, in memory,
+without a catalog and without extensions: it has views over exactly the Parquet files of one snapshot, can open only
+these files, and its settings are locked. After that the user's text is parsed, which must be one statement that reads.
+No list of forbidden words is used. The database is in a process of its own, which is killed when a query takes too long
+or too much memory (``query.process``).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
 _SPILL = "500GB"
 _CLOSE = ("SET enable_external_access = false", "SET lock_configuration = true")
 _VIEWS = {view: f"CREATE VIEW {quote_name(view)} AS {bind(sql, quote_name)}" for view, sql in VIEWS.items()}
-# What a predicate can name; to make all views takes longer than to answer most queries.
+# The tables and views for predicates; making all views takes longer than most queries.
 _HISTORY = read_by("sample_history")
-# The tables whose rows belong to builds and have no end; the others are read whole.
+# The large tables, whose rows belong to builds; the others are read as a whole.
 _LARGE = ("rewards", "samples")
 _NO_SUCH_NAME = "Catalog Error"
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
@@ -47,11 +47,11 @@ _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 
 @dataclass(frozen=True)
 class QueryLimits:
-    """What one query may take.
+    """The limits of one query.
 
     Attributes:
-        seconds: until it is ended.
-        memory: for the query, and again for its result; as DuckDB writes sizes, for instance ``2GB``.
+        seconds: the time limit in seconds.
+        memory: the memory limit of the query, and again of its result, as a size for DuckDB such as ``2GB``.
     """
 
     seconds: float = 60.0
@@ -68,11 +68,11 @@ class QueryLimits:
 
 @dataclass(frozen=True)
 class SomeBuilds:
-    """Builds to which a query is confined.
+    """The builds to which a query is restricted.
 
     Attributes:
-        build_ids: their ids.
-        since: a snapshot before which no row of them was added.
+        build_ids: the ids of the builds.
+        since: a snapshot before which no row of the builds was added.
     """
 
     build_ids: Sequence[str]
@@ -84,11 +84,11 @@ _OF_NO_ROWS = QueryLimits(seconds=10, memory="256MB")
 
 @dataclass(frozen=True)
 class ClosedDatabase:
-    """The statements that make a database which sees some files, and nothing else.
+    """The statements that make an isolated database, which can read certain files only.
 
     Attributes:
-        setup: prepare and close it; each must succeed.
-        views: make what can be queried; a file that is lost fails those that read it.
+        setup: the statements that prepare and close the database; each must succeed.
+        views: the statements that make the views; a missing file makes the views that read it fail.
     """
 
     setup: tuple[str, ...]
@@ -96,14 +96,14 @@ class ClosedDatabase:
 
     @classmethod
     def over(cls, paths: Sequence[Place], reach: Sequence[str] = (), views: Sequence[str] = ()) -> Self:
-        """Return the database that can open some files.
+        """Return the isolated database for some files.
 
         Args:
-            paths: of the files.
-            reach: statements with which DuckDB reaches the object store that they are in.
-            views: over the files.
+            paths: the paths of the files.
+            reach: the statements with which DuckDB reaches the object store of the files.
+            views: the statements that make views over the files.
         """
-        # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
+        # The order matters: the paths cannot be set after access is off, and no setting after settings are locked.
         return cls((*reach, f"SET allowed_paths = {file_list(paths)}", *_CLOSE), tuple(views))
 
     @classmethod
@@ -115,13 +115,13 @@ class ClosedDatabase:
         *,
         since: int = 0,
     ) -> Self:
-        """Return the database that sees one snapshot of a store, or some tables and views of it.
+        """Return the isolated database for one snapshot of a store, or for some tables and views of it.
 
         Args:
-            catalog: of the store.
+            catalog: the catalog of the store.
             snapshot: the snapshot.
-            names: the tables and views.
-            since: of samples and rewards, files that have only rows of older snapshots than this are left out.
+            names: the names of the tables and views.
+            since: files of samples and rewards that have only rows of snapshots before this one are left out.
         """
         tables_of = [name for name in QUERYABLE_TABLES if name in names]
         sources = dict(catalog.sources(tables_of, snapshot))
@@ -133,18 +133,18 @@ class ClosedDatabase:
 
     @classmethod
     def without_rows(cls) -> Self:
-        """Return the database that sees the history of a new store."""
+        """Return the isolated database for the history of a new store, which has no rows."""
         made = (bind(statement, quote_name) for migration in MIGRATIONS for statement in migration.statements)
         return cls((*_CLOSE, *made), _views(_HISTORY))
 
     def execute(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make the database of a connection."""
+        """Execute the statements on a connection."""
         for statement in (*self.setup, *self.views):
             connection.execute(statement)
 
 
 def _views(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the statements that make the views among some names, each after those it reads."""
+    """Return the statements that make the views among some names, each after the views that it reads."""
     return tuple(statement for view, statement in _VIEWS.items() if view in names)
 
 
@@ -155,14 +155,14 @@ def run_query(
     limits: QueryLimits = QueryLimits(),
     parameters: Parameters = (),
 ) -> pa.Table:
-    """Return the result of one SELECT of a user over a snapshot, of which ``query.frame`` makes a polars frame.
+    """Return the result of one SELECT of a user over a snapshot, which ``query.frame`` converts to a polars frame.
 
     Raises:
         QueryRefusedError: the text is not exactly one statement that reads.
-        QueryTimeoutError: it took longer than the limit.
+        QueryTimeoutError: the query took longer than the limit.
         QueryTooLargeError: the query or its result needs more memory than the limit.
-        QueryError: DuckDB could not execute it.
-        UnknownSnapshotError: the store has no such snapshot.
+        QueryError: DuckDB could not execute the query.
+        UnknownSnapshotError: the store does not have the snapshot.
     """
     if not parameters and (known := known_answer(catalog, sql, snapshot)) is not None:
         return known
@@ -175,7 +175,7 @@ def run_query(
     try:
         return answer(needed)
     except QueryError as error:
-        # Of a name that is put together, or a wrong one: with all names, there is an answer, or what to write instead.
+        # The statement composes a name, or has a wrong one: with all names it works, or the error suggests a name.
         if needed is EVERYTHING or _NO_SUCH_NAME not in str(error):
             raise
     return answer(EVERYTHING)
@@ -192,17 +192,17 @@ def matching_rows(
     """Return the rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.
 
     Args:
-        catalog: of the store.
+        catalog: the catalog of the store.
         where: the predicate.
         snapshot: the snapshot to read.
-        limits: of the query.
-        of: the builds whose rows are looked at; None is all.
+        limits: the limits of the query.
+        of: the builds whose rows are tested; None means all.
 
     Raises:
         PredicateError: the text is not one boolean expression over a row.
-        QueryTimeoutError: it takes longer than the limit.
-        QueryTooLargeError: it needs more memory than the limit.
-        UnknownSnapshotError: the store has no such snapshot.
+        QueryTimeoutError: the query takes longer than the limit.
+        QueryTooLargeError: the query needs more memory than the limit.
+        UnknownSnapshotError: the store does not have the snapshot.
     """
     sql = """SELECT build_id, "row" FROM sample_history WHERE [confined]([condition]\n)
         ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """
@@ -212,42 +212,42 @@ def matching_rows(
 
 
 def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> str:
-    """Return the predicate once it was applied to a snapshot within the limits: it can be used in a process of ours.
+    """Return a predicate after it was applied to a snapshot within the limits, so that this process may evaluate it.
 
     Raises:
-        PredicateError: it is none, or cannot be applied.
-        QueryTimeoutError: it takes longer than the limit.
-        QueryTooLargeError: it needs more memory than the limit.
+        PredicateError: the text is not a predicate, or cannot be applied.
+        QueryTimeoutError: the predicate takes longer than the limit.
+        QueryTooLargeError: the predicate needs more memory than the limit.
     """
     _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY), limits, _COUNT)
     return where
 
 
 def check_unapplied(where: str, limits: QueryLimits = _OF_NO_ROWS) -> str:
-    """Return the predicate once it was applied to a history without rows: there need be no store yet.
+    """Return a predicate after it was applied to a history without rows, for which no store is needed.
 
     Raises:
-        PredicateError: it is none, or names a column or function that there is not.
-        QueryTimeoutError: it takes longer than the limit even so.
-        QueryTooLargeError: it needs more memory than the limit even so.
+        PredicateError: the text is not a predicate, or names an unknown column or function.
+        QueryTimeoutError: the predicate takes longer than the limit even without rows.
+        QueryTooLargeError: the predicate needs more memory than the limit even without rows.
     """
     _apply(where, ClosedDatabase.without_rows(), limits, _COUNT)
     return where
 
 
 def read_apart(database: ClosedDatabase, sql: str, limits: QueryLimits) -> pa.Table:
-    """Return the result of trusted SQL, made in a process that is ended when it takes more than it may.
+    """Return the result of trusted SQL, executed in a process that is killed when it exceeds a limit.
 
     Raises:
-        QueryTimeoutError: it takes longer than the limit.
-        QueryTooLargeError: it needs more memory than the limit.
-        QueryError: a file cannot be read as what it should be.
+        QueryTimeoutError: the query takes longer than the limit.
+        QueryTooLargeError: the query needs more memory than the limit.
+        QueryError: a file cannot be read.
     """
     return _answer(database, sql, limits, readers=())
 
 
 def _apply(where: str, database: ClosedDatabase, limits: QueryLimits, sql: str) -> pa.Table:
-    """Return the result of trusted SQL with a user's predicate in it."""
+    """Return the result of trusted SQL with a user's predicate in the place of ``[condition]``."""
     condition = check_predicate(where)
     try:
         return _answer(database, sql.replace("[condition]", condition), limits, readers=())
@@ -283,13 +283,13 @@ def _answer(
 def sandbox(
     catalog: ReadableCatalog, snapshot: int, limits: QueryLimits, *, spill: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database in this process that sees one snapshot of the store, and nothing else, for SQL of ours.
+    """Give an isolated database of one snapshot in this process, for trusted SQL.
 
     Args:
-        catalog: of the store.
+        catalog: the catalog of the store.
         snapshot: the snapshot.
-        limits: of which the memory counts.
-        spill: a folder for what does not fit into the memory; without one, that is an error.
+        limits: the limits, of which only the memory applies.
+        spill: the folder for data that exceed the memory; without one, exceeding it is an error.
     """
     settings = {"memory_limit": f"{limits.bytes}B"}
     if spill is not None:

@@ -1,8 +1,8 @@
-"""The process in which queries of users run: a program of its own that knows DuckDB and Arrow and nothing of the store.
+"""The process that executes users' queries: a program of its own that imports DuckDB and Arrow, but not the store.
 
-A DuckDB query looks at its time and memory limits between portions of rows only: one expression over a single row,
-such as ``len(range(1000000000))``, ran for minutes and took gigabytes under limits of a second and a hundred megabytes.
-A process can be ended at any moment, and takes nothing else with it. ``query.process`` starts it and ends it.
+A DuckDB query checks its time and memory limits only between batches of rows: one expression over a single row, such as
+``len(range(1000000000))``, ran for minutes and took gigabytes under limits of a second and a hundred megabytes. A
+process can be killed at any moment without other effects. ``query.process`` starts and kills it.
 
     python -I worker.py SYS_PATH REQUESTS RESULTS
 
@@ -10,8 +10,8 @@ REQUESTS and RESULTS are descriptors of pipes. A request is a line of JSON; the 
 database is ready for the query, the result as an Arrow stream, and a line of JSON: null, or the error as [kind,
 message], where the kind is refused, failed, memory or result. The process ends with its pipe.
 
-Of a user's query, the columns are such as Arrow and Python hold without a change: DuckDB hands some types to Arrow as
-others (the offset of a TIMETZ is lost, 2^128 - 1 becomes -1), which are made text or decimals before, or refused.
+The columns of a user's query have types that Arrow and Python represent exactly. DuckDB converts some types for Arrow
+with a loss (the offset of a TIMETZ is lost, 2^128 - 1 becomes -1); these are cast to text or decimals, or refused.
 """
 
 import json
@@ -29,13 +29,13 @@ _ORPHAN_CHECK_SECONDS = 1.0
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until the pipe of requests is closed."""
     sys.path[:] = json.loads(sys.argv[1])
-    # Before DuckDB is there: whatever a query finds to write to, no byte comes of it, nor of a crash.
+    # Set before DuckDB is imported: the process can then write no byte to any file, and no core dump.
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
         resource.setrlimit(limit, (0, 0))
     threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
-    # Whoever starts the process has something else to do before its first request.
+    # Imported here and not with the first request, which comes later.
     import duckdb
     import pyarrow.ipc  # noqa: F401
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any], results: IO[bytes]) -> tuple[str, str] | None:
-    """Write the result of a request, empty where there is an error, and return the error."""
+    """Write the result of a request, which is empty after an error, and return the error (kind, message) or None."""
     import duckdb
     import pyarrow as pa
 
@@ -67,7 +67,7 @@ def _answer(request: dict[str, Any], results: IO[bytes]) -> tuple[str, str] | No
                 reader = connection.execute(request["sql"]).to_arrow_reader(request["batch_rows"])
                 names = reader.schema.names
             left = request["result_bytes"]
-            # Names may occur twice, which only a schema may have.
+            # Names may occur twice, which is allowed in a schema only.
             schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
             with pa.ipc.new_stream(results, schema) as stream:
                 started = True
@@ -91,7 +91,7 @@ def _answer(request: dict[str, Any], results: IO[bytes]) -> tuple[str, str] | No
 
 
 def _make_views(connection: Any, statements: list[str]) -> list[str]:
-    """Make the views, and return why some could not be made: with a file lost, the other tables can be read."""
+    """Make the views, and return the errors of views that failed; the other tables can be read without them."""
     import duckdb
 
     failures = []
@@ -108,13 +108,13 @@ class _RefusedError(Exception):
 
 
 def _of_user(connection: Any, sql: str, readers: list[str], parameters: Any) -> tuple[list[str], Any]:
-    """Return the names of the columns of a user's query, and its result in types that Arrow does not change.
+    """Return the names of the columns of a user's query, and its result in types that Arrow represents exactly.
 
     Raises:
-        _RefusedError: it is not one statement that reads, or a column has a type that nothing but DuckDB has.
+        _RefusedError: the text is not one statement that reads, or a column has a type that only DuckDB has.
     """
     *before, reading = _statements(connection, sql, readers)
-    # A PIVOT without IN looks for its columns first, and keeps them as a type.
+    # A PIVOT without IN first finds its columns, and stores them as a type.
     for statement in before:
         connection.execute(statement)
     parameters = _from_json(parameters)
@@ -128,7 +128,7 @@ def _of_user(connection: Any, sql: str, readers: list[str], parameters: Any) -> 
 
 
 def _from_json(parameters: Any) -> Any:
-    """Return parameters with their times, each of which came as an object of one name (``parameters.as_json``)."""
+    """Return parameters with times in place of the JSON objects that mark them (``parameters.as_json``)."""
     if isinstance(parameters, list):
         return [_time_of(each) for each in parameters]
     return {name: _time_of(each) for name, each in parameters.items()}
@@ -147,17 +147,17 @@ def _time_of(value: Any) -> Any:
 
 
 def _statements(connection: Any, sql: str, readers: list[str]) -> list[Any]:
-    """Return the one statement of a user, which DuckDB calls a SELECT and which begins with a word that reads.
+    """Return the one statement of a user, which must be a SELECT for DuckDB and begin with a reading word.
 
-    Before it come the statements that DuckDB makes of a PIVOT whose columns are not named.
+    For a PIVOT without named columns, DuckDB adds statements before it, which are returned as well.
 
     Raises:
-        _RefusedError: it is another statement, or not exactly one.
+        _RefusedError: the text is another statement, or not exactly one.
     """
     import duckdb
 
     statements = connection.extract_statements(sql)
-    # DuckDB makes several of one PIVOT, so that they cannot be counted by their number.
+    # DuckDB splits one PIVOT into several statements, so that the statements are counted in the text.
     if (count := _count(sql)) != 1 or not statements:
         raise _RefusedError(f"expected one statement, got {count}")
     first = re.match(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w*)", sql, re.DOTALL)
@@ -171,11 +171,11 @@ def _statements(connection: Any, sql: str, readers: list[str]) -> list[Any]:
 
 
 def _count(sql: str) -> int:
-    """Return how many statements there are in a text: comments and strings are skipped as DuckDB skips them."""
+    """Return the number of statements in a text; comments and strings are skipped as DuckDB skips them."""
     import duckdb
 
     text = sql.encode()
-    # A token has the position in bytes at which it begins.
+    # The position of a token is the byte at which it begins.
     ends = [text[position : position + 1] == b";" for position, _ in duckdb.tokenize(sql)]
     return sum(not end and (place == 0 or ends[place - 1]) for place, end in enumerate(ends))
 
@@ -189,10 +189,10 @@ _UNCHANGED = frozenset(
 
 
 def _exact_type(kind: Any, column: str) -> str | None:
-    """Return the type to which a column is cast so that Arrow and Python have its values; None when they have them.
+    """Return the type to which a column must be cast for Arrow and Python; None if no cast is needed.
 
     Raises:
-        _RefusedError: there is none.
+        _RefusedError: there is no such type.
     """
     match kind.id:
         case name if name in _UNCHANGED:
@@ -200,7 +200,7 @@ def _exact_type(kind: Any, column: str) -> str | None:
         case name if name in _AS_TEXT:
             return "VARCHAR"
         case "hugeint" | "uhugeint":
-            # A number of more than 38 digits fails the cast; Arrow would have another number.
+            # A number of more than 38 digits makes the cast fail; without the cast, Arrow would have another number.
             return "DECIMAL(38, 0)"
         case "list" | "array":
             child = _exact_type(kind.children[0][1], column)
@@ -225,7 +225,7 @@ def _exact_type(kind: Any, column: str) -> str | None:
 
 
 def _end_with_parent(parent: int) -> None:
-    """End the process when the one that started it was killed: nobody would read what it still computes."""
+    """End the process when its parent process was killed, since no process would read the result."""
     while os.getppid() == parent:
         time.sleep(_ORPHAN_CHECK_SECONDS)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Recovery: a catalog that is lost or damaged is made anew from the files of its store, or restored from a backup."""
+"""Recovery: makes a lost or damaged catalog anew from the files of its store, or restores it from a backup."""
 
 import lazy_loader
 

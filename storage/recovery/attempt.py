@@ -1,4 +1,4 @@
-"""The state of a recovery in progress, which each way of making a catalog reads and adds to."""
+"""The state of a recovery in progress, which the modules ``from_…`` read and extend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from molbuffer.storage.layout import Layout
 from molbuffer.storage.recovery.salvage import salvage
 
 OF_CREATION = ("migrations", "commit_fence")
-"""The tables whose rows are those of the creation of a catalog."""
+"""The tables whose rows are written when a catalog is created."""
 
 
 @dataclass
@@ -19,11 +19,11 @@ class Attempt:
     """A recovery in progress.
 
     Attributes:
-        layout: of the store.
+        layout: the paths of the store's files.
         aside: the folder in which the new catalog is made.
         uuid: the identity of the store.
-        described: whether its store.toml is sound.
-        files: the Parquet files that are there.
+        described: whether the store.toml of the store is sound.
+        files: the Parquet files that were found.
         lost: as in ``RecoveryReport``.
         notes: as in ``RecoveryReport``.
     """
@@ -53,11 +53,11 @@ class Attempt:
         return {f"tables/main/{table}/{place.name}" for table, files in found.items() for place in files.paths}
 
     def why_unusable(self, path: str) -> str:
-        """Return why a Parquet file that is not among the sound ones cannot be used."""
+        """Return the reason why a Parquet file that is not sound cannot be used: its damage, or that it is missing."""
         return self.files.damaged.get(path, "it is missing")
 
     def add_other_files(self, catalog: Catalog) -> dict[str, int]:
-        """Add the rows of the Parquet files of which a catalog says nothing."""
+        """Add the rows of the sound Parquet files that a catalog does not name; return how many, by table."""
         known = self.known(catalog)
         others = [
             file for path, file in self.files.sound.items() if path not in known and file.table not in OF_CREATION

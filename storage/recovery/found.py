@@ -1,4 +1,4 @@
-"""What there still is of a store that is to be recovered: its description, and whether its catalog is sound."""
+"""The remains of a store before its recovery: its description, and whether its catalog is sound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreError, StoreFormatError, StoreNotFoundError
 from molbuffer.storage.layout import Layout
 
-# In a process of its own: a damaged catalog can end the process, or the engine, of whoever opens it.
+# It runs in a process of its own: a damaged catalog can end the process, or the engine, that opens it.
 _IS_SOUND = """
 import sys
 from contextlib import closing
@@ -32,7 +32,14 @@ with closing(Catalog(layout.catalog, read_only=True)) as catalog:
 
 
 def find_description(root: Path) -> tuple[Description, bool]:
-    """Return the description of a store, and whether its store.toml is sound: another is that of a backup, or new."""
+    """Return the description of a store, and whether it was read from a sound store.toml.
+
+    Otherwise the description is that of the newest readable backup, or else a new one.
+
+    Raises:
+        StoreNotFoundError: the folder has neither a store.toml nor data nor a catalog.
+        StoreFormatError: the store.toml is sound, but of a newer release.
+    """
     try:
         return Description.read(root / "store.toml"), True
     except StoreNotFoundError:
@@ -40,7 +47,7 @@ def find_description(root: Path) -> tuple[Description, bool]:
             raise
     except StoreFormatError as error:
         with contextlib.suppress(StoreFormatError):
-            # It is sound, and of a newer release.
+            # The file can be read, so that the error means a newer release.
             Description.read(root / "store.toml", newest=sys.maxsize)
             raise error
     for backup in rolling_backups(Layout(root)):
@@ -51,7 +58,7 @@ def find_description(root: Path) -> tuple[Description, bool]:
 
 
 def identity_of_sound(layout: Layout) -> str | None:
-    """Return whose catalog is there, empty if it does not say; None when it is damaged."""
+    """Return the uuid of the store that a sound catalog belongs to, "" if it has none; None for a damaged catalog."""
     command = [sys.executable, "-c", _IS_SOUND, str(layout.root), layout.data_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None

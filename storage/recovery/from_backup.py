@@ -1,4 +1,4 @@
-"""A catalog that is a copy of the backup which maintenance made of it."""
+"""A catalog that is restored from a backup, which maintenance has made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from molbuffer.storage.recovery.attempt import Attempt
 
 
 def from_backup(work: Attempt, backup: Place) -> Catalog:
-    """Return a copy of a backup, whose Parquet files may have been merged since."""
+    """Return a copy of a backup of the catalog, without the Parquet files that are missing or damaged by now."""
     write_private(work.aside / "catalog.sqlite", (backup / "catalog.sqlite").read_bytes())
     catalog = Catalog(work.place, read_only=False)
     set_identity(catalog, work.uuid)

@@ -1,4 +1,4 @@
-"""A catalog of which nothing but the Parquet files is left: one snapshot with all of their rows."""
+"""A catalog that is made from the Parquet files alone: one snapshot with all of their rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ _REFERENCES = """SELECT max(snapshot) AS newest FROM (SELECT pinned_snapshot AS 
 
 
 def from_files(work: Attempt) -> Catalog:
-    """Return a new catalog without rows, to which ``Attempt.add_other_files`` adds those of all files."""
+    """Return a new catalog without rows, to which ``Attempt.add_other_files`` adds the rows of all files."""
     catalog = work.new_catalog()
     work.notes.append("snapshots from before the recovery cannot be read")
     return catalog
 
 
 def number_after_all(catalog: Catalog, content: JournalContent, files: int) -> None:
-    """Give the only snapshot a number that none had, as far as anybody recorded one: each made a file at least."""
+    """Give the only snapshot a number that is higher than that of any earlier snapshot.
+
+    The number exceeds every recorded number by the number of Parquet files, since each snapshot wrote at least one.
+
+    Args:
+        catalog: the new catalog.
+        content: the journal.
+        files: the number of sound Parquet files.
+    """
     named = catalog.read(_REFERENCES)["newest"][0].as_py() or 0
     number = max(named, content.newest, catalog.newest()) + files + 1
     created = int(datetime.now(UTC).timestamp() * 1e6)

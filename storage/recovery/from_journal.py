@@ -1,4 +1,4 @@
-"""A catalog with the snapshots that the journal of its store has, each with the files that it added."""
+"""A catalog that is made from the journal of its store: each recorded snapshot with the files that it added."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from molbuffer.storage.recovery.attempt import OF_CREATION, Attempt
 
 
 def read_journal(layout: Layout) -> JournalContent:
-    """Return what the journal of a store says; nothing when there is none."""
+    """Return the content of the journal of a store; without entries if there is no journal."""
     try:
         return Journal(layout.journal, sync_paths).read()
     except FileNotFoundError:
@@ -17,10 +17,10 @@ def read_journal(layout: Layout) -> JournalContent:
 
 
 def from_journal(work: Attempt, content: JournalContent) -> Catalog:
-    """Return a new catalog with the snapshots of a journal."""
+    """Return a new catalog with the snapshots of a journal, and note the files that cannot be used."""
     entries = list(content.entries)
     if entries and not _all_there(work, entries[-1]) and not entries[-1].rewritten:
-        # It was never committed: what it wrote was removed by a vacuum, or never reached the disk.
+        # The newest entry was never committed: a vacuum removed its files, or they never reached the disk.
         entries.pop()
     named = [
         (f"tables/main/{table}/{file.name}", table, file.partial_max, entry.snapshot)

@@ -1,12 +1,12 @@
-"""Make the catalog of a store anew, or restore a backup of it: what ``molbuffer recover`` does.
+"""``molbuffer recover``: makes the catalog of a store anew, or restores a backup of it.
 
     journal   the catalog as it was: every snapshot, with the files that the journal says it added (``from_journal``)
-    backup    the newest backup that maintenance made, and what was committed since (``from_backup``)
-    files     what the Parquet files have, each fact once (``from_files``, ``salvage``); older snapshots cannot be read
+    backup    the newest backup that maintenance made, and later commits (``from_backup``)
+    files     the rows of the Parquet files, each fact once (``from_files``, ``salvage``); older snapshots are lost
 
-The first that there is serves as the base. Where it says nothing of a Parquet file, or a file that it names is gone or
-damaged, the rows of the other files are added to it. Nothing is overwritten: the new catalog is made aside, that which
-was there is moved to ``backups/lost-…``, and no other file of the store is touched.
+The first of these sources that exists is the base. Where it does not name a Parquet file, or a file that it names is
+missing or damaged, the rows of the files that it does not name are added. Nothing is overwritten: the new catalog is
+made in a folder of its own, the old catalog is moved to ``backups/lost-…``, and no other file of the store is touched.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ASIDE = ".recovering-"
 
 
 class Source(StrEnum):
-    """What a catalog is made from."""
+    """The source from which a catalog is made."""
 
     JOURNAL = "journal"
     BACKUP = "backup"
@@ -47,19 +47,19 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class RecoveryReport:
-    """What was recovered, and what could not be.
+    """The result of a recovery: which rows the new catalog has, and which files could not be used.
 
     Attributes:
-        source: what the catalog was made from.
-        snapshot: its newest snapshot.
-        oldest: the oldest snapshot that can be read with rows; equal to ``snapshot`` when the others are lost.
-        rows: how many rows each table has.
-        salvaged: how many of them come from files of which the source said nothing, by table.
-        lost: why each Parquet file that the source names, or that is there, could not be used, by path.
-        unnamed: Parquet files that no snapshot has: left by writers that were killed, or merged into others.
-        notes: what else a user should know.
-        kept: the folder with the catalog that was there before; None when there was none.
-        verification: what is wrong with the recovered store, from a quick look.
+        source: the source from which the catalog was made.
+        snapshot: the newest snapshot.
+        oldest: the oldest snapshot that can be read; equal to ``snapshot`` when the others are lost.
+        rows: the number of rows of each table.
+        salvaged: the number of rows from files that the source does not name, by table.
+        lost: the reason why a Parquet file, found or named by the source, could not be used, by path.
+        unnamed: the number of sound Parquet files in no snapshot: left by killed writers, or merged into other files.
+        notes: further messages for the user.
+        kept: the folder with the old catalog; None if there was none.
+        verification: the problems of the recovered store, as a quick verification finds them.
     """
 
     source: Source
@@ -77,20 +77,20 @@ class RecoveryReport:
 def recover_store(
     path: str | Path, *, source: Source | None = None, anyway: bool = False, sync: Sync = sync_paths
 ) -> RecoveryReport:
-    """Make the catalog of a store anew, or restore a backup; the programs that use the store are to be ended first.
+    """Make the catalog of a store anew, or restore a backup; end the programs that use the store first.
 
     Args:
-        path: the folder of the store, also one that has lost its store.toml.
-        source: what to make it from; None is the journal, else the newest backup, else the files.
-        anyway: whether to do so although the catalog that is there is sound.
+        path: the folder of the store, which may have lost its store.toml.
+        source: the source of the new catalog; None means the journal, or else the newest backup, or else the files.
+        anyway: whether to replace a sound catalog.
         sync: makes files and directories durable.
 
     Raises:
-        StoreNotFoundError: there is nothing of a store.
-        RecoveryError: the catalog is sound, or in Postgres, or the source that is asked for is not there.
+        StoreNotFoundError: the folder has nothing of a store.
+        RecoveryError: the catalog is sound, or in Postgres, or the requested source does not exist.
         StoreFormatError: the store is of a newer release.
-        StoreBusyError: others write to the store, or maintain it.
-        StoreError: the disk refused; the store is as it was.
+        MaintenanceBusyError: other processes write to the store or maintain it.
+        StoreError: the disk refused; the store is unchanged.
     """
     root = Path(path).resolve()
     if is_archive(root):
@@ -120,7 +120,7 @@ def recover_store(
 
 
 def _recover(work: Attempt, source: Source | None, description: Description, sync: Sync) -> RecoveryReport:
-    """Make the catalog aside, and put it where the old one was."""
+    """Make the new catalog in a folder of its own, and replace the old one by it."""
     layout = work.layout
     content = read_journal(layout)
     backup = next(iter(rolling_backups(layout)), None)
@@ -135,7 +135,7 @@ def _recover(work: Attempt, source: Source | None, description: Description, syn
         catalog = from_backup(work, backup)
     else:
         catalog = from_files(work)
-    # DuckLake remembers what it read of its own tables.
+    # DuckLake caches the rows of its own tables, so that the catalog is opened anew after the changes.
     catalog.close()
     with closing(Catalog(work.place, read_only=False, sync=sync)) as catalog:
         salvaged: dict[str, int] = {}
@@ -167,7 +167,11 @@ def _recover(work: Attempt, source: Source | None, description: Description, syn
 
 
 def _replace(work: Attempt, description: Description, sync: Sync) -> Path | None:
-    """Move the old catalog away and the new one to its place; a kill leaves a store that can be recovered once more."""
+    """Move the old catalog away and the new one to its place; after a kill, the store can be recovered again.
+
+    Returns:
+        The folder with the old catalog; None if there was none.
+    """
     root, new = work.layout.root, work.aside / "catalog.sqlite"
     sync([new, work.aside])
     names = ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"]
@@ -191,7 +195,11 @@ def _replace(work: Attempt, description: Description, sync: Sync) -> Path | None
 
 @contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
-    """Keep out those who write to a store and those who maintain it."""
+    """Hold the locks of a store, so that no other process writes to it or maintains it.
+
+    Raises:
+        MaintenanceBusyError: another process holds a lock for too long.
+    """
     try:
         with layout.backend.maintainers().held(), layout.backend.writers(_WAIT_SECONDS).held():
             yield
@@ -201,7 +209,7 @@ def _alone(layout: Layout) -> Iterator[None]:
 
 @contextmanager
 def _aside(root: Path) -> Iterator[Path]:
-    """Give a folder for the new catalog, which is removed at the end, with those of recoveries that were killed."""
+    """Give a folder for the new catalog, and remove it at the end; folders of killed recoveries are removed first."""
     for left in root.glob(f"{_ASIDE}*"):
         delete(left)
     folder = root / f"{_ASIDE}{uuid4().hex}"

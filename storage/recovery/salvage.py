@@ -1,8 +1,8 @@
-"""Rows out of Parquet files of which nobody knows the snapshot, added to a catalog: each fact once.
+"""Salvage: adds the rows of Parquet files whose snapshot is unknown to a catalog, each fact once.
 
-There may be files of writers that were killed before they committed, and files that a compaction has merged into
-others. So a row is taken when its table has none of its identity. Of several attempts at a build, the one counts of
-which most rows are there; all rows of one commit have one time, by which they are told apart.
+Some of these files may come from writers that were killed before they committed; others were merged into larger files
+by a compaction. A row is therefore added only if its table has no row of the same identity. Of several attempts at a
+build, the one with the most rows counts; all rows of one commit have the same time, which tells attempts apart.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from molbuffer.storage.layout import Layout
 
 @dataclass(frozen=True)
 class SalvageRule:
-    """Which rows of a table are taken.
+    """The rule by which rows of a table are chosen.
 
     Attributes:
-        table: the table.
-        key: the SQL expressions that together are the identity of a row.
-        where: the SQL condition that a row has to fulfil; ``found`` is the row.
-        preferred: the SQL whose greatest value the best of the rows of one identity has; of equals, the first counts.
+        table: the name of the table.
+        key: the SQL expressions that together identify a row.
+        where: the SQL condition that a row must fulfil; the row is named ``found``.
+        preferred: an SQL expression: of rows with one identity, the row with its greatest value is taken, and of equal
+            rows the oldest.
     """
 
     table: str
@@ -34,7 +35,7 @@ class SalvageRule:
     preferred: str = "true"
 
 
-# Of the builds that are found, how many of the rows that an attempt drew are there, and whether its arrays are.
+# For each attempt at a build: how many of its rows were found, and whether its arrays exist.
 _ATTEMPTS = """WITH attempts AS (
     SELECT builds.build_id, builds.created, builds.drawn = 0 OR count(drawn."row") > 0 AS has_rows,
         {'arrays': any_value(builds.segment IN (SELECT name FROM segments)),
@@ -49,7 +50,7 @@ _OF_ITS_BUILD = """EXISTS (FROM {builds} AS builds
 _HAS_BUILD = "EXISTS (FROM {builds} AS builds WHERE builds.build_id = found.build_id)"
 _HAS_SAMPLE = """EXISTS (FROM {samples} AS samples
     WHERE samples.build_id = found.build_id AND samples."row" = found."row")"""
-# A good one is a fact, of which there is one; of failures, each attempt is.
+# A good score or reward is one fact, however often it was found; each failed attempt is a fact of its own.
 _OK_ONCE = "CASE WHEN status = 'ok' THEN NULL ELSE created END"
 
 RULES = (
@@ -76,20 +77,20 @@ RULES = (
     SalvageRule("quarantine", ("segment",)),
     SalvageRule("archives", ("archive_id",)),
 )
-"""In this order: what a row belongs to comes before it."""
+"""The rules, in the order in which they are applied: the rows that another row belongs to are added before it."""
 
 
 def salvage(catalog: Catalog, layout: Layout, files: Sequence[ParquetFile], message: str) -> dict[str, int]:
-    """Add the rows of files that a catalog does not have.
+    """Add the rows of Parquet files that a catalog does not have, in one new snapshot.
 
     Args:
-        catalog: the catalog; what it has stays.
-        layout: of the store.
-        files: Parquet files of which the catalog has none.
-        message: what the snapshot says that has the rows.
+        catalog: the catalog, whose rows are kept.
+        layout: the paths of the store's files.
+        files: Parquet files that the catalog does not name.
+        message: the message of the new snapshot.
 
     Returns:
-        How many rows were added to each table.
+        The number of rows that were added, by table.
     """
     found = _selects(catalog, files)
     run_folders = (folder for run in entries(layout.checkpoints) for folder in entries(run))
@@ -119,7 +120,7 @@ def _add(transaction: Transaction, rule: SalvageRule, found: Mapping[str, str], 
 
 
 def _selects(catalog: Catalog, files: Sequence[ParquetFile]) -> dict[str, str]:
-    """Return a SELECT over the files of each table, with the columns that it has now."""
+    """Return a SELECT over the files of each table, with the present columns of the table."""
     newest = catalog.newest()
     tables = sorted({file.table for file in files})
     return {

@@ -1,7 +1,7 @@
 """Copies of the arrays of chosen rows in a few large segments, for archives and merges.
 
-A build keeps its own row numbering wherever its arrays go, since a row is known by (build_id, row): those of its rows
-that were not chosen are blank there, of length 0, and compress to nothing.
+A row is identified by (build_id, row), so that a build keeps its row numbers in the copy. Rows that were not chosen are
+blank there: they have length 0 and compress to almost nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ArraySource:
         arrays: the folder of segments.
         segment: the name of the segment.
         offset: the first row of the build in the segment.
-        rows: int32, the rows of the build to be taken from there; None is all of them.
+        rows: the rows of the build that are copied from there, int32; None means all rows.
     """
 
     arrays: Place
@@ -46,9 +46,9 @@ class BuildCopy:
 
     Attributes:
         build_id: the identity of the build.
-        drawn: how many rows it has, chosen or not.
+        drawn: the number of rows of the build, chosen or not.
         vocabulary_sha256: the vocabulary of its tokens.
-        sources: which rows are where.
+        sources: the places of the chosen rows.
     """
 
     build_id: str
@@ -58,14 +58,15 @@ class BuildCopy:
 
 
 def copy_arrays(builds: Iterable[BuildCopy], arrays: Place) -> pa.Table:
-    """Write the arrays of builds into new, synced segments, each as large as memory allows.
+    """Write the arrays of builds into new, synced segments of at most 200,000 rows, or of one larger build.
 
     Args:
-        builds: those of one vocabulary in a row share segments, and those of one segment in a row are read at once.
+        builds: the builds. Consecutive builds of one vocabulary share segments, and consecutive builds from one segment
+            are read at once.
         arrays: the folder for the new segments.
 
     Returns:
-        build_id, segment and segment_offset of each build.
+        A table with the columns build_id, segment and segment_offset, one row for each build.
 
     Raises:
         ArraysError: a segment is missing, damaged, or of another vocabulary than its build says.
@@ -78,7 +79,7 @@ def copy_arrays(builds: Iterable[BuildCopy], arrays: Place) -> pa.Table:
 
 
 class _Reader:
-    """Reads builds out of segments, holding the segment that was read last: compacted ones have many builds."""
+    """A reader of builds that keeps the segment it read last, since a compacted segment has many builds."""
 
     def __init__(self) -> None:
         self._folder: Place | None = None
@@ -99,7 +100,7 @@ class _Reader:
 
 
 class _Writer:
-    """Collects builds until they fill a segment."""
+    """A writer that collects builds until they fill a segment."""
 
     def __init__(self, arrays: Place) -> None:
         self._arrays = arrays
@@ -132,8 +133,8 @@ class _Writer:
 
 
 def _assemble(build: BuildCopy, reader: _Reader) -> Rows:
-    """Return the rows of a build from all its sources, no wider than they need, blank where no source has them."""
-    # Copied, since the segment they are a view of shall not be held until the new one is written.
+    """Return the rows of a build from all its sources, trimmed to the longest row; rows without a source are blank."""
+    # Copies: a view would keep the old segment in memory until the new one is written.
     every = np.arange(build.drawn, dtype=np.int32)
     parts = []
     for source in build.sources:
@@ -143,7 +144,7 @@ def _assemble(build: BuildCopy, reader: _Reader) -> Rows:
 
 
 def rows_by_build(chosen: pa.Table) -> dict[str, NDArray[np.int32]]:
-    """Return the rows of each build, from columns (build_id, row) that are ordered by build."""
+    """Return the row numbers of each build by build_id, from a table (build_id, row) that is ordered by build_id."""
     if not chosen.num_rows:
         return {}
     ids = chosen["build_id"].combine_chunks().dictionary_encode()

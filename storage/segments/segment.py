@@ -2,22 +2,22 @@
 
 A segment is a Zarr v3 group with the rows of the blocks of one commit, one block after another:
 
-    zarr.json     attributes: format, segment (its own name, so that folders that were exchanged are noticed),
-                  vocabulary_sha256, rows, arrays (their names, so that a lost one is noticed), headers (the sha256 of
-                  the zarr.json of each array), checksum (of all these attributes)
+    zarr.json     attributes: format, segment (its own name, which reveals exchanged folders), vocabulary_sha256, rows,
+                  arrays (their names, which reveal a lost array), headers (the sha256 of the zarr.json of each array),
+                  checksum (of all these attributes)
     tokens, …     one array for each stored column of ``Rows`` that a block has, as wide as the widest block
 
 It is created at its final shape by one writer and never appended to: an append resizes before it writes, so that a
 kill in between leaves zeros inside the shape, and appends from two processes lose rows without an error.
 
-Whole arrays are stored as one chunk each (up to a bound), with chunk files directly in the array's folder: commits
-are small, a reader decodes whole segments into its cache, and every further file or directory is one more fsync. The
-lowest zstd setting costs no time over no compression and saves a third. Each chunk carries a CRC32C, and every chunk
-is written, even one of zeros only: Zarr reads an absent chunk as zeros, which would hide a lost file. The descriptions
-have checksums too, for one flipped bit of theirs gives other numbers (another type, another order of the bytes).
+Each array is stored as one chunk (up to a bound), with chunk files directly in the array's folder: commits are small, a
+reader decodes whole segments into its cache, and every further file or directory needs one more fsync. The lowest zstd
+level takes no longer than no compression and saves a third of the space. Each chunk carries a CRC32C, and every chunk
+is written, even if it has only zeros: Zarr reads an absent chunk as zeros, which would hide a lost file. The
+descriptions have checksums too, since one flipped bit in them changes the numbers (another type, another byte order).
 
-Zarr is imported by the first segment that is written or read: it takes a third of the start of a command that only
-asks the catalog.
+Zarr is imported when the first segment is written or read: the import would take a third of the start time of a command
+that only reads the catalog.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
     """Write the rows of all blocks as a new segment and return once it is on the disk.
 
     Args:
-        folder: where the segment will be; must not exist.
-        blocks: at least one, all of one vocabulary; a block may be empty.
+        folder: the folder of the new segment, which must not exist.
+        blocks: the rows, at least one block, all of one vocabulary; a block may be empty.
 
     Returns:
         The row of the segment at which each block starts.
@@ -77,7 +77,7 @@ def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
 
 
 def read_segment(folder: Place, offset: int = 0, n: int | None = None) -> Rows:
-    """Read the rows [offset, offset + n) of a segment, or all from ``offset`` on.
+    """Return the rows [offset, offset + n) of a segment; if ``n`` is None, all rows from ``offset`` on.
 
     Raises:
         ArraysError: the segment or one of its arrays is missing, damaged, of another format, or has fewer rows.
@@ -98,11 +98,11 @@ class SegmentHeader:
     """The header of a segment.
 
     Attributes:
-        segment: the name under which it was written.
+        segment: the name under which the segment was written.
         vocabulary_sha256: the vocabulary of its tokens.
-        rows: how many rows it has.
+        rows: the number of rows.
         arrays: the names of its arrays.
-        headers: the sha256 of the description of each array; none in one of an earlier release.
+        headers: the sha256 of the description of each array; empty in a segment of an earlier release.
     """
 
     segment: str
@@ -113,9 +113,9 @@ class SegmentHeader:
 
 
 def inspect_segment(folder: Place) -> SegmentHeader:
-    """Return the header of a segment, after checking that its arrays have its rows and all their chunks.
+    """Return the header of a segment, after a check that each array has the right number of rows and all its chunks.
 
-    Nothing is decoded: a chunk that is there may yet be damaged.
+    Nothing is decoded, so that a damaged chunk is not noticed.
 
     Raises:
         ArraysError: the segment, an array or a chunk is missing, or their descriptions are damaged.
@@ -128,7 +128,7 @@ def inspect_segment(folder: Place) -> SegmentHeader:
 
 
 def _store(folder: Place) -> Store:
-    """Return the store in which Zarr finds a segment, for reading."""
+    """Return the read-only Zarr store of a segment."""
     from zarr.storage import LocalStore, ObjectStore
 
     if isinstance(folder, Path):
@@ -137,9 +137,9 @@ def _store(folder: Place) -> Store:
 
 
 def _encode(segment: str, vocabulary_sha256: str, blocks: Sequence[Rows]) -> dict[str, bytes]:
-    """Return the files of a segment by their paths in its folder, its own description last.
+    """Return the content of the files of a segment by their paths in its folder, with the segment's zarr.json last.
 
-    Zarr encodes into memory: in a folder each of its steps asks the disk first, which takes twice as long.
+    Zarr encodes into memory: encoding into a folder takes twice as long, since each step reads from the disk first.
     """
     import zarr
     from zarr.core.buffer import Buffer
@@ -204,7 +204,7 @@ def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
         if unknown := set(header.arrays).difference(STORED):
             raise ValueError(f"it names the arrays {sorted(unknown)}, which this release does not know")
         check_complete(header.arrays)
-        # Another release may sum up otherwise; it is told to be one.
+        # Another format may compute the checksum in another way; it is reported below as another format.
         if found == SEGMENT_FORMAT:
             header = replace(header, headers=_headers(said))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -215,8 +215,8 @@ def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
         raise ArraysError(f"segment {folder} has format {found!r}, expected {SEGMENT_FORMAT!r}; update molbuffer")
     if header.segment != folder.name:
         raise ArraysError(
-            f"segment {folder} was written as {header.segment!r}: folders were exchanged or renamed, and its rows are "
-            "not those that belong here; give each folder the name it was written under"
+            f"segment {folder} was written as {header.segment!r}: folders were exchanged or renamed, and this folder "
+            "has the rows of another segment; give each folder the name under which it was written"
         )
     return group, header
 
@@ -226,17 +226,17 @@ def _checksum(attributes: Mapping[str, Any]) -> str:
 
 
 def _headers(attributes: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the checksums of the descriptions of arrays, once the attributes were compared with their own.
+    """Return the checksums of the descriptions of arrays, after a check of the checksum of the attributes.
 
     Raises:
-        ValueError: the attributes are not those that were written.
+        ValueError: the attributes differ from those that were written.
     """
     own = dict(attributes)
-    # Segments of an earlier release have none.
+    # Segments of an earlier release have no checksum.
     if (checksum := own.pop("checksum", None)) is None:
         return {}
     if checksum != _checksum(own) or own["headers"].keys() != set(own["arrays"]):
-        raise ValueError("its attributes are not those that it was written with")
+        raise ValueError("its attributes differ from those that were written: the checksum does not match")
     headers: Mapping[str, str] = own["headers"]
     return headers
 
@@ -247,11 +247,14 @@ def _read_array(group: zarr.Group, folder: Place, name: str, header: SegmentHead
 
 
 def _find_array(group: zarr.Group, folder: Place, name: str, header: SegmentHeader) -> zarr.Array[Any]:
-    """Return an array that has all its chunks; raise what ``_named_in_errors`` catches."""
+    """Return an array that has the right number of rows and all its chunks.
+
+    Errors are of the types that ``_named_in_errors`` translates.
+    """
     import zarr
 
     if header.headers and file_sha256(folder / name / _HEADER) != header.headers[name]:
-        raise ValueError(f"{name}/{_HEADER} is not as it was written")
+        raise ValueError(f"{name}/{_HEADER} differs from the file that was written")
     array = group[name]
     if not isinstance(array, zarr.Array) or array.shape[0] != header.rows:
         raise ValueError(f"expected an array of {header.rows} rows, got {array}")

@@ -1,4 +1,4 @@
-"""Verification: finds what is damaged or lost in a store or an archive, and sets damaged segments aside."""
+"""Verification: finds damaged and missing data in a store or an archive, and puts damaged segments in quarantine."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Verify the files of a store each by itself, where its catalog does not say which there should be."""
+"""Verification of each file of a store by itself, if the catalog cannot be read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from molbuffer.storage.verify.verification import Look
 
 
 def check_files_alone(of: Look) -> None:
-    """Check that each Parquet file and segment can be decoded, and that each policy is what its name says."""
+    """Check that each Parquet file and segment can be decoded, and that each policy matches the hash in its name."""
     with of.findings.going_on("segments"):
         check_segments_alone(of)
     with of.findings.going_on("policies"):
@@ -42,11 +42,11 @@ def _check_parquet_alone(of: Look) -> None:
 
 
 def check_segments_alone(of: Look) -> None:
-    """Check that each segment that is there can be decoded."""
+    """Check that each segment in the store's folder can be decoded."""
     folders = [folder for folder in entries(of.layout.arrays) if not folder.name.startswith(".")]
     of.findings.expect(len(folders))
     for folder in folders:
         if (fault := segment_fault(of, folder.name)) is not None:
             path = f"arrays/{folder.name}"
-            of.findings.error(FindingKind.SEGMENT, f"{fault}. Nobody knows whether it is needed", path=path)
+            of.findings.error(FindingKind.SEGMENT, f"{fault}. It is not known whether it is needed", path=path)
         of.findings.done("segments")

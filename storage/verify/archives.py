@@ -1,8 +1,8 @@
-"""Verify an archive: its files against its manifest, and its content as that of a store.
+"""Verification of an archive: its files by its manifest, and its content like that of a store.
 
-Somebody may have made it to do harm. What is looked at, and in which order, is what ``archive.check_content`` asks
-before the rows of an archive are used. Here every damaged file is named; but what molbuffer would not write is not
-opened, decoded, or followed elsewhere.
+An archive may be malicious. The checks and their order are those of ``archive.check_content``, which precede the use of
+rows. Here every damaged file is named, but content that molbuffer would not write is neither opened nor decoded, and no
+path out of the archive is followed.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def verify_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, q
     """Verify an archive in a folder.
 
     Args:
-        folder: of the archive.
-        limits: what it may take.
-        findings: where findings go.
-        quick: look at names, sizes and descriptions only.
+        folder: the folder of the archive.
+        limits: the limits of its size and number of files.
+        findings: the collector of findings.
+        quick: whether to check names, sizes and descriptions only.
     """
     try:
         return findings.report(_check_archive(folder, limits, findings, quick=quick))
@@ -52,7 +52,7 @@ def verify_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, q
 
 
 def _check_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, quick: bool) -> int:
-    """Check an archive, and return the snapshot that it is of."""
+    """Check an archive, and return the snapshot from which it was made."""
     manifest = read_manifest(folder, limits)
     damaged = list(wrong_files(folder, manifest, limits, sizes_only=quick))
     for wrong in damaged:
@@ -71,12 +71,12 @@ def _check_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, q
 
 
 def check_content(archive: ArchiveCatalog, findings: Findings, *, quick: bool = False) -> None:
-    """Check the rows, arrays and policies of an archive whose files are those that its manifest lists.
+    """Check the rows, arrays and policies of an archive whose files match its manifest.
 
     Args:
-        archive: whose arrays may be decoded, as their headers say (``archive.check_headers``).
-        findings: where findings go.
-        quick: look at names, sizes and descriptions only.
+        archive: the archive, whose arrays may be decoded by their headers (``archive.check_headers``).
+        findings: the collector of findings.
+        quick: whether to check names, sizes and descriptions only.
     """
     wrong = list(islice(wrong_content(archive), _MAX_CONTENT_FINDINGS)) if not findings.broken_tables else []
     for problem in wrong:

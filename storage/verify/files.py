@@ -1,7 +1,7 @@
-"""Verify the files that the catalog names (Parquet files, policies, checkpoints), and find those that it does not.
+"""Verification of the files that the catalog names (Parquet files, policies, checkpoints), and a search for others.
 
-A file with a recorded checksum is compared with it, which finds every change of its content. The Parquet files that
-compaction makes, and those whose snapshots have expired, have none: they are decoded, which finds most damage.
+A file with a recorded checksum is compared with it, which finds every change of its content. A file without one is
+decoded, which finds most damage.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RECORDED = "SELECT commit_extra_info FROM METADATA.ducklake_snapshot_changes WH
 
 
 def recorded_checksums(catalog: Catalog) -> dict[str, str]:
-    """Return the sha256 of files by their path in the store, as recorded by the snapshots that added them."""
+    """Return the recorded sha256 of files, by their path in the store."""
     return checksums_in(text for (text,) in catalog.metadata(_RECORDED))
 
 
@@ -49,13 +49,13 @@ _READ_BY_TRAINING = frozenset({"runs", "builds", "samples", "rewards", "placemen
 
 @dataclass(frozen=True)
 class _ParquetFile:
-    """A Parquet file as the catalog describes it.
+    """The entry of a Parquet file in the catalog.
 
     Attributes:
-        table: whose rows it has.
+        table: the table of its rows.
         path: its path in the store.
-        rows: how many it has.
-        bytes: its size.
+        rows: the number of its rows.
+        bytes: its size in bytes.
     """
 
     table: str
@@ -65,11 +65,11 @@ class _ParquetFile:
 
 
 def check_parquet(of: StoreVerification, checksums: Mapping[str, str]) -> None:
-    """Check that every Parquet file is there and as it was written; a table with a damaged one becomes broken.
+    """Check that every Parquet file exists and is unchanged; a table with a damaged file is marked as broken.
 
     Args:
         of: the verification.
-        checksums: as ``recorded_checksums`` returns them.
+        checksums: the recorded checksums, from ``recorded_checksums``.
     """
     files = _parquet_files(of.catalog)
     of.findings.expect(len(files))
@@ -82,7 +82,7 @@ def check_parquet(of: StoreVerification, checksums: Mapping[str, str]) -> None:
             if fault is not None:
                 faults[file] = fault
             of.findings.done("Parquet files")
-    # A compaction beside us may have replaced files, and a vacuum deleted them, since they were listed.
+    # Since the files were listed, a compaction may have replaced files, and a vacuum may have deleted them.
     still = set(_parquet_files(of.catalog)) if faults else set()
     for file in faults.keys() & still:
         of.findings.broken_tables.add(file.table)
@@ -100,14 +100,14 @@ def check_parquet(of: StoreVerification, checksums: Mapping[str, str]) -> None:
 
 
 def _parquet_files(catalog: Catalog) -> list[_ParquetFile]:
-    """Return every Parquet file that some snapshot reads."""
+    """Return every Parquet file that any snapshot reads."""
     return [_ParquetFile(*row) for row in catalog.metadata(_PARQUET)]
 
 
 def _parquet_fault(
     reader: duckdb.DuckDBPyConnection, path: Place, file: _ParquetFile, checksum: str | None, *, quick: bool
 ) -> str | None:
-    """Return what is wrong with a file, as the rest of a sentence about it; None when nothing is."""
+    """Return the fault of a Parquet file as the predicate of a sentence, such as "is missing"; None without a fault."""
     try:
         found = files_at(path)
         if not found:
@@ -116,7 +116,7 @@ def _parquet_fault(
             return f"has {found[0].bytes} bytes, the catalog says {file.bytes}"
         if checksum is not None:
             return _checksum_fault(path, checksum)
-        # Hashing whole rows has every column decoded; a count alone reads the end of the file only.
+        # Hashing whole rows decodes every column; a count alone reads only the end of the file.
         decoded = "count(*)" if quick else "count(*), bit_xor(hash(part))"
         rows = reader.execute(f"SELECT {decoded} FROM read_parquet(?) AS part", [str(path)]).fetchall()[0][0]
     except FileNotFoundError:
@@ -135,7 +135,7 @@ def _checksum_fault(path: Place, expected: str) -> str | None:
 
 
 def check_policies(of: Verification) -> None:
-    """Check that the weights of every policy whose row says they are kept are there, and hash to its name."""
+    """Check that the weights of every policy whose weights are kept exist, and match the hash in its name."""
     if not of.findings.can_read("weights of policies", "policies"):
         return
     sql = "SELECT sha256 FROM {lineage} WHERE weights_kept ORDER BY ALL"
@@ -150,7 +150,7 @@ def check_policies(of: Verification) -> None:
 
 
 def policy_fault(folder: Place, sha256: str, *, quick: bool) -> str | None:
-    """Return what is wrong with the folder of a policy, as the rest of a sentence about it; None when nothing is."""
+    """Return the fault of the folder of a policy as the predicate of a sentence; None without a fault."""
     try:
         if not folder.exists():
             return "is missing, and the catalog says that its weights are kept"
@@ -167,18 +167,18 @@ def policy_fault(folder: Place, sha256: str, *, quick: bool) -> str | None:
 
 
 def check_checkpoints(of: Verification, checksums: Mapping[str, str]) -> None:
-    """Check that the files of every checkpoint are there and as they were written.
+    """Check that the files of every kept checkpoint exist and are unchanged.
 
     Args:
         of: the verification.
-        checksums: as ``recorded_checksums`` returns them.
+        checksums: the recorded checksums, from ``recorded_checksums``.
     """
     if not of.findings.can_read("files of checkpoints", "checkpoints"):
         return
     sql = "SELECT run_id, iteration, folder FROM {checkpoints} ORDER BY run_id, iteration DESC"
     found = of.catalog.read(sql, of.snapshot).to_pylist()
     newest: dict[str, int] = {row["run_id"]: row["iteration"] for row in reversed(found)}
-    # The rows of older checkpoints stay when their folders are removed: what is checked is what is kept.
+    # The rows of removed checkpoints are still in the table, so that only checkpoints with a folder are checked.
     kept = [
         row for row in found if row["iteration"] == newest[row["run_id"]] or (of.layout.data / row["folder"]).exists()
     ]
@@ -192,7 +192,7 @@ def check_checkpoints(of: Verification, checksums: Mapping[str, str]) -> None:
 
 
 def _checkpoint_faults(of: Verification, folder: str, checksums: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the paths of a checkpoint at which something is wrong, and what."""
+    """Yield each faulty path of a checkpoint, with its fault as the predicate of a sentence."""
     if ".." in PurePosixPath(folder).parts or not folder.startswith("checkpoints/"):
         yield folder, "is not within the folder checkpoints"
         return
@@ -232,12 +232,12 @@ def _content_fault(path: Place, checksum: str | None) -> str | None:
 
 
 def check_orphans(of: StoreVerification) -> None:
-    """Report what a vacuum would remove if it were old enough, and policies without a row."""
+    """Report the files that a vacuum would remove at any age, and policies without a row."""
     needed = ("builds", "placements", "quarantine", "checkpoints", "run_events")
     if of.findings.can_read("which files nothing names", *needed):
         for removed in vacuum(of.catalog, of.layout, grace=timedelta(0), dry_run=True).removed:
             if removed.modified is None:
-                # It is gone: its writer has renamed it, or a vacuum has removed it.
+                # The file no longer exists: its writer has renamed it, or a vacuum has removed it.
                 continue
             age = max(0.0, time.time() - removed.modified)
             of.findings.information(
@@ -250,7 +250,7 @@ def check_orphans(of: StoreVerification) -> None:
                 age_seconds=age,
             )
     if of.findings.can_read("which policies nothing names", "policies"):
-        # Listed first: one that is named in between is then not in the list.
+        # Policies are listed before the rows are read, so that policies with newer rows are not in the list.
         there = [path for path in entries(of.layout.policies) if not path.name.startswith(".")]
         named = set(of.catalog.read("SELECT DISTINCT sha256 FROM {policies}")["sha256"].to_pylist())
         for path in there:

@@ -1,7 +1,7 @@
-"""Quarantine damaged segments: training leaves their rows out, so that the rest of the history stays usable.
+"""Quarantine of damaged segments: training leaves their rows out, so that the rest of the history stays usable.
 
-A row of the table ``quarantine`` names a segment. Nothing is deleted: rows, scores and rewards stay in every query, and
-the segment's files stay where they are.
+A row of the table ``quarantine`` names a segment. Nothing is deleted: queries still have the rows, scores and rewards,
+and the segment's files are kept.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class QuarantinedBuild:
     """A build that training leaves out from now on.
 
     Attributes:
-        build_id: its identity.
-        drawn: how many rows it has.
-        kept: how many of these passed every filter.
+        build_id: the identity of the build.
+        drawn: the number of its rows.
+        kept: the number of rows that passed every filter.
     """
 
     build_id: str
@@ -41,12 +41,12 @@ class QuarantinedBuild:
 
 @dataclass(frozen=True)
 class QuarantineReceipt:
-    """What was put in quarantine.
+    """The result of a quarantine.
 
     Attributes:
-        snapshot: the first snapshot in which it is.
+        snapshot: the first snapshot with the quarantine.
         segments: the segments that were not in quarantine before.
-        builds: the builds whose arrays lie in them, in the order of the history.
+        builds: the builds whose arrays are in these segments, in the order of the history.
     """
 
     snapshot: int
@@ -55,15 +55,19 @@ class QuarantineReceipt:
 
     @property
     def rows(self) -> int:
-        """How many rows training would have read otherwise, if all kept ones have a reward."""
+        """The number of kept rows that training leaves out."""
         return sum(build.kept for build in self.builds)
 
 
 def quarantine(catalog: Catalog, reasons: Mapping[str, str]) -> QuarantineReceipt:
-    """Put segments in quarantine, each with the reason for it.
+    """Put segments in quarantine.
+
+    Args:
+        catalog: the catalog of the store.
+        reasons: the reason for each segment, by the name of the segment.
 
     Raises:
-        ArraysError: no build has arrays in a segment that is named.
+        ArraysError: no build has arrays in one of the named segments.
         StoreModeError: the store was opened for reading.
     """
     given = pa.table({"segment": list(reasons), "reason": list(reasons.values())})

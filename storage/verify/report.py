@@ -1,4 +1,4 @@
-"""The result of a verification: findings, how many parts were checked, and what could not be checked."""
+"""The result of a verification: findings, the numbers of checked parts, and the checks that were not possible."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from molbuffer.storage.errors import ArchiveFault, ExtensionError, StoreError, S
 from molbuffer.storage.records import RowId
 
 MAX_NAMED_ROWS = 100
-"""The most rows that a finding names; its message says how many there are."""
+"""The largest number of rows that a finding names; its message has the total number."""
 _MAX_LISTED_NAMES = 3
 
 Progress = Callable[[int, int], None]
-"""Receives how many of how many parts are checked; the total may grow while the verification goes on."""
+"""A function (checked parts, total parts) that receives the progress; the total may grow during a verification."""
 
 
 class Severity(StrEnum):
-    """How bad a finding is."""
+    """The severity of a finding."""
 
     ERROR = "error"
     """Committed data is lost, damaged, or contradicts itself."""
     WARNING = "warning"
-    """No committed data is wrong, but something is not as this release writes it."""
+    """No committed data is wrong, but something differs from the form that this release writes."""
     INFORMATION = "information"
     """Nothing is wrong: space that can be freed, segments in quarantine."""
 
 
 class FindingKind(StrEnum):
-    """What a finding is about."""
+    """The subject of a finding."""
 
     DESCRIPTION = "description"
     """The file ``store.toml``."""
     CATALOG = "catalog"
-    """The database that says which rows and files there are."""
+    """The database that lists the rows and files of a store."""
     JOURNAL = "journal"
-    """The file from which a catalog that is lost is made anew."""
+    """The file from which a lost catalog can be made anew."""
     SCHEMA = "schema"
     """The tables are of another release."""
     PARQUET = "parquet"
@@ -48,7 +48,7 @@ class FindingKind(StrEnum):
     SEGMENT = "segment"
     """The arrays of a commit."""
     DUPLICATE = "duplicate"
-    """Rows that may exist only once exist several times."""
+    """Rows that may exist once only exist several times."""
     REFERENCE = "reference"
     """A row names something that is not in the store."""
     COUNT = "count"
@@ -56,7 +56,7 @@ class FindingKind(StrEnum):
     REWARD = "reward"
     """A reward contradicts its status."""
     OBJECTIVE = "objective"
-    """A component of an objective is not described as it should be."""
+    """The description of a component of an objective is incomplete."""
     POLICY = "policy"
     """The weights of a policy."""
     CHECKPOINT = "checkpoint"
@@ -66,7 +66,7 @@ class FindingKind(StrEnum):
     ORPHAN = "orphan"
     """Files that no snapshot names: their writer was killed, or is still at work."""
     ARCHIVE = "archive"
-    """The files of an archive are not those that its manifest lists."""
+    """The files or the content of an archive differ from its manifest, or from the form that molbuffer writes."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,18 @@ class Finding:
     """One result of a check.
 
     Attributes:
-        severity: how bad it is.
-        kind: what it is about.
+        severity: the severity of the finding.
+        kind: the subject of the finding.
         message: what was found, what was expected, and what to do.
         path: the file or folder, relative to the store.
         table: the table.
-        segment: the segment; of an error, one that can be put in quarantine.
+        segment: the segment; the segment of an error can be put in quarantine.
         build_ids: the builds.
         rows: the rows, at most ``MAX_NAMED_ROWS`` of them.
-        bytes: the size of files that no snapshot names.
-        age_seconds: the age of files that no snapshot names.
-        advice: what depends on it and what to do, with which the message ends; None where the message has no such end.
-        fault: what is wrong with an archive; None of a store, and where rows, arrays or policies contradict each other.
+        bytes: the size of files that no snapshot names, in bytes.
+        age_seconds: the age of files that no snapshot names, in seconds.
+        advice: the consequences and what to do, with which the message ends; None if the message has no such end.
+        fault: the fault of an archive; None for a store, and for contradictions of rows, arrays or policies.
     """
 
     severity: Severity
@@ -107,10 +107,10 @@ class VerifyReport:
     """The result of a verification.
 
     Attributes:
-        snapshot: the snapshot that was checked; None when the catalog could not be read.
-        findings: errors first, then warnings, then information.
-        checked: how many parts of each sort were checked.
-        unchecked: what could not be checked, and why.
+        snapshot: the snapshot that was checked; None if the catalog could not be read.
+        findings: the findings: errors first, then warnings, then information.
+        checked: the number of checked parts of each sort.
+        unchecked: the checks that were not possible, with the reason.
     """
 
     snapshot: int | None
@@ -125,7 +125,7 @@ class VerifyReport:
 
     @property
     def damaged_segments(self) -> dict[str, str]:
-        """Why each damaged segment cannot be read, by its name: what to put in quarantine."""
+        """The damage of each segment that can be put in quarantine, by the name of the segment."""
         return {found.segment: found.message for found in self.errors if found.segment is not None}
 
     def to_json(self) -> dict[str, Any]:
@@ -138,11 +138,11 @@ class Findings:
     """The collector of a verification in progress.
 
     Attributes:
-        progress: receives how many parts are checked.
+        progress: the function that receives the progress.
         found: the findings so far.
-        checked: how many parts of each sort were checked.
-        unchecked: what could not be checked, and why.
-        broken_tables: tables with a damaged Parquet file, which cannot be read.
+        checked: the number of checked parts of each sort.
+        unchecked: the checks that were not possible, with the reason.
+        broken_tables: the tables with a damaged Parquet file, which cannot be read.
     """
 
     progress: Progress
@@ -173,10 +173,14 @@ class Findings:
 
     @contextmanager
     def going_on(self, what: str) -> Iterator[None]:
-        """Carry out a check, and report it when it cannot be carried out: a damaged catalog can answer anything.
+        """Run a check, and report it as unchecked after any error, since a damaged catalog can return anything.
 
         Args:
             what: the name of the check, for people.
+
+        Raises:
+            StorePlaceError: the file system does not allow the catalog to be read.
+            ExtensionError: an extension of DuckDB cannot be loaded.
         """
         try:
             yield
@@ -188,14 +192,14 @@ class Findings:
             self.unchecked.append(what)
 
     def can_read(self, purpose: str, *tables: str) -> bool:
-        """Return whether tables can be read; when one cannot, record the purpose as unchecked."""
+        """Return whether tables can be read; if one cannot be read, record the purpose as unchecked."""
         broken = sorted(self.broken_tables.intersection(tables))
         if broken:
             self.unchecked.append(f"{purpose}: a file of {', '.join(broken)} is damaged")
         return not broken
 
     def expect(self, parts: int) -> None:
-        """Announce that so many more parts will be checked."""
+        """Add a number of parts to the total of the progress."""
         self._total += parts
         self.progress(self._done, self._total)
 
@@ -213,11 +217,11 @@ class Findings:
 
 
 def first_few(names: Iterable[object], count: int | None = None) -> str:
-    """Return the first few names as text, with how many more there are.
+    """Return the first few names as text, with the number of further names.
 
     Args:
-        names: all of them, or the first.
-        count: how many there are; None is as many as are given.
+        names: all names, or the first ones.
+        count: the total number of names; None means the number of given names.
     """
     listed: Sequence[str] = [str(name) for name in names]
     more = (len(listed) if count is None else count) - _MAX_LISTED_NAMES

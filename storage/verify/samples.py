@@ -1,7 +1,8 @@
-"""Verify the rows of samples, and the rows of other tables that name them.
+"""Verification of the rows of samples, and of the rows of other tables that name samples.
 
-They are compared as sorted numbers, one of 64 bits for each (build, row): ten million rows take 80 MB, where grouping
-them in SQL would take gigabytes. Each rule is a record: what it means when rows break it, which rows do, what to do.
+Rows are compared as sorted integers of 64 bits, one for each (build, row): ten million rows take 80 MB, while grouping
+them in SQL would take gigabytes. Each rule is a record with a description, a function that returns the rows that break
+the rule, and advice.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from molbuffer.storage.verify.report import MAX_NAMED_ROWS, FindingKind, Severit
 from molbuffer.storage.verify.verification import Verification
 
 Keys = NDArray[np.int64]
-"""Rows of samples as numbers: the number of the build above bit 32, the row below."""
+"""Rows of samples as integers: the number of the build in the upper 32 bits, the row in the lower 32 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +28,11 @@ class Samples:
     """The rows of samples that belong to a build.
 
     Attributes:
-        builds: build_id, drawn, parseable and kept of each build [b], as it states them.
-        keys: int64 [n], sorted.
-        found: int64 [b], how many rows of each build there are.
-        kept: int64 [b], how many of these were kept.
-        parseable: int64 [b], how many of these are molecules.
+        builds: the builds [b] with the counts that they state: build_id, drawn, parseable and kept.
+        keys: the keys of the rows, int64 [n], sorted.
+        found: the number of existing rows of each build, int64 [b].
+        kept: the number of these rows that were kept, int64 [b].
+        parseable: the number of these rows that are molecules, int64 [b].
     """
 
     builds: pa.Table
@@ -42,7 +43,7 @@ class Samples:
 
     @property
     def numbered(self) -> pa.Table:
-        """The number by which keys name each build: columns build_id, number."""
+        """The number of each build in the keys, as a table (build_id, number)."""
         return _numbered(self.builds)
 
 
@@ -51,7 +52,7 @@ def _numbered(builds: pa.Table) -> pa.Table:
 
 
 def _duplicates(keys: Keys) -> Keys:
-    """Return those of sorted rows that occur more than once, each once."""
+    """Return the keys that occur more than once among sorted keys, each once."""
     return np.unique(keys[1:][keys[1:] == keys[:-1]])
 
 
@@ -81,14 +82,14 @@ def _rewarded_twice(samples: Samples, rows: pa.Table) -> Keys:
 
 @dataclass(frozen=True)
 class SampleRule:
-    """A rule about rows that are, or name, samples.
+    """A rule about rows that are samples, or that name samples.
 
     Attributes:
-        name: what is wrong where the rule is broken, after the number of rows.
-        broken: returns the rows that break it, of the samples and of what ``SampleTable.sql`` found.
-        advice: what depends on it, and what to do.
-        kind: of the finding.
-        severity: of the finding.
+        name: the violation of the rule, as text that follows the number of rows.
+        broken: a function of the samples and of the rows of ``SampleTable.sql`` that returns the keys of violations.
+        advice: the consequences of a violation, and what to do.
+        kind: the kind of the finding.
+        severity: the severity of the finding.
     """
 
     name: str
@@ -100,12 +101,12 @@ class SampleRule:
 
 @dataclass(frozen=True)
 class SampleTable:
-    """A table whose rows are, or name, samples, and the rules about them.
+    """A table whose rows name samples, and the rules about them.
 
     Attributes:
-        table: its name.
-        sql: a SELECT of its rows by (number, row), where ``numbered`` says the number of each build.
-        rules: what must hold.
+        table: the name of the table.
+        sql: a SELECT of its rows with (number, row), where ``numbered`` has the number of each build.
+        rules: the rules about its rows.
     """
 
     table: str
@@ -188,7 +189,7 @@ SAMPLE_TABLES = (
 
 
 def check_samples(of: Verification) -> None:
-    """Check that samples are there once and as many as their builds state, and that what names one names one."""
+    """Check that each sample exists once, that builds have as many as they state, and that references to them exist."""
     of.findings.expect(1 + len(SAMPLE_TABLES))
     samples = _read_samples(of) if of.findings.can_read("rows of builds", "builds", "samples") else None
     if samples is not None:
@@ -207,7 +208,7 @@ def check_samples(of: Verification) -> None:
 
 
 def _read_samples(of: Verification) -> Samples:
-    # A build that is there twice is found by its id, and not once more by each of its rows.
+    # A build with two rows in ``builds`` is reported by its id, and its samples are not reported as well.
     builds = of.catalog.read(
         """SELECT build_id, any_value(drawn) AS drawn, any_value(parseable) AS parseable, any_value(kept) AS kept
         FROM {builds} GROUP BY build_id ORDER BY build_id""",
@@ -241,14 +242,14 @@ def _report_broken(of: Verification, table: str, rule: SampleRule, samples: Samp
 
 
 def _check_counts(of: Verification, samples: Samples) -> None:
-    """Check that each build has as many rows, molecules and kept rows as it states, or is there in part."""
+    """Check that each build has as many rows, molecules and kept rows as it states, or fewer if it is partial."""
     ids = samples.builds["build_id"]
     drawn = samples.builds["drawn"].to_numpy()
     unique = samples.found - np.bincount(_duplicates(samples.keys) >> 32, minlength=len(samples.found))
     whole, partial = unique == drawn, unique < drawn
     for name, counted in (("kept", samples.kept), ("parseable", samples.parseable)):
         stated = samples.builds[name].to_numpy()
-        # With a row twice, which is reported as that, the count says nothing.
+        # A build with duplicate rows, which are reported as such, is left out.
         sound = samples.found == unique
         wrong = sound & ((whole & (counted != stated)) | (partial & (counted > stated)))
         if wrong.any():
@@ -264,7 +265,7 @@ def _check_counts(of: Verification, samples: Samples) -> None:
 
 
 def _report_partial(of: Verification, build_ids: tuple[str, ...], absent: int) -> None:
-    """Report builds that lack rows: an archive may hold part of a build, and so may a store it was merged into."""
+    """Report builds that lack rows, as archives, and stores that they were merged into, may have them."""
     expected = False
     if of.findings.can_read("which builds came from archives", "archives"):
         expected = of.catalog.read("SELECT count(*) AS n FROM {archives}", of.snapshot)["n"][0].as_py() > 0

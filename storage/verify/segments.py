@@ -1,4 +1,4 @@
-"""Verify the arrays: each segment that a build lies in, one after the other, and where the builds lie in it."""
+"""Verification of the arrays: each segment with arrays of builds, and the places of the builds in it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SPANS = """
     -- A build without rows begins where the next one does.
     ORDER BY segment, first, drawn, build_id"""
 
-# As many rows as a chunk has at most: reading less would decode a chunk several times.
+# The largest number of rows of a chunk: reading fewer rows at a time would decode a chunk several times.
 _PORTION_ROWS = 500_000
 
 
 @dataclass(frozen=True)
 class BuildSpan:
-    """The rows [first, first + drawn) of a segment, in which a build lies."""
+    """The rows [first, first + drawn) of a segment that belong to a build."""
 
     build_id: str
     drawn: int
@@ -38,9 +38,9 @@ class BuildSpan:
 
 
 def check_segments(of: Verification) -> None:
-    """Check that every segment of a build is there, whole, decodes, and holds the rows of its builds once.
+    """Check that every segment of a build exists, is complete, can be decoded, and has the rows of its builds once.
 
-    When the catalog's rows cannot be read, every segment in the store's folder is checked by itself.
+    If the rows of the catalog cannot be read, every segment in the store's folder is checked by itself.
     """
     named_by_catalog = of.findings.can_read("which builds lie in which segment", "builds", "placements")
     if named_by_catalog:
@@ -53,7 +53,7 @@ def check_segments(of: Verification) -> None:
         if (fault := segment_fault(of, segment, builds)) is not None:
             faults[segment] = fault
         of.findings.done("segments")
-    # A compaction beside us may have moved builds elsewhere, and a vacuum deleted the segment, since it was listed.
+    # Since the segment was listed, a compaction may have moved its builds, and a vacuum may have deleted it.
     if faults and named_by_catalog:
         still = _current_spans(of.catalog, of.catalog.newest())
         faults = {segment: fault for segment, fault in faults.items() if segment in still}
@@ -72,7 +72,7 @@ def check_segments(of: Verification) -> None:
 
 
 def _current_spans(catalog: ReadableCatalog, snapshot: int) -> dict[str, list[BuildSpan]]:
-    """Return the builds in each segment as of a snapshot, in the order of their rows."""
+    """Return the builds in each segment at a snapshot, in the order of their rows."""
     found: dict[str, list[BuildSpan]] = defaultdict(list)
     for row in catalog.read(_SPANS, snapshot).to_pylist():
         found[row["segment"]].append(BuildSpan(**row))
@@ -80,7 +80,7 @@ def _current_spans(catalog: ReadableCatalog, snapshot: int) -> dict[str, list[Bu
 
 
 def segment_fault(of: Look, segment: str, builds: Sequence[BuildSpan] = ()) -> str | None:
-    """Return the first thing that is wrong with a segment, as a sentence; None when nothing is."""
+    """Return the first fault of a segment as a sentence; None without a fault."""
     folder = of.layout.arrays / segment
     try:
         header = inspect_segment(folder)
@@ -95,7 +95,7 @@ def segment_fault(of: Look, segment: str, builds: Sequence[BuildSpan] = ()) -> s
 
 
 def _misplaced(segment: str, header: SegmentHeader, builds: Sequence[BuildSpan]) -> Iterator[str]:
-    """Yield what is wrong with where builds lie in a segment."""
+    """Yield the faults in the places of builds in a segment, as sentences."""
     for build in builds:
         if build.vocabulary_sha256 != header.vocabulary_sha256:
             yield (
@@ -107,7 +107,7 @@ def _misplaced(segment: str, header: SegmentHeader, builds: Sequence[BuildSpan])
                 f"segment {segment} has {header.rows} rows, its build {build.build_id} should lie in rows "
                 f"{build.first} to {build.first + build.drawn}; restore the folder from a backup"
             )
-    # A build that drew nothing, or only refers to stored rows, lies at the first row of another one.
+    # A build without rows of its own begins at the first row of another build.
     for before, after in pairwise(build for build in builds if build.drawn):
         if before.first + before.drawn > after.first:
             yield (
@@ -118,7 +118,7 @@ def _misplaced(segment: str, header: SegmentHeader, builds: Sequence[BuildSpan])
 
 
 def _content_fault(of: Look, folder: Place, header: SegmentHeader) -> str | None:
-    """Return what is wrong with arrays that decode and yet cannot be read as rows; None when nothing is."""
+    """Return the fault of arrays that can be decoded, but not be read as rows; None without a fault."""
     untidy = 0
     for start in range(0, header.rows, _PORTION_ROWS):
         rows = read_segment(folder, start, min(_PORTION_ROWS, header.rows - start))
@@ -139,12 +139,12 @@ def _content_fault(of: Look, folder: Place, header: SegmentHeader) -> str | None
 
 
 def _untidy(tokens: NDArray[np.unsignedinteger], lengths: NDArray[np.int32]) -> int:
-    """Return how many rows have tokens after their end."""
+    """Return the number of rows that have tokens after their end."""
     return int(((tokens != 0) & (np.arange(tokens.shape[1]) >= lengths[:, None])).any(axis=1).sum())
 
 
 def _report_quarantine(of: Verification) -> None:
-    """Report the segments in quarantine; their damage is known, and no error any more."""
+    """Report the segments in quarantine as information, and remove the findings of their damage, which is known."""
     if not of.findings.can_read("quarantine", "quarantine"):
         return
     sql = "SELECT segment, any_value(reason) AS reason FROM {quarantine} GROUP BY segment ORDER BY segment"

@@ -1,7 +1,7 @@
-"""Verify the tables against each other: identities are unique, references lead somewhere, counts agree.
+"""Verification of the tables: identities are unique, references exist, and counts agree.
 
-Each rule is a record: a SELECT, what it means when it finds something, and what to do. Rules about the rows of samples,
-which are many, are in ``verify.samples``.
+Each rule is a record with a SELECT of violations, a description, and advice. The rules about samples, which have many
+rows, are in ``verify.samples``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _FROM_BACKUP = "Restore the store from a backup"
 
 @dataclass(frozen=True)
 class TableRule:
-    """A rule that one SELECT decides.
+    """A rule that one SELECT checks.
 
     Attributes:
-        name: what is wrong where the rule is broken, after the number of rows.
-        sql: a SELECT of (subject, build_id, rows): each value that breaks the rule, its build if it is of one, and how
-            many rows have it.
-        advice: what depends on it, and what to do.
-        kind: of the finding.
-        severity: of the finding.
+        name: the violation of the rule, as text that follows the number of rows.
+        sql: a SELECT of (subject, build_id, rows): each value that breaks the rule, its build if it has one, and the
+            number of rows with it.
+        advice: the consequences of a violation, and what to do.
+        kind: the kind of the finding.
+        severity: the severity of the finding.
         tables: the tables that the SELECT reads; the finding is about the first.
     """
 
@@ -58,7 +58,7 @@ def _unique(table: str, *columns: str) -> TableRule:
 def _reference(
     table: str, column: str, other: str, key: str, *, severity: Severity = Severity.ERROR, unless: str = "false"
 ) -> TableRule:
-    """Return the rule that a column names rows of another table, but where a condition on its own row holds."""
+    """Return the rule that a column names rows of another table, unless a condition on the row holds."""
     column_name, key_name = quote_name(column), quote_name(key)
     return TableRule(
         name=f"of {table} name a {column} that {other} does not have",
@@ -95,8 +95,8 @@ TABLE_RULES = (
     _reference("metrics", "build_id", "builds", "build_id"),
     _reference("placements", "build_id", "builds", "build_id"),
     _reference("readmitted", "build_id", "builds", "build_id"),
-    # An archive may leave what these name behind, and nothing but the lineage depends on it. An offline training from
-    # an archive says so in its selection: the rows that it was given are in the archive.
+    # An archive may lack the rows that these columns name, on which only the lineage depends. An offline training from
+    # an archive states it in its selection: the rows that it consumed are in the archive.
     _reference(
         *("consumed", "build_id", "builds", "build_id"),
         severity=Severity.WARNING,

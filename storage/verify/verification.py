@@ -1,4 +1,4 @@
-"""A verification in progress: what is checked, how thoroughly, and where findings go."""
+"""A verification in progress: the checked data, the thoroughness, and the collector of findings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from molbuffer.storage.verify.report import Findings
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a check of files is given that needs no catalog.
+    """The arguments of a check of files that needs no catalog.
 
     Attributes:
-        layout: where the files are.
-        findings: where a check reports what it finds.
-        quick: whether names, sizes and descriptions suffice: no array is decoded and no file is hashed.
+        layout: the paths of the files.
+        findings: the collector of findings.
+        quick: whether to check names, sizes and descriptions only, without decoding arrays or hashing files.
     """
 
     layout: Layout
@@ -26,7 +26,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification(Look):
-    """What every check of a verification is given.
+    """The arguments of a check of a store or archive.
 
     Attributes:
         catalog: the tables of the store or archive.
@@ -39,7 +39,7 @@ class Verification(Look):
 
 @dataclass(frozen=True, kw_only=True)
 class StoreVerification(Verification):
-    """The verification of a store, which has a catalog of its own to look into.
+    """The arguments of a check of a store, whose own catalog can be checked as well.
 
     Attributes:
         catalog: the catalog of the store.

@@ -1,19 +1,19 @@
-"""Verify a store: all of it that can be checked, at one snapshot, without changing or delaying anything.
+"""Verification of a store: checks everything that can be checked at one snapshot, without changing or blocking it.
 
-    description   store.toml is there and can be read
-    catalog       its database is sound, and the tables are those of this release
-    files         every Parquet file, policy and checkpoint is there, and as it was written
-    arrays        every segment that a build lies in decodes, and holds the rows of its builds
-    rows          identities are unique, references lead somewhere, counts and rewards agree
+    description   store.toml exists and can be read
+    catalog       the database is sound, and the tables are those of this release
+    files         every Parquet file, policy and checkpoint exists and is unchanged
+    arrays        every segment of a build can be decoded, and has the rows of its builds
+    rows          identities are unique, references exist, counts and rewards agree
     orphans       files that no snapshot names
-    archive       in an archive, every file is the one that its manifest lists
+    archive       every file of an archive matches its manifest
 
-An archive in a tar file is unpacked, and verified as one in a folder. Content that somebody else may have made to do
-harm (``archive.check_content`` says which) is named and not opened.
+An archive in a tar file is unpacked, and verified like an archive in a folder. Content that may be malicious
+(``archive.check_content``) is named and not opened.
 
-A check goes on where another one found damage; what depends on a table that cannot be read is reported as unchecked.
-Whatever a damaged catalog answers, there is a report: files are then checked each by itself (``verify.alone``).
-The store may be written to, compacted and read meanwhile. The memory is that of one segment and of 16 bytes a sample.
+Checks continue after damage; a check that needs an unreadable table is reported as unchecked. There is a report even if
+the catalog is damaged: each file is then checked by itself (``verify.alone``). The store may be written to, compacted
+and read meanwhile. The verification takes the memory of one segment and 16 bytes for each sample.
 """
 
 from __future__ import annotations
@@ -65,18 +65,18 @@ def verify_store(
     progress: Progress = _silent,
     limits: ArchiveLimits = ArchiveLimits(),
 ) -> VerifyReport:
-    """Verify the store at a path, which is only read.
+    """Verify the store or archive at a path without writing to it.
 
     Args:
         path: the folder of a store, or an archive: a folder or a tar file.
-        quick: look at names, sizes and descriptions only: no array is decoded, no file is hashed.
-        progress: receives how many of how many parts are checked.
-        limits: what an archive may take.
+        quick: whether to check names, sizes and descriptions only, without decoding arrays or hashing files.
+        progress: the function that receives the numbers of checked and of all parts.
+        limits: the limits of an archive in a tar file.
 
     Raises:
-        StoreNotFoundError: there is neither a store nor what is left of one.
-        ArchiveError: a tar file is none of an archive, ends in the middle, or exceeds the limits.
-        StorePlaceError: the file system does not let the catalog be read.
+        StoreNotFoundError: there is neither a store nor the remains of one.
+        ArchiveError: a tar file is not an archive, ends in the middle, or exceeds the limits.
+        StorePlaceError: the file system does not allow the catalog to be read.
     """
     path, findings = Path(path).resolve(), Findings(progress)
     with boundary(None):
@@ -101,7 +101,7 @@ def _verify_folder(folder: Path, findings: Findings, *, quick: bool) -> VerifyRe
     except (StorePlaceError, ExtensionError):
         raise
     except Exception as error:
-        message = f"{one_line(error)}. Without it nobody knows which rows and files there are: {_advice(layout)}"
+        message = f"{one_line(error)}. Without the catalog, rows and files are not known: {_advice(layout)}"
         findings.error(FindingKind.CATALOG, message, path=layout.sqlite.database.name)
         findings.unchecked.append("everything that the catalog names: it cannot be read")
         check_files_alone(alone)
@@ -122,7 +122,7 @@ def _verify_folder(folder: Path, findings: Findings, *, quick: bool) -> VerifyRe
 
 
 def _opened(layout: Layout, description: Description | None) -> Catalog:
-    """Return the catalog of a store, after a look whether it is its own."""
+    """Return the catalog of a store, after a check that it belongs to the store."""
     catalog = Catalog(layout.catalog, read_only=True)
     try:
         if description is not None:
@@ -134,7 +134,7 @@ def _opened(layout: Layout, description: Description | None) -> Catalog:
 
 
 def _check_store(of: StoreVerification, description: Description | None) -> None:
-    """Carry out all checks of a store, each as far as its catalog can be read."""
+    """Run all checks of a store, each as far as its catalog can be read."""
     checksums: Mapping[str, str] = {}
     of_this_release: list[bool] = []
     with of.findings.going_on("the catalog"):
@@ -174,7 +174,7 @@ def _advice(layout: Layout) -> str:
 
 
 def _check_journal(of: StoreVerification) -> None:
-    """Check that the file is sound from which a lost catalog would be made anew."""
+    """Check the journal, from which a lost catalog would be made anew."""
     journal = of.layout.journal
     if of.layout.backend != of.layout.sqlite or not journal.exists() or of.quick:
         return
@@ -202,7 +202,7 @@ def _check_description(layout: Layout, findings: Findings) -> Description | None
 
 
 def _check_catalog(of: StoreVerification) -> None:
-    """Have SQLite check its file: through DuckDB, since opening it beside would drop the locks of this process.
+    """Check the catalog's file with SQLite through DuckDB, since opening it twice would drop this process's locks.
 
     Postgres checks its own pages when it reads them.
     """
@@ -221,12 +221,12 @@ def _check_catalog(of: StoreVerification) -> None:
 
 
 def _check_schema(of: StoreVerification, description: Description | None) -> bool:
-    """Return whether the tables are those of this release; others are not looked into."""
+    """Return whether the tables are those of this release, and report it if they are not."""
     missing = [table for table, parts in of.catalog.files(TABLES, of.snapshot).items() if not parts.columns]
     if not of.findings.can_read("the version of the schema", "migrations"):
         return not missing
     try:
-        # A description that cannot be read is an error of its own; the schema is then expected to be the newest.
+        # An unreadable description is reported as an error of its own; the newest schema is then expected.
         check_schema(of.catalog, of.layout, description or Description(uuid=""))
         if missing:
             raise StoreFormatError(f"the catalog lacks the tables {', '.join(missing)}: {_advice(of.layout)}")

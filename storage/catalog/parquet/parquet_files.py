@@ -1,4 +1,4 @@
-"""The Parquet files of a table at a snapshot, as DuckLake's own tables name them."""
+"""The Parquet files of a table at a snapshot, from DuckLake's own tables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from molbuffer.storage.errors import StoreFormatError
 from molbuffer.storage.files import Place
 
 Metadata = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
-"""Answers SQL about DuckLake's own tables, as ``Catalog.metadata`` does."""
+"""A function that reads DuckLake's own tables with SQL, as ``Catalog.metadata`` does."""
 
-# DuckLake's names of types, where DuckDB has no such name or takes it for another type.
+# DuckLake's names of types that DuckDB does not know or reads as another type.
 _TYPES = {"int8": "TINYINT", "float32": "FLOAT", "float64": "DOUBLE"}
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\([0-9]+(, ?[0-9]+)?\))?", re.ASCII)
 _COLUMNS = """SELECT table_name, column_name, column_type, column_id, initial_default
@@ -47,9 +47,9 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: its name.
-        kind: its DuckDB type.
-        default: the value that rows older than it have in it, as text; None for NULL.
+        name: the name of the column.
+        kind: the DuckDB type.
+        default: the value for rows that are older than the column, as text; None means NULL.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Column:
     default: str | None = None
 
     def __post_init__(self) -> None:
-        # Types cannot be quoted, and a catalog may say anything.
+        # Types cannot be quoted in SQL, and a foreign catalog may have any text.
         if not _TYPE.fullmatch(self.kind):
-            raise StoreFormatError(f"the column {self.name!r} has the type {self.kind!r}, which no store has")
+            raise StoreFormatError(f"the column {self.name!r} has the type {self.kind!r}, expected one such as BIGINT")
 
     @property
     def default_sql(self) -> str:
-        """The SQL of the value that older rows have in it, under its name."""
+        """The SQL of the default value, under the name of the column."""
         value = "NULL" if self.default is None else quote(self.default)
         return f"CAST({value} AS {self.kind}) AS {quote_name(self.name)}"
 
@@ -73,10 +73,10 @@ class TableSource(Protocol):
 
     @property
     def paths(self) -> Sequence[Place]:
-        """The files."""
+        """The paths of the files."""
 
     def select(self, snapshot: int) -> str:
-        """Return a SELECT over the files of a snapshot, with the columns that the table has now."""
+        """Return a SELECT of the rows of a snapshot, with the present columns of the table."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class TableFiles:
 
     Attributes:
         columns: the columns by their Parquet field ids, also those that were added after the snapshot.
-        whole: Parquet files all of whose rows belong to the snapshot.
-        partial: files made by compaction that also hold rows of later snapshots.
-        rows: the number of rows in all of the files.
-        added: of each file that is not merged, the snapshot that added its rows.
+        whole: the Parquet files whose rows all belong to the snapshot.
+        partial: the Parquet files, made by compaction, that also have rows of later snapshots.
+        rows: the number of rows in all files.
+        added: the snapshot that added the rows of each file; merged files are left out.
     """
 
     columns: Mapping[int, Column]
@@ -99,11 +99,11 @@ class TableFiles:
 
     @property
     def paths(self) -> Sequence[Place]:
-        """The files."""
+        """The paths of the files."""
         return (*self.whole, *self.partial)
 
     def select(self, snapshot: int) -> str:
-        """Return a SELECT over the files of a snapshot, with the columns that the table has now."""
+        """Return a SELECT of the rows of a snapshot, with the present columns of the table."""
         names = ", ".join(quote_name(column.name) for column in self.columns.values())
         pieces = []
         if self.whole:
@@ -117,9 +117,9 @@ class TableFiles:
         return " UNION ALL ".join(pieces)
 
     def select_added(self, since: int, snapshot: int) -> str:
-        """Return a SELECT over the rows that the snapshots from ``since`` to ``snapshot`` added.
+        """Return a SELECT of the rows that the snapshots from ``since`` to ``snapshot`` added.
 
-        It has the column ``snapshot_id`` besides: of each row, the snapshot that added it.
+        The additional column ``snapshot_id`` has the snapshot that added each row.
         """
         names = ", ".join(quote_name(column.name) for column in self.columns.values())
         version = Column("snapshot_id", "BIGINT")
@@ -137,38 +137,38 @@ class TableFiles:
         return " UNION ALL ".join(pieces) or select_nothing([*self.columns.values(), version])
 
     def _scan(self, paths: Sequence[Place], columns: Mapping[int, Column], *, with_path: bool = False) -> str:
-        # By field id: files written before a column was added lack it and read as its default.
+        # Columns are found by field id: a file that was written before a column was added gives its default.
         schema = ", ".join(
             f"{field_id}: {{name: {quote(column.name)}, type: {quote(column.kind)}, "
             f"default_value: {'NULL' if column.default is None else quote(column.default)}}}"
             for field_id, column in columns.items()
         )
-        # With a schema DuckDB takes every table for a small one, and would keep the larger side of a join in memory.
+        # With a schema DuckDB assumes that every table is small, and would keep the larger side of a join in memory.
         options = f"explicit_cardinality = {self.rows}{', filename = true' if with_path else ''}"
         return f"read_parquet({file_list(paths)}, schema = MAP {{{schema}}}, {options})"
 
 
 def file_list(paths: Sequence[Place]) -> str:
-    """Return paths as a list of SQL."""
+    """Return paths as an SQL list of texts."""
     return f"[{', '.join(quote(str(path)) for path in paths)}]"
 
 
 def select_nothing(columns: Iterable[Column]) -> str:
-    """Return a SELECT of no rows, with these columns."""
+    """Return a SELECT of no rows with the given columns."""
     return f"SELECT {', '.join(f'NULL::{column.kind} AS {quote_name(column.name)}' for column in columns)} WHERE false"
 
 
 def table_files(
     metadata: Metadata, folder: Place, tables: Sequence[str], snapshot: int, since: int = 0
 ) -> dict[str, TableFiles]:
-    """Return the columns and Parquet files of tables as of a snapshot, which must exist.
+    """Return the columns and Parquet files of tables at a snapshot, which must exist.
 
     Args:
-        metadata: answers SQL about DuckLake's own tables.
-        folder: the folder that has a folder of files for each table.
+        metadata: a function that reads DuckLake's own tables.
+        folder: the folder with a folder of files for each table.
         tables: the names of the tables.
         snapshot: the snapshot.
-        since: files that have only rows of older snapshots are left out.
+        since: files that have only rows of snapshots before this one are left out.
     """
     columns, paths = metadata(_COLUMNS, {}), metadata(_DATA_FILES, {"snapshot": snapshot, "since": since})
     return {
@@ -188,7 +188,7 @@ def table_files(
 
 
 def empty_tables(metadata: Metadata, snapshot: int) -> dict[str, list[Column]]:
-    """Return the columns of each table that had no file up to a snapshot; none of a snapshot that is to come."""
+    """Return the columns of each table that has no file up to a snapshot; empty for a future snapshot."""
     found: dict[str, list[Column]] = {}
     for table, name, kind in metadata(_EMPTY, {"snapshot": snapshot}):
         found.setdefault(table, []).append(Column(name, _type(kind)))
@@ -196,7 +196,7 @@ def empty_tables(metadata: Metadata, snapshot: int) -> dict[str, list[Column]]:
 
 
 def later_columns(metadata: Metadata, table: str, snapshot: int) -> tuple[list[Column], bool]:
-    """Return the columns that a table got after a snapshot, and whether the table is as new as they are."""
+    """Return the columns that were added to a table after a snapshot, and whether the table itself is newer than it."""
     found = metadata(_LATER_COLUMNS, {"snapshot": snapshot, "name": table})
     return [Column(name, _type(kind), default) for name, kind, default, _ in found], any(row[3] for row in found)
 

@@ -1,4 +1,4 @@
-"""The Parquet files in the folders of a store's tables, whether a snapshot has them or not."""
+"""The Parquet files in the folders of a store's tables, including files that no snapshot has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from molbuffer.storage.backends import closed_connection, one_line, reach
 from molbuffer.storage.files import Place, entries
 
 DELETIONS = "-delete.parquet"
-"""The end of the names of files that say which rows are deleted. The store has none, but other programs may."""
+"""The end of the names of files that list deleted rows. The store never writes them, but other programs may."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class ParquetFile:
     """A Parquet file of a table.
 
     Attributes:
-        table: the table.
-        place: where it is.
-        rows: how many rows it has.
+        table: the name of the table.
+        place: the place of the file.
+        rows: the number of rows.
     """
 
     table: str
@@ -31,18 +31,18 @@ class ParquetFile:
 
     @property
     def path(self) -> str:
-        """The path in the store."""
+        """The path of the file relative to the store's data."""
         return f"tables/main/{self.table}/{self.place.name}"
 
 
 @dataclass(frozen=True)
 class ParquetFolder:
-    """The Parquet files that are there.
+    """The Parquet files in the folders of tables.
 
     Attributes:
-        sound: those that can be read, by path in the store.
-        damaged: why each of the others cannot be read, by path in the store.
-        deletions: the paths of files that say which rows are deleted.
+        sound: the readable files, by path in the store.
+        damaged: the reason why a file cannot be read, by path in the store.
+        deletions: the paths of files that list deleted rows.
     """
 
     sound: Mapping[str, ParquetFile]
@@ -51,11 +51,11 @@ class ParquetFolder:
 
 
 def find_parquet(tables: Place, names: Iterable[str]) -> ParquetFolder:
-    """Look at all Parquet files of tables, and decode each: one that is cut off may yet end as it should.
+    """Return all Parquet files of tables, after decoding each of them to find damaged ones.
 
     Args:
-        tables: the folder of the tables' folders.
-        names: the tables.
+        tables: the place of the tables, whose folders are below ``main``.
+        names: the names of the tables.
     """
     sound: dict[str, ParquetFile] = {}
     damaged: dict[str, str] = {}
@@ -76,6 +76,10 @@ def find_parquet(tables: Place, names: Iterable[str]) -> ParquetFolder:
 
 
 def _rows(reader: duckdb.DuckDBPyConnection, place: Place) -> int:
-    """Return the number of rows of a file all of whose columns can be decoded."""
+    """Return the number of rows of a Parquet file, after decoding all of its columns.
+
+    Raises:
+        duckdb.Error: a column cannot be decoded.
+    """
     sql = "SELECT count(*), bit_xor(hash(part)) FROM read_parquet(?) AS part"
     return int(reader.execute(sql, [str(place)]).fetchall()[0][0])

@@ -1,8 +1,8 @@
-"""Snapshots and Parquet files put into a new catalog, whose own catalog is lost.
+"""Registration of the snapshots and Parquet files of a store in a new catalog, after the old catalog was lost.
 
 DuckLake registers each file and reads its statistics (``ducklake_add_data_files``), all as one snapshot. The snapshots
-are then put into DuckLake's own tables as the journal has them. Tables only grow, so that the files of the newest
-snapshot, each with the snapshot that added it, are those of all older ones, too.
+are then written to DuckLake's own tables as the journal lists them. Tables only grow, so that the files of the newest
+snapshot, each with the snapshot that added it, also give the files of all older snapshots.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from molbuffer.storage.catalog.journal import JournalEntry
 from molbuffer.storage.catalog.metadata import change_all_metadata
 from molbuffer.storage.files import Place
 
-# Files that DuckLake wrote have its numbers of columns: by those they are read, and rows with the snapshots of their
-# own. DuckLake takes a file that it is told of for one of another program, whose columns it knows by their names.
+# Files that DuckLake wrote have its field ids of columns, and may have the snapshot of each row: they must be read by
+# these ids. DuckLake treats a registered file as a file of another program, whose columns it finds by name.
 _OWN_COLUMNS = "UPDATE METADATA.ducklake_data_file SET mapping_id = NULL WHERE mapping_id IS NOT NULL"
 _NO_MAPPINGS = ("DELETE FROM METADATA.ducklake_column_mapping", "DELETE FROM METADATA.ducklake_name_mapping")
 _NUMBER_FILES = """UPDATE METADATA.ducklake_data_file AS part
@@ -50,13 +50,13 @@ _ADD_CHANGES = """INSERT INTO METADATA.ducklake_snapshot_changes
 
 @dataclass(frozen=True)
 class RegisteredFile:
-    """A Parquet file of a table that is to be in a catalog.
+    """A Parquet file that is registered in a catalog.
 
     Attributes:
-        table: the table.
-        place: where it is.
-        snapshot: the number of the snapshot that added it, or the first of which it has rows.
-        partial_max: the newest snapshot of which it has rows, when it has rows of several; otherwise None.
+        table: the name of the table.
+        place: the place of the file.
+        snapshot: the number of the snapshot that added the file, or of the first snapshot whose rows it has.
+        partial_max: the newest snapshot whose rows the file has, if it has rows of several snapshots; otherwise None.
     """
 
     table: str
@@ -66,11 +66,11 @@ class RegisteredFile:
 
 
 def register(catalog: Catalog, entries: Sequence[JournalEntry], files: Sequence[RegisteredFile]) -> None:
-    """Put snapshots and files into a new catalog, which has the tables and no rows.
+    """Register snapshots and files in a new catalog, which has tables without rows.
 
     Args:
         catalog: the new catalog.
-        entries: the snapshots, the oldest first, as a journal has them.
+        entries: the snapshots from a journal, the oldest first.
         files: the Parquet files.
 
     Raises:
@@ -89,15 +89,15 @@ def register(catalog: Catalog, entries: Sequence[JournalEntry], files: Sequence[
 
 
 def drop_files(catalog: Catalog, names: Sequence[str]) -> None:
-    """Take Parquet files that are gone out of a catalog, in whose tables nothing could be read otherwise."""
+    """Remove missing Parquet files from a catalog, since a table with a missing file cannot be read."""
     given = pa.table({"name": pa.array(names, pa.string())})
     change_all_metadata(catalog, [(_DROP_FILES.format(table=table), given) for table in _FILE_TABLES])
 
 
 def renumber(catalog: Catalog, entry: JournalEntry) -> None:
-    """Make a snapshot of a given number of all rows that a catalog has, and forget all others.
+    """Give all rows of a catalog one snapshot with a given number, and remove all other snapshots.
 
-    What was recorded with the number of an older snapshot then finds none, and never the rows of another one.
+    A record that names an older snapshot then finds no snapshot, rather than the rows of another one.
     """
     begun = catalog.versions()[-1].number - 1
     with catalog.locked():
@@ -108,9 +108,15 @@ def renumber(catalog: Catalog, entry: JournalEntry) -> None:
 def _set_snapshots(
     catalog: Catalog, made: int, entries: Sequence[JournalEntry], files: Sequence[RegisteredFile]
 ) -> None:
-    """Replace all snapshots after the one with which a catalog was made, and forget the earlier ones that had expired.
+    """Replace all snapshots after the one that created the catalog, and remove earlier snapshots that had expired.
 
-    Earlier ones stay as they are: DuckLake knows which tables they have by the number of their schema.
+    Other earlier snapshots are left unchanged, since DuckLake finds their tables by the number of their schema.
+
+    Args:
+        catalog: the catalog.
+        made: the snapshot that created the catalog.
+        entries: the snapshots of the journal.
+        files: the Parquet files.
     """
     table_ids = dict(catalog.metadata(_TABLE_IDS))
     by_name = {file.place.name: file for file in files}
@@ -148,5 +154,5 @@ def _changes(tables: Mapping[str, int], entry: JournalEntry) -> str:
 
 
 def _time(microseconds: int) -> str:
-    """Return a time as DuckLake keeps it in SQLite."""
+    """Return a time, in microseconds since the epoch, as the text that DuckLake stores in SQLite."""
     return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%d %H:%M:%S.%f}+00"

@@ -1,7 +1,7 @@
-"""How many rows a table has, and the least and greatest values of its columns, as the catalog knows them of each file.
+"""The number of rows of a table and the extremes of its columns, from the statistics of each file in the catalog.
 
-No file is opened. What the statistics do not say exactly is not said at all: of a table with files of which only some
-rows belong to the snapshot, nothing, and nothing of a column with a NaN, with text, or that a file is older than.
+No file is opened. Statistics that are not exact are not returned: those of a table with a file of which only some rows
+belong to the snapshot, and those of a column that has a NaN or text, or that is newer than a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from molbuffer.storage.backends import quote
 from molbuffer.storage.catalog.parquet.parquet_files import Metadata
 
-# Of DuckLake's names of types, those whose statistics are exact, and what they are in DuckDB.
+# The types with exact statistics: DuckLake's names and DuckDB's names.
 _TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE", "timestamp": "TIMESTAMP"}
 _FLOATING = "float64"
 _OF_TABLE = """ FROM METADATA.ducklake_data_file AS file JOIN METADATA.ducklake_table AS whole USING (table_id)
@@ -34,11 +34,11 @@ _EXTREMES = f"""SELECT min(CAST(min_value AS [type])), max(CAST(max_value AS [ty
 
 @dataclass(frozen=True)
 class TableStatistics:
-    """What the catalog knows of a table.
+    """The statistics of a table.
 
     Attributes:
         rows: the number of rows.
-        extremes: the least and the greatest value of each column that was asked for, as SQL.
+        extremes: the least and the greatest value of each requested column, as SQL.
     """
 
     rows: int
@@ -46,12 +46,12 @@ class TableStatistics:
 
 
 def table_statistics(metadata: Metadata, table: str, columns: Sequence[str], snapshot: int) -> TableStatistics | None:
-    """Return what the catalog knows of a table at a snapshot, which must exist; None where it is not exact.
+    """Return the statistics of a table at a snapshot, which must exist; None if they are not exact.
 
     Args:
-        metadata: answers SQL about DuckLake's own tables.
+        metadata: a function that reads DuckLake's own tables.
         table: the name of the table.
-        columns: the names of the columns whose extremes are asked for, in lower case.
+        columns: the names of the columns whose extremes are requested, in lower case.
         snapshot: the snapshot.
     """
     at = {"snapshot": snapshot}

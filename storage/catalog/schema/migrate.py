@@ -1,9 +1,9 @@
-"""Schemas of stores: whether this release can use the one that a store has, and how an older one is brought up to it.
+"""Schemas of stores: the check that this release can use a store's schema, and the migration of an older schema.
 
-A store is migrated when somebody says so, never by being opened. All of it happens under the commit lock: a backup is
-made (``catalog.backup``), each missing migration runs in a transaction of its own together with the row that records
-it, and at last ``store.toml`` names the new format. A kill leaves a store that is refused as before, and whose
-migration goes on where it ended; two processes that migrate at once take turns, and the second finds nothing to do.
+A store is migrated by a command, never by opening it. The migration holds the commit lock: a backup is made
+(``catalog.backup``), each missing migration runs in a transaction of its own together with the row that records it, and
+at the end ``store.toml`` names the new format. After a kill, the store is still refused, and the next migration
+continues at the same point; of two processes that migrate at once, the second waits and finds nothing to do.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from molbuffer.storage.layout import Layout, check_place
 from molbuffer.storage.records import now
 
 COMPRESSION = "lz4_raw"
-"""Of the Parquet files of a store made by this release. Most of the time of a scan of strings is their decompression:
-of 1,000,000 molecules it takes 38 ms, with DuckDB's own choice, Snappy, 77 ms; the files are 8 % larger."""
+"""The codec of the Parquet files of a store made by this release. A scan of strings takes most of its time for their
+decompression: a scan of 1,000,000 molecules takes 38 ms, and 77 ms with Snappy, DuckDB's default; the files are 8 %
+larger."""
 
 _HAS_MIGRATIONS = (
     "SELECT table_id FROM METADATA.ducklake_table WHERE table_name = 'migrations' AND end_snapshot IS NULL"
@@ -47,12 +48,12 @@ class MigrationReceipt:
     """The result of a migration.
 
     Attributes:
-        old_schema: the number of the newest migration that the store had had.
-        schema: the number of the newest migration that it has had now.
+        old_schema: the number of the newest migration before.
+        schema: the number of the newest migration now.
         old_format: the format in ``store.toml`` before.
         format: the format in ``store.toml`` now.
-        applied: the names of the migrations that were missing; empty when there was nothing to do.
-        backup: the folder of the backup; None when there was nothing to do.
+        applied: the names of the migrations that were applied; empty if there was nothing to do.
+        backup: the folder of the backup; None if there was nothing to do.
     """
 
     old_schema: int
@@ -71,7 +72,7 @@ def applied(catalog: Catalog) -> int:
 
 
 def create_schema(catalog: Catalog, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Make the tables of a new store, or those that are missing after its creation was cut off.
+    """Make the tables of a new store, or the missing tables of a store whose creation was interrupted.
 
     Raises:
         StoreFormatError: the catalog is of a newer release.
@@ -93,10 +94,10 @@ def check_schema(
     migrations: Sequence[Migration] = MIGRATIONS,
     newest_format: int = STORE_FORMAT,
 ) -> None:
-    """Refuse a store whose tables or layout are not those of this release.
+    """Refuse a store whose schema or format differs from that of this release.
 
     Raises:
-        StoreFormatError: it has another schema or format.
+        StoreFormatError: the store has another schema or format.
     """
     found, newest = applied(catalog), migrations[-1].number
     _refuse_newer(found, migrations)
@@ -116,9 +117,9 @@ def migrate_store(
     newest_format: int = STORE_FORMAT,
     sync: Sync = sync_paths,
 ) -> MigrationReceipt:
-    """Bring an older store to the schema and format of this release; one that has them is left as it is.
+    """Migrate an older store to the schema and format of this release; a store that has them is left unchanged.
 
-    Programs of an older release that have the store open meanwhile go on: what they commit has nothing in new columns.
+    Programs of an older release that have the store open can continue; their commits have no values in new columns.
 
     Args:
         path: the folder of the store.
@@ -128,12 +129,12 @@ def migrate_store(
 
     Raises:
         StoreNotFoundError: there is no store.
-        StoreFormatError: it is damaged, or of a newer release.
-        CatalogLostError: it has its data and not its catalog.
-        StorePlaceError: it is on a network file system.
-        StoreBusyError: others held the commit lock, or the catalog, for too long.
-        StoreWriteError: the disk is full or failed; the migrations that were applied until then stand.
-        CatalogUnavailableError: a migration failed, of which nothing is visible; those before it stand.
+        StoreFormatError: the store is damaged, or of a newer release.
+        CatalogLostError: the store has its data, but not its catalog.
+        StorePlaceError: the store is on a network file system.
+        StoreBusyError: other processes held the commit lock, or the catalog, for too long.
+        StoreWriteError: the disk is full or failed; the migrations before that are applied.
+        CatalogUnavailableError: a migration failed and has no effect; the migrations before it are applied.
     """
     root = Path(path).resolve()
     description = Description.read(root / "store.toml", newest=newest_format)
@@ -145,7 +146,7 @@ def migrate_store(
         catalog.locked(),
     ):
         check_identity(catalog, layout, description.uuid)
-        # Another process may have migrated it while this one waited for the lock.
+        # Another process may have migrated the store while this one waited for the lock.
         description, found = Description.read(layout.description, newest=newest_format), applied(catalog)
         _refuse_newer(found, migrations)
         missing = [migration for migration in migrations if migration.number > found]
@@ -154,7 +155,7 @@ def migrate_store(
             backup = back_up(layout, f"schema-{found}-version-{catalog.newest()}", sync)
             _apply(catalog, missing)
             if description.format < newest_format:
-                # Last, so that a store which says that it is new is new.
+                # Last, so that a store with the new format has all migrations.
                 dataclasses.replace(description, format=newest_format).write(layout.description, sync)
     return MigrationReceipt(
         old_schema=found,
@@ -173,9 +174,9 @@ def _refuse_newer(found: int, migrations: Sequence[Migration]) -> None:
 
 
 def _make(catalog: Catalog, migrations: Sequence[Migration]) -> None:
-    """Apply all migrations to an empty catalog in one transaction; the caller holds the commit lock.
+    """Apply all migrations to an empty catalog in one transaction; the caller must hold the commit lock.
 
-    A new store is whole or not there, and has one snapshot, however many migrations there are.
+    A new store is complete or does not exist, and has one snapshot for all migrations.
     """
 
     def change(transaction: Transaction) -> None:
@@ -188,7 +189,7 @@ def _make(catalog: Catalog, migrations: Sequence[Migration]) -> None:
 
 
 def _apply(catalog: Catalog, missing: Sequence[Migration]) -> None:
-    """Apply migrations in order, each in a transaction; the caller holds the commit lock."""
+    """Apply migrations in order, each in a transaction; the caller must hold the commit lock."""
 
     def change(migration: Migration, transaction: Transaction) -> None:
         _change(catalog, migration, transaction)
@@ -204,22 +205,22 @@ def _apply(catalog: Catalog, missing: Sequence[Migration]) -> None:
 def _change(catalog: Catalog, migration: Migration, transaction: Transaction) -> None:
     transaction.watch({*TABLES, *migration.adds})
     for statement in migration.statements:
-        # This release may not know the tables yet.
+        # A migration may add tables that are not in TABLES.
         transaction.change(bind(statement, catalog.table, names=migration.adds))
 
 
 def _record(migrations: Sequence[Migration], transaction: Transaction) -> None:
-    """Add the rows that say which migrations the store has had."""
+    """Add the rows that record the migrations of the store."""
     applied_at = now()
     rows = [{"number": each.number, "name": each.name, "applied": applied_at} for each in migrations]
     transaction.insert("migrations", pa.Table.from_pylist(rows))
 
 
 def _make_views(catalog: Catalog, transaction: Transaction) -> None:
-    """Write the views of the catalog, which are for other programs that attach it.
+    """Write the views of the catalog, for other programs that attach it.
 
-    They may read what any of the migrations adds, so they are made once all of it is there; names in them are looked
-    up where they stand.
+    The views may read tables of any migration, so that they are made after the last one; names in a view are resolved
+    in its own catalog.
     """
     for view, sql in VIEWS.items():
         transaction.change(f"CREATE OR REPLACE VIEW {catalog.table(view)} AS {bind(sql, quote_name)}")

@@ -1,21 +1,21 @@
 """The tables and views of the store, and the numbered migrations that make them.
 
-Every table is append-only: an UPDATE would conflict with any concurrent INSERT on the table. A change is another row: a
-run's status is its newest row in ``run_events``, a molecule scored again has a second row in ``scores``, and a row
-rewarded under another objective has a second row in ``rewards``. A build whose arrays were written again has a row in
-``placements``, of which the highest generation counts; before the first, its arrays are where ``builds`` says.
-``readmitted`` names the stored rows that a build gives once more, in the order of ``position``. Builds with arrays in a
-segment of ``quarantine`` are left out of training. ``objectives`` has the components of each objective in the order of
-``position``, with their transforms and gates as JSON; a run records its own when it starts. ``file``, ``file_line`` and
-``file_id`` of a sample are the row of a file that it was drawn from, and ``parents`` has the canonical SMILES that it
-was made of by changing or joining them, with spaces between. ``predicted_reward``, ``predicted_sd`` and
-``acquisition`` are what the screening model said of it, and ``picked_by`` is why it was scored all the same;
-``builds.screening`` describes the model as JSON. ``poses`` has the pose of a good score as a mol block, at most one of
-a molecule, component and version: beside ``scores``, which every look-up reads. Nothing reads or writes
-``commit_fence``, which stores have from earlier. Timestamps are UTC.
+Every table is append-only, since an UPDATE would conflict with any concurrent INSERT on the table. A change is another
+row: the status of a run is its newest row in ``run_events``, a molecule that is scored again has a second row in
+``scores``, and a row with a reward under another objective has a second row in ``rewards``. A build whose arrays were
+moved has a row in ``placements`` for each move, of which the highest generation is valid; the arrays of other builds
+are at the place in ``builds``. ``readmitted`` names the stored rows that a build delivers again, in the order of
+``position``. Builds with arrays in a segment of ``quarantine`` are left out of training. ``objectives`` has the
+components of each objective in the order of ``position``, with their transforms and gates as JSON, recorded when a run
+starts. ``file``, ``file_line`` and ``file_id`` name the row of a file from which a sample was drawn, and ``parents``
+has the canonical SMILES of the molecules that were changed or joined to make it, separated by spaces.
+``predicted_reward``, ``predicted_sd`` and ``acquisition`` come from the screening model, and ``picked_by`` is the
+reason why a sample was scored; ``builds.screening`` describes the model as JSON. ``poses`` has the pose of a good score
+as a mol block, at most one for a molecule, component and version; it is a table of its own because every look-up reads
+``scores``. ``commit_fence`` is kept from earlier releases, and nothing reads or writes it. Timestamps are in UTC.
 
-SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
-runs: a table of the catalog, a table as of a version, or a view over Parquet files.
+SQL in this package names tables and views as ``{samples}``; ``bind`` replaces each name by a table of the catalog, a
+table at a snapshot, or a view over Parquet files.
 """
 
 from __future__ import annotations
@@ -62,9 +62,11 @@ class Migration:
     """A step from one schema to the next; its statements run in one transaction with the row that records it.
 
     Attributes:
-        statements: SQL with tables in braces. They add tables, and columns with or without a default, and nothing
-            else: older versions of a migrated store are then read as if they had had them (``Catalog.table``).
-        adds: the tables that they create.
+        number: the number of the migration, from 1.
+        name: the purpose of the migration.
+        statements: SQL statements with tables in braces. They may only add tables, and columns with or without a
+            default, so that older snapshots of a migrated store can be read with them (``Catalog.table``).
+        adds: the tables that the statements create.
     """
 
     number: int
@@ -148,12 +150,12 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     Migration(10, "parents of children and mutants", ("ALTER TABLE {samples} ADD COLUMN parents VARCHAR",)),
 )
-"""In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that
-changes only a view adds one without statements, since the views of the catalog are written with the last migration."""
+"""All migrations, in the order of their numbers, which count from 1. Never edit a released migration: add another. A
+release that changes only a view adds a migration without statements, since the last migration writes the views."""
 
 
 def tables_of(migrations: Iterable[Migration]) -> tuple[str, ...]:
-    """Return the tables of a store that has had these migrations."""
+    """Return the names of the tables that these migrations create."""
     return tuple(table for migration in migrations for table in migration.adds)
 
 

@@ -1,8 +1,8 @@
-"""The views of objectives and of what they make of molecules: raw and transformed values beside rewards.
+"""The views of objectives and of the scores of molecules: raw and transformed values beside rewards.
 
-What the transformed value is, the room of scoring says (``molbuffer.scoring.transforms``), and a store does not know
-that room. Here is the same as SQL over the settings that are stored with the objective, so that the value can be had in
-any query, for scores of any age, and is stored nowhere a second time. A test compares the two for every kind.
+``molbuffer.scoring.transforms`` defines the transforms, and a store does not import it. The transforms here are the
+same functions as SQL over the settings that are stored with the objective, so that any query can compute transformed
+values, for scores of any age, and the store does not keep them a second time. A test compares both for every kind.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 
 ROUNDING = 1e-6
-"""How far the raw value of a component without a transform may be outside [0, 1], and is then clipped."""
+"""The distance from [0, 1] up to which the raw value of a component without a transform is clipped to [0, 1]."""
 
 
 def _sigmoid(exponent: str) -> str:
-    """Return 1 / (1 + 10^(−u)) of an SQL expression u, without overflow for any u."""
+    """Return the SQL of 1 / (1 + 10^(−u)) for an SQL expression u, without overflow for any u."""
     small = f"pow(10.0, -abs({exponent}))"
     return f"(CASE WHEN {exponent} >= 0 THEN 1.0 ELSE {small} END / (1.0 + {small}))"
 
@@ -35,7 +35,7 @@ TRANSFORMED: Mapping[str, str] = {
         WHEN high IS NULL THEN 1.0 ELSE pow(greatest((high - value) / (high - target), 0.0), exponent_high) END""",
     "gaussian": "exp(-0.5 * pow((value - mean) / sigma, 2))",
 }
-"""The transformed value of a raw ``value`` by the kind of the transform, of whose numbers each is a column."""
+"""The SQL of the transformed value of ``value``, by the kind of the transform; the transform's numbers are columns."""
 _NUMBERS = (
     *("low", "high", "steepness", "steepness_low", "steepness_high"),
     *("mean", "sigma", "target", "exponent_low", "exponent_high"),
@@ -43,7 +43,12 @@ _NUMBERS = (
 
 
 def _cases(value: str, identity: str | None = None) -> str:
-    """Return the transformed value of an SQL expression, by the kind of the transform."""
+    """Return the SQL of the transformed value of an SQL expression, chosen by the column ``kind``.
+
+    Args:
+        value: the SQL expression of the raw value.
+        identity: the SQL of the kind ``identity``, if it differs from that in ``TRANSFORMED``.
+    """
     of_kind = {**TRANSFORMED, "identity": identity or TRANSFORMED["identity"]}
     cases = (f"WHEN '{kind}' THEN {sql}" for kind, sql in of_kind.items())
     return re.sub(r"\bvalue\b", value, f"(CASE kind {' '.join(cases)} END)")
@@ -89,16 +94,16 @@ _BEFORE = """
 
 
 def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
-    """Return the SELECT of ``molecule_scores`` for some molecules.
+    """Return the SELECT of ``molecule_scores`` for given molecules.
 
     Args:
-        rewarded: the name of a relation of (smiles, objective_sha256, reward, reward_status), each molecule and
-            objective once.
-        few: whether they are so few that their scores are to be looked for among all.
-        key: another column of that relation, which comes first.
+        rewarded: the name of a relation (smiles, objective_sha256, reward, reward_status) with one row for each
+            molecule and objective.
+        few: whether the molecules are few, so that the scores are filtered by them first.
+        key: the name of another column of the relation, which becomes the first column of the result.
     """
     columns = ", ".join(f"TRY_CAST(json_extract_string(settings, '$.{name}') AS DOUBLE) AS {name}" for name in _NUMBERS)
-    # Raw values without a transform are clipped where a bound of theirs is beyond what they may be.
+    # The confidence bounds of raw values without a transform are clipped to [0, 1].
     bounds = [_cases(f"(value {sign} pessimism * std)", "least(greatest(value, 0.0), 1.0)") for sign in "-+"]
     is_open = "(parts.gate IS NULL OR opened.smiles IS NOT NULL)"
     wanted = f"SEMI JOIN {rewarded} AS few ON few.smiles = scores.smiles" if few else ""
@@ -197,15 +202,15 @@ SCORE_VIEWS: Mapping[str, str] = {
         ),
         {molecule_scores("rewarded", few=False).strip()}""",
 }
-"""The views of objectives by name, each after those it reads.
+"""The views of objectives by name, each after the views that it reads.
 
-``objective_components`` has a row for each component of each objective: as runs record it when they start, and for runs
-of before that was recorded, as their configuration has it. The version of a component is then that of the scores that
-the run, or another one with that objective, computed; null when there are none. ``molecule_scores`` has a row for each
-molecule, objective of its rewards, and component: the good score, of which the store writes at most one, is the raw
-value; without one, status and error are those of the newest failed score, else of the newest lost one. A component
-whose gate is not open for the molecule has the status ``gated``, the transformed value that its gate gives, and no raw
-value, even where another objective has paid for one. The name of a component is no part of an objective: where runs
-with one objective gave it several, that of the first run counts; gates name what the run that recorded it did. Rewards
-of pairs are under objectives of their own, which have no components.
+``objective_components`` has a row for each component of each objective. Runs record the components when they start; for
+older runs, the components are read from the configuration, and the version of a component is that of the scores that
+the runs of the objective computed, or null if there is none or more than one. ``molecule_scores`` has a row for each
+molecule, objective of its rewards, and component. The raw value is that of the good score, of which the store writes at
+most one; without a good score, status and error are those of the newest failed score, or else of the newest lost one. A
+component whose gate is closed for the molecule has the status ``gated``, the transformed value that the gate gives, and
+no raw value, even if another objective has computed one. The name of a component is no part of an objective: where runs
+with one objective use several names, the name from the first run counts, and gates use the names of the run that
+recorded the objective. Rewards of pairs have objectives of their own, which have no components.
 """

@@ -1,4 +1,4 @@
-"""The views over the tables, and how SQL that names tables and views in braces is bound to a snapshot."""
+"""The views over the tables, and the functions that bind SQL with names in braces to tables and views at a snapshot."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from molbuffer.storage.catalog.schema.migrations import TABLES
 from molbuffer.storage.catalog.schema.score_views import SCORE_VIEWS
 
 QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
-"""The tables that people may query: nothing is kept in the fence."""
+"""The tables that users may query; ``commit_fence`` has no information."""
 
 RUN_AND_ACTORS = "(SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"
-"""The ids of a run, for which ``?`` stands, and of its actors, whose rows count as its own."""
+"""The SQL of the ids of a run, given as ``?``, and of its actors, whose rows count as the run's own."""
 ACTORS_OF_RUN = "(SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build')"
-"""The ids of the actors of a run, for which ``?`` stands."""
+"""The SQL of the ids of the actors of a run, given as ``?``."""
 
 VIEWS: Mapping[str, str] = {
     "sample_history": """
@@ -99,15 +99,16 @@ VIEWS: Mapping[str, str] = {
         ) AS kept ON kept.sha256 = versions.sha256""",
     **SCORE_VIEWS,
 }
-"""The views by name, each after those it reads.
+"""The views by name, each after the views that it reads.
 
-``sample_history.reward`` is that of the build's own objective, null unless its status is ok. The store writes at most
-one ok reward a row and objective, so that this join never doubles a row. It goes by the numbers of builds: by their ids
-and the hash of the objective, texts of 96 letters, it takes 2 GB for 10,000,000 rows instead of 0.7. ``score_cache``
-holds the newest good score of each molecule and component version, else the newest failed one.
-The newest row of a policy says whether its weights are kept: those of a run that goes on are removed again (``prune``).
-``lineage.kept_ancestor`` is the nearest version whose weights are in the store, the version itself when they are.
-``scored_poses`` has the poses of docked molecules, as mol blocks, with their scores.
+``sample_history.reward`` is the reward under the build's own objective, null unless its status is ok. The store writes
+at most one ok reward for a row and objective, so that the join never doubles a row. The join uses the numbers of
+builds: a join by build ids and objective hashes, texts of 96 characters, takes 2 GB of memory for 10,000,000 rows
+instead of 0.7 GB. ``score_cache`` has the newest good score of each molecule and component version, or else the newest
+failed one, or else the newest lost one. The newest row of a policy says whether its weights are kept, since the weights
+of an active run are removed again (``prune``). ``lineage.kept_ancestor`` is the nearest version whose weights are in
+the store, which may be the version itself. ``scored_poses`` has the poses of docked molecules, as mol blocks, with
+their scores.
 """
 
 
@@ -118,29 +119,29 @@ OWN_VIEWS: Mapping[str, str] = {
             coalesce(moved.generation, 0) AS generation
         FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id""",
 }
-"""Views that SQL of this package names and that no catalog has, so that they may change without a migration.
+"""Views for the SQL of this package alone, which no catalog has, so that they may change without a migration.
 
-``placed_builds`` is ``builds`` with the segment and offset where the arrays of each build are now, and with the
-generation of that placement: 0 where the build was committed.
+``placed_builds`` is ``builds`` with the present segment and offset of the arrays of each build, and with the generation
+of that placement, which is 0 if the arrays were never moved.
 """
 
 NAMES = (*TABLES, *VIEWS, *OWN_VIEWS)
-"""What SQL of this package may name in braces."""
+"""The names of tables and views that SQL of this package may have in braces."""
 
 
 def bind(sql: str, relation: Callable[[str], str], names: Collection[str] = NAMES) -> str:
     """Return SQL with ``relation(name)`` in place of each ``{name}``; other braces stay as they are.
 
     Args:
-        sql: of this package.
-        relation: the SQL that a name stands for.
+        sql: trusted SQL of this package.
+        relation: a function that returns the SQL for a name.
         names: the names to replace.
     """
     return _NAME.sub(lambda match: relation(match[1]) if match[1] in names else match[0], sql)
 
 
 def read_by(view: str) -> tuple[str, ...]:
-    """Return the tables and views that a view reads, itself the last and each after those it reads."""
+    """Return the tables and views that a view reads, and the view itself, each after the views that it reads."""
     sql = VIEWS[view]
     names = [name for name in _NAME.findall(sql) if name in NAMES]
     before = (each for name in names for each in (read_by(name) if name in VIEWS else (name,)))
@@ -148,7 +149,7 @@ def read_by(view: str) -> tuple[str, ...]:
 
 
 def with_views(table: Callable[[str], str]) -> Callable[[str], str]:
-    """Return what each name stands for, where a table is ``table(name)`` and a view is its SELECT in brackets."""
+    """Return a function that returns the SQL for a name: ``table(name)`` for a table, a view's SELECT in brackets."""
     views = {**VIEWS, **OWN_VIEWS}
 
     def relation(name: str) -> str:
@@ -158,17 +159,17 @@ def with_views(table: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def in_added(sql: str, added: Mapping[str, str]) -> str:
-    """Return SQL of this package in which some tables stand for rows that were added to them.
+    """Return SQL in which the rows that were added to some tables replace these tables.
 
     Args:
-        sql: names tables and views in braces; tables of which nothing is given stay.
-        added: the SQL that stands for a table, as of ``ReadableCatalog.added``.
+        sql: SQL of this package, with the names of tables and views in braces; other tables keep their names in braces.
+        added: the SQL for the added rows by table, from ``ReadableCatalog.added``.
     """
     return bind(sql, with_views(lambda name: added.get(name, f"{{{name}}}")))
 
 
 def tables_in(sql: str) -> tuple[set[str], str]:
-    """Return the tables that SQL of this package reads, those of its views among them, and the SQL with these views."""
+    """Return the tables that SQL of this package reads, also through views, and the SQL with its views expanded."""
     found: set[str] = set()
 
     def relation(name: str) -> str:

@@ -1,12 +1,12 @@
-"""Selections: which stored rows a training batch is made of.
+"""Selections: the rules that choose the stored rows of a training batch.
 
-A selection is a value; what it draws is a function of the rows, how often each was delivered to this run, the number
-asked for, and the generator. The same four give the same positions, on any machine, in any process. A batch never has
-a row twice. A selection that cannot fill a batch gives what it has: ``available`` says beforehand how many that is, so
-that the caller builds more, ends, or reports, as its kind of training demands.
+A selection is a value. The rows that it draws are a function of the rows, how often each was delivered to this run, the
+requested number, and the generator: the same four give the same positions on any machine and in any process. A batch
+never has a row twice. A selection that cannot fill a batch draws fewer rows: ``available`` returns this number
+beforehand, so that the caller can build more rows, end, or report an error.
 
-Positions are int64 indices into the rows, which are in the history's order (iteration, event, sampler, chunk, row), so
-that ties are decided by it: of two rows with one reward the earlier one is the better.
+Positions are int64 indices into the rows, which are in the history's order (iteration, event, sampler, chunk, row).
+This order decides ties: of two rows of equal reward, the earlier one ranks higher.
 """
 
 import lazy_loader

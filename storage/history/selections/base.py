@@ -1,4 +1,4 @@
-"""What a selection is, and what it looks at; drawing rows one after another without replacement."""
+"""The interfaces of selections and of the rows that they choose from, and drawing without replacement."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _DRAWING_ROUNDS = 8
 
 
 class SelectableRows(Protocol):
-    """What a selection looks at; an index of the history is one.
+    """The rows that a selection chooses from, such as an index of the history.
 
     Attributes:
-        iteration: the iteration that rows are selected for. An index that is no part of a training has the one after
-            its newest own row.
-        iterations: int [n], those of the builds that drew the rows.
-        run_numbers: int [n], equal for rows of one run.
-        rewards: float64 [n] under the objective of the reader.
-        molecules: uint64 [n], equal for rows of one molecule.
-        own: bool [n], whether the run in training drew the row; all true when the reader is no run.
-        best_first: int64 [n], all positions by descending reward, ties by position.
-        best_of_each_molecule: int64 [m], of ``best_first`` the first position of each distinct molecule.
+        iteration: the iteration for which rows are selected; for an index outside of a training, the iteration after
+            that of its newest own row.
+        iterations: the iteration of the build of each row, int [n].
+        run_numbers: a number that is equal for rows of one run, int [n].
+        rewards: the rewards under the objective of the reader, float64 [n].
+        molecules: a number that is equal for rows of one molecule, uint64 [n].
+        own: whether the run in training drew the row, bool [n]; all true if the reader is not a run.
+        best_first: all positions by descending reward, ties by position, int64 [n].
+        best_of_each_molecule: the first position of each distinct molecule in ``best_first``, int64 [m].
     """
 
     def __len__(self) -> int: ...
@@ -48,16 +48,17 @@ class SelectableRows(Protocol):
     @property
     def best_of_each_molecule(self) -> Positions: ...
     def smiles(self, positions: Positions) -> Sequence[str | None]:
-        """Return the canonical SMILES of some rows."""
+        """Return the canonical SMILES of the rows at positions."""
 
     def matching(self, where: str) -> NDArray[np.bool_]:
-        """Return which rows fulfil a predicate over ``sample_history``, bool [n]; rows that are not committed yet, and
-        so not in that view, do not.
+        """Return whether each row fulfils a predicate over ``sample_history``, bool [n].
+
+        Rows that are not committed yet are not in that view, and fulfil no predicate.
         """
 
 
 class Selection(Protocol):
-    """A choice of rows for a batch. ``consumed`` is int [rows]: how often each was delivered to this run."""
+    """A rule that chooses rows for a batch. ``consumed``, int [rows], is how often each was delivered to this run."""
 
     def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
         """Return the size of the largest batch that can be drawn now."""
@@ -68,17 +69,17 @@ class Selection(Protocol):
 
 @runtime_checkable
 class WeighingSelection(Protocol):
-    """A selection that also says how much each row that it has drawn counts in the loss."""
+    """A selection that also weighs the rows that it has drawn in the loss."""
 
     def weights(self, rows: SelectableRows, positions: Positions) -> NDArray[np.float64] | None:
-        """Return the weights [m] of drawn rows, of mean 1; None where all are 1."""
+        """Return the weights [m] of drawn rows, with mean 1; None if all are 1."""
 
 
 def weights_of(selection: Selection, rows: SelectableRows, positions: Positions) -> NDArray[np.float64] | None:
-    """Return the weights [m] of rows that a selection has drawn; None where all are 1.
+    """Return the weights [m] of rows that a selection has drawn; None if all are 1.
 
     Raises:
-        PluginError: the selection, which may be that of somebody else, gives no such weights.
+        PluginError: the selection does not return a finite number of at least 0 for each row.
     """
     if not isinstance(selection, WeighingSelection) or not len(positions):
         return None
@@ -99,48 +100,48 @@ def weights_of(selection: Selection, rows: SelectableRows, positions: Positions)
 
 
 def require_positive(name: str, value: int) -> None:
-    """Refuse a number of a selection below 1.
+    """Refuse a parameter of a selection that is less than 1.
 
     Raises:
-        ValueError: naming it.
+        ValueError: the value is less than 1.
     """
     if value < 1:
         raise ValueError(f"{name} of a selection must be at least 1, got {value}")
 
 
 def choose(size: int, n: int, rng: np.random.Generator) -> Positions:
-    """Draw at most n distinct indices below ``size``, all equally likely, in random order."""
+    """Return min(n, size) distinct indices in [0, size), drawn uniformly and in random order."""
     return rng.choice(size, min(n, size), replace=False)
 
 
 def draw_in_sequence(
     log_weights: NDArray[np.float64], n: int, rng: np.random.Generator, cumulative: NDArray[np.float64] | None = None
 ) -> Positions:
-    """Draw n distinct indices one after another, each time with probability proportional to the weights of those left.
+    """Return n distinct indices, drawn one after another with probability proportional to the remaining weights.
 
     Args:
         log_weights: the logarithms of the weights, finite [m].
         n: the number of indices, at most m.
         rng: the generator.
-        cumulative: the cumulative sums of the weights [m], where the caller has them.
+        cumulative: the cumulative sums of the weights [m]; None computes them.
     """
     if not n:
         return np.zeros(0, np.int64)
     cumulative = cumulative_weights(log_weights) if cumulative is None else cumulative
     drawn = np.zeros(0, np.int64)
-    # To draw with replacement and drop repeats is to draw in sequence without replacement, at the cost of n draws and
-    # not of one for each row of the history.
+    # Drawing with replacement and dropping repeats is equivalent to drawing in sequence without replacement, and takes
+    # n draws instead of one for each row of the history.
     for _ in range(_DRAWING_ROUNDS):
         more = np.searchsorted(cumulative, rng.random(n - len(drawn)) * cumulative[-1], side="right")
         drawn = np.concatenate([drawn, more])
         drawn = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
         if len(drawn) == n:
             return drawn
-    # When nearly all rows are asked for, or few hold nearly all the weight, new ones are hardly met. An exponential
-    # race goes on in the same distribution: the order of arrivals is a draw without replacement (Efraimidis and
-    # Spirakis 2006, https://doi.org/10.1016/j.ipl.2005.11.003).
+    # If nearly all rows are wanted, or few rows have nearly all the weight, most draws are repeats. An exponential race
+    # continues with the same distribution: the order of arrivals is a draw without replacement (Efraimidis and Spirakis
+    # 2006, https://doi.org/10.1016/j.ipl.2005.11.003).
     left = np.setdiff1d(np.arange(len(log_weights)), drawn)
-    # In logarithms, since a weight may be below any float.
+    # Logarithms are used because a weight may be too small for a float.
     arrivals = np.log(rng.standard_exponential(len(left))) - log_weights[left]
     return np.concatenate([drawn, left[np.argsort(arrivals, kind="stable")[: n - len(drawn)]]])
 

@@ -1,4 +1,4 @@
-"""Selections that draw from some of the rows, each as likely as any other."""
+"""Selections that draw uniformly, from all rows or from some of them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Uniform:
 class ConsumeOnce:
     """Each row once in each pass over the history, in random order; a training run makes ``epochs`` passes.
 
-    The rows delivered least often come first, so that a pass ends before the next begins and rows that arrive during
-    a later pass catch up before it goes on. A batch may span the border of two passes.
+    The rows delivered least often come first, so that a pass ends before the next one begins, and rows that are added
+    during a later pass are delivered as often as the others before it continues. A batch may span two passes.
 
     Attributes:
-        epochs: how often each stored row is used, at least once.
+        epochs: how often each stored row is used, at least 1.
 
     Example:
         >>> len(lab.dataset(objective, batch_size=8, selection=mb.ConsumeOnce(epochs=2)))
@@ -65,7 +65,7 @@ class ConsumeOnce:
 
 
 class _AmongCandidates(ABC):
-    """Selections that draw from some of the rows, each as likely as any other."""
+    """The base class of selections that draw uniformly from some of the rows."""
 
     @abstractmethod
     def candidates(self, rows: SelectableRows) -> Positions:
@@ -119,12 +119,12 @@ class TopK(_AmongCandidates):
 @checked
 @dataclass(frozen=True)
 class Recent(_AmongCandidates):
-    """The rows of the newest iterations, each as likely as any other: bounds how old their policy is.
+    """The rows of the newest iterations, each as likely as any other, which limits the age of their policy.
 
     Attributes:
-        max_iterations: the number of newest iterations, at least 1; 1 admits the newest iteration that has rows only.
-        each_run: false: of the run that draws alone, for the iterations of other runs say nothing about its policy;
-            true: of each run.
+        max_iterations: the number of newest iterations, at least 1; 1 admits only the newest iteration that has rows.
+        each_run: whether to take the newest iterations of each run. False: only those of the run that draws, since the
+            iterations of other runs say nothing about its policy.
     """
 
     max_iterations: Count = 10
@@ -155,8 +155,8 @@ def _check_quantile(quantile: float) -> None:
 class AboveQuantile(_AmongCandidates):
     """The rows whose reward is at least the quantile of all rewards, each as likely as any other.
 
-    The quantile is a reward that occurs, and rows that have it belong to it: with many rows of the highest reward, all
-    of them are drawn from, however high the quantile.
+    The quantile is the reward of some row, and rows with this reward are included: if many rows have the highest
+    reward, all of them are included, however high the quantile.
 
     Attributes:
         quantile: the quantile of the rewards, in [0, 1], inclusive; 0.9 draws from about the best tenth.
@@ -178,9 +178,9 @@ class AboveQuantile(_AmongCandidates):
 class BelowQuantile(_AmongCandidates):
     """The rows whose reward is at most the quantile of all rewards, each as likely as any other.
 
-    In a mixture with better rows, they show a loss what is not wanted, which keeps what the policy draws diverse
-    (Svensson et al. 2023, https://arxiv.org/abs/2303.17615). The quantile is a reward that occurs, and rows that have
-    it belong to it.
+    In a mixture with better rows, these rows are negative examples for a loss, which keeps the draws of the policy
+    diverse (Svensson et al. 2023, https://arxiv.org/abs/2303.17615). The quantile is the reward of some row, and rows
+    with this reward are included.
 
     Attributes:
         quantile: the quantile of the rewards, in [0, 1], inclusive; 0.1 draws from about the worst tenth.

@@ -1,4 +1,4 @@
-"""A selection made of others, each with a share of the batch, and each from all rows or from some."""
+"""A selection that combines others, each with a share of the batch, and each from all rows or from some."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from molbuffer.storage.history.selections.ranked import Prioritized
 from molbuffer.storage.history.selections.subset import RowsSubset, draw_from_subset
 
 INSIDE = OneOf(SELECTIONS, bare=True, without=("consume_once", "mixture"))
-"""The selections that a part may have: those that neither count deliveries nor have parts."""
+"""The kinds of selections that a part may have: kinds that neither count deliveries nor have parts."""
 
 
 def _part_tables() -> Any:
@@ -31,10 +31,10 @@ class MixturePart:
 
     Attributes:
         share: the share of the batch, relative to the shares of the other parts.
-        selection: chooses the rows.
-        runs: the runs that the rows come from: "all"; "own", this one; or "others".
+        selection: the selection that chooses the rows.
+        runs: the runs of the rows: "all"; "own", which is this run; or "others".
         where: an SQL condition on ``sample_history`` that the rows must fulfil. Rows that this run has drawn since the
-            last build of the buffer are in that view only after the next one, and fulfil none.
+            last build of the buffer fulfil no condition, since they enter that view only with the next build.
 
     Example:
         >>> mb.MixturePart(share=2.0, selection=mb.TopK(4), where="reward > 0.5").runs
@@ -56,10 +56,10 @@ class MixturePart:
                 f"a part has a selection that neither counts deliveries nor has parts, got {self.selection}"
             )
         if isinstance(self.selection, Prioritized) and (self.selection.beta or self.selection.anneal):
-            raise ValueError("a row of a mixture has no weight, since it may come by several parts: leave beta out")
+            raise ValueError("a row of a mixture has no weight, since several parts may draw it: leave beta out")
 
     def subset(self, rows: SelectableRows) -> RowsSubset:
-        """Return the rows that it chooses from."""
+        """Return the rows that the part chooses from."""
         there = np.ones(len(rows), bool) if self.runs == "all" else rows.own == (self.runs == "own")
         if self.where is not None:
             there = there & rows.matching(self.where)
@@ -71,10 +71,10 @@ class MixturePart:
 class Mixture:
     """Several selections at once, each with its share of the batch.
 
-    Each part gets a whole number of rows by largest remainder, none of which an earlier part has put in the batch; what
-    a part cannot give comes from the others, in their order. Both the best and the worst rows are needed for a
-    policy that stays diverse (Svensson et al. 2023, https://arxiv.org/abs/2303.17615); ``where`` makes it a mixture of
-    runs, archives or whatever else a condition can tell apart.
+    Each part draws a whole number of rows, by the largest remainder, without the rows that an earlier part has drawn.
+    If a part has too few rows, the other parts draw the missing ones, in their order. A mixture of the best and the
+    worst rows keeps a policy diverse (Svensson et al. 2023, https://arxiv.org/abs/2303.17615); with ``where``, the
+    parts can have the rows of different runs, archives or other conditions.
 
     Attributes:
         parts: the parts, at least one.
@@ -100,7 +100,7 @@ class Mixture:
         return int(np.count_nonzero(found))
 
     def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
-        # As many as the batch has: others may have taken any of them but as many as the part is owed.
+        # Each part draws n rows, since earlier parts may have drawn all but as many as the part's quota.
         orders = self._orders(rows, n, rng, consumed)
         taken = np.zeros(len(rows), bool)
         chosen: list[Positions] = []
@@ -113,12 +113,12 @@ class Mixture:
     def _orders(
         self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]
     ) -> list[Positions]:
-        """Return for each part up to n positions, in the order in which it draws them."""
+        """Return, for each part, up to n positions in the order in which the part draws them."""
         subsets = [(part.selection, part.subset(rows)) for part in self.parts]
         return [draw_from_subset(selection, subset, n, rng, consumed) for selection, subset in subsets]
 
     def _quotas(self, n: int) -> Sequence[int]:
-        """Divide n rows by the shares, by largest remainder, ties in the order of the parts."""
+        """Return the number of rows of each part: n divided by the shares, by largest remainder, ties by order."""
         shares = np.array([part.share for part in self.parts])
         exact = n * shares / shares.sum()
         quotas = np.floor(exact).astype(np.int64)

@@ -20,7 +20,7 @@ from molbuffer.storage.history.selections.base import (
 )
 
 SMALLEST_PRIORITY = 0.01
-"""What is added to a reward as a priority, so that rows of reward 0 can be drawn."""
+"""The number that is added to a reward to give its priority, so that rows of reward 0 can be drawn."""
 
 NotNegative = Annotated[float, Ge(0)]
 ShareOfOne = Annotated[float, Ge(0), Le(1)]
@@ -31,20 +31,21 @@ ShareOfOne = Annotated[float, Ge(0), Le(1)]
 class Prioritized:
     """Better rows more often: a row is drawn with probability proportional to priority^alpha.
 
-    Both variants of prioritised experience replay (Schaul et al. 2016, section 3.3, https://arxiv.org/abs/1511.05952)
-    with the reward in the place of the error. By rank, the priority is 1/rank, rank 1 being the best row: unlike a
-    power of the reward it does not depend on the reward's scale. By reward, it is max(reward, 0) + 0.01. Rows of a
-    batch are drawn one after another without replacement.
+    These are both variants of prioritised experience replay (Schaul et al. 2016, section 3.3,
+    https://arxiv.org/abs/1511.05952), with the reward in the place of the error. By rank, the priority is 1/rank, where
+    the best row has rank 1; unlike a power of the reward, this does not depend on the scale of the reward. By reward,
+    the priority is max(reward, 0) + 0.01. The rows of a batch are drawn one after another without replacement.
 
-    With ``beta``, each row counts in the loss with the weight (n · P(row))^-beta, scaled to mean 1 in each batch, where
-    P is the probability that the first row drawn is this one, and n the number of rows. With beta = 1 this undoes the
-    preference in expectation, so that the batch is one of all rows, with less noise from the better ones.
+    With ``beta``, each row has the weight (n · P(row))^-beta in the loss, scaled to mean 1 in each batch, where P is
+    the probability that the row is drawn first, and n the number of rows. With beta = 1 the weights cancel the
+    preference in expectation, so that a batch represents all rows, with less noise from the better ones.
 
     Attributes:
-        alpha: at least 0; 0 is uniform; by rank, 1 draws the best row n times as often as the n-th.
-        by: "rank" or "reward": what the priority of a row is.
-        beta: the exponent of the weights, in [0, 1]; 0: every row counts alike.
-        anneal: the number of iterations in which beta rises in a straight line to 1; None: it stays.
+        alpha: the exponent of the priority, at least 0; 0 is uniform; by rank, 1 draws the best row n times as often as
+            the n-th.
+        by: the priority of a row, by "rank" or by "reward".
+        beta: the exponent of the weights, in [0, 1]; 0 gives every row the same weight.
+        anneal: the number of iterations in which beta rises linearly to 1; None keeps beta constant.
 
     Example:
         >>> len(lab.dataset(objective, batch_size=8, selection=mb.Prioritized(alpha=1.0), batches=1)[0])
@@ -87,7 +88,7 @@ class Prioritized:
         return weights
 
     def _log_weights(self, rows: SelectableRows) -> NDArray[np.float64]:
-        """Return the logarithms of the rows' chances [n], up to a constant."""
+        """Return the logarithms of the rows' probabilities [n], up to a constant."""
         if self.by == "reward":
             return self.alpha * np.log(np.maximum(rows.rewards, 0) + SMALLEST_PRIORITY)
         by_position = np.empty(len(rows))
@@ -106,8 +107,9 @@ class RankWindow:
     last one. Rows of a batch are drawn one after another without replacement.
 
     Attributes:
-        window: the number of best molecules that are drawn from.
-        k: how evenly: near 0 only the best matter, and with a large k all of the window do alike.
+        window: the number of best molecules to draw from.
+        k: the evenness of the probabilities, above 0: near 0 the best molecules dominate, and with a large k all
+            molecules of the window are about equally likely.
 
     Example:
         >>> len(lab.dataset(objective, batch_size=8, selection=mb.RankWindow(window=16), batches=1)[0])

@@ -1,4 +1,4 @@
-"""Some of the rows, as the rows of a selection, and the bound on how old their policy is."""
+"""Subsets of rows as the rows of a selection, and the limit on the policy lag of rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from molbuffer.storage.history.selections.base import Positions, SelectableRows,
 
 @dataclass(frozen=True, eq=False)
 class RowsSubset:
-    """Rows at some positions of others; its own positions count these.
+    """A subset of rows, with positions of its own from 0 to n - 1.
 
     Attributes:
-        rows: the rows.
-        positions: int64 [n], ascending.
+        rows: all rows.
+        positions: the positions of the subset among all rows, int64 [n], ascending.
     """
 
     rows: SelectableRows
@@ -29,7 +29,7 @@ class RowsSubset:
 
     @property
     def iteration(self) -> int:
-        """That of the rows."""
+        """The iteration for which rows are selected."""
         return self.rows.iteration
 
     @property
@@ -39,7 +39,7 @@ class RowsSubset:
 
     @property
     def run_numbers(self) -> NDArray[np.integer]:
-        """Numbers [n] that are equal for rows of one run."""
+        """A number [n] that is equal for rows of one run."""
         return self.rows.run_numbers[self.positions]
 
     @cached_property
@@ -49,7 +49,7 @@ class RowsSubset:
 
     @property
     def molecules(self) -> NDArray[np.uint64]:
-        """Numbers [n] that are equal for rows of one molecule."""
+        """A number [n] that is equal for rows of one molecule."""
         return self.rows.molecules[self.positions]
 
     @property
@@ -71,15 +71,15 @@ class RowsSubset:
         return self.best_first[np.sort(first)]
 
     def smiles(self, positions: Positions) -> Sequence[str | None]:
-        """Return the canonical SMILES of some rows."""
+        """Return the canonical SMILES of the rows at positions."""
         return self.rows.smiles(self.positions[positions])
 
     def matching(self, where: str) -> NDArray[np.bool_]:
-        """Return which rows fulfil a predicate [n]."""
+        """Return whether each row fulfils a predicate, bool [n]."""
         return self.rows.matching(where)[self.positions]
 
     def _here(self, positions: Positions) -> Positions:
-        """Return positions of the rows as own ones, without those that are not here."""
+        """Return the positions in the subset of rows at positions among all rows; rows outside it are left out."""
         place = np.full(len(self.rows), -1, np.int64)
         place[self.positions] = np.arange(len(self))
         here = place[positions]
@@ -93,17 +93,17 @@ def draw_from_subset(
     rng: np.random.Generator,
     consumed: NDArray[np.integer],
 ) -> Positions:
-    """Draw from some of the rows; return positions among all of them."""
+    """Return the positions, among all rows, of at most n rows that a selection draws from a subset."""
     return subset.positions[selection.draw(subset, n, rng, consumed[subset.positions])]
 
 
 def weights_in_subset(selection: Selection, subset: RowsSubset, positions: Positions) -> NDArray[np.float64] | None:
-    """Return the weights of rows, by their positions among all, that a selection has drawn from a subset."""
+    """Return the weights of rows, given by positions among all rows, that a selection has drawn from a subset."""
     return weights_of(selection, subset, np.searchsorted(subset.positions, positions))
 
 
 class _FromSubset:
-    """Another selection, from some of the rows."""
+    """The base class of selections that apply another selection to a subset of the rows."""
 
     selection: Selection
 
@@ -123,12 +123,12 @@ class _FromSubset:
 
 @dataclass(frozen=True)
 class WithinLag(_FromSubset):
-    """Another selection from the run's own rows whose policy is not too old.
+    """Another selection, applied to the run's own rows with a limited policy lag.
 
     Attributes:
         selection: the other selection.
-        max_policy_lag: the most iterations since a row was drawn, at least 0. Rows of other runs are left out, since
-            their iterations say nothing about the policy of this one.
+        max_policy_lag: the largest number of iterations since a row was drawn, at least 0. Rows of other runs are left
+            out, since their iterations say nothing about the policy of this run.
     """
 
     selection: Selection
@@ -145,11 +145,11 @@ class WithinLag(_FromSubset):
 
 @dataclass(frozen=True, eq=False)
 class WithoutRows(_FromSubset):
-    """Another selection from the rows that do not have to go.
+    """Another selection, applied to the rows that are not excluded.
 
     Attributes:
         selection: the other selection.
-        gone: returns which of some rows have to go, bool [n].
+        gone: a function that returns whether each row is excluded, bool [n].
     """
 
     selection: Selection

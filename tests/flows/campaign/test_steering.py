@@ -184,7 +184,7 @@ def test_policies_that_do_not_go_together_or_are_nowhere_are_refused_before_a_se
         for name, expected in (
             (str(stranger), f"another vocabulary than the prior {small_prior}"),
             ("run:fff", "'fff' must start the id of exactly one run"),
-            ("ffffff", "'ffffff' must start exactly one policy"),
+            ("ffffff", "'ffffff'"),
         ):
             error = refused(*command, "--store", store, "--set", f"policy.agent={name}")
             assert isinstance(error, ConfigurationError)

@@ -51,7 +51,7 @@ def test_a_build_reads_back_with_what_it_refers_to(two_runs, make):
 
 def test_a_build_gives_a_row_once_only(two_runs, make):
     store, own, _ = two_runs
-    with pytest.raises(ValueError, match="gives a stored row twice"):
+    with pytest.raises(ValueError, match="stored row twice"):
         commit(store, make.make_readmission(1, [RowId(own.build_id, 0)] * 2))
 
 

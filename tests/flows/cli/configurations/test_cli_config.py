@@ -263,4 +263,4 @@ def test_a_class_of_models_that_is_not_there_is_a_problem(tmp_path: Path) -> Non
     file.write_text(example_text())
     models = 'policy.models=["models_of_check:Nope"]'
     result = CliRunner().invoke(app, ["config", "check", str(file), "--set", models])
-    assert "key `policy.models[0]`: 'models_of_check:Nope' is none of the models" in result.stderr
+    assert "key `policy.models[0]`: 'models_of_check:Nope'" in result.stderr
