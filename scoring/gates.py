@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from molbuffer.scoring.errors import ScoringConfigurationError
 
 LONGEST = 1000
-"""The most characters of a gate."""
+"""The largest number of characters of a gate."""
 MOST_ALTERNATIVES = 64
 """The largest number of alternatives (conjunctions) of a gate."""
 

@@ -106,7 +106,7 @@ class WeightedComponent:
     def transformed(self, values: NDArray[np.float64], stds: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Return the transformed values [n] of raw values [n], in [0, 1]; NaN where a raw value has none.
 
-        A number outside [0, 1], which a transform of somebody else may return, counts as no value.
+        A number outside [0, 1], which a transform that is not molbuffer's own may return, counts as no value.
 
         Args:
             values: the raw values.

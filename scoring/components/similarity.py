@@ -59,8 +59,8 @@ class Similarity:
     """Tanimoto similarity of count fingerprints with a target molecule, in [0, 1].
 
     Attributes:
-        target: the target molecule as SMILES. It is standardised as the drawn molecules are, since these may never
-            equal a target that is not.
+        target: the target molecule as SMILES. It is standardised like the drawn molecules, which may never equal a
+            target in another form.
         fingerprint: the features that are counted: circular environments of atoms (morgan), of pharmacophoric atoms
             (fcfp), or pairs of atoms (atom_pair).
         radius: the radius of a circular environment in bonds; atom pairs have none.
