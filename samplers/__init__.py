@@ -1,8 +1,8 @@
 """Samplers, generative models, and the builds that samplers make.
 
 The nine samplers are the modules at the top. ``models`` has the generative models, ``policies`` a model with its
-vocabulary and files, ``tokens`` the vocabulary, ``latents`` latent priors and vectors, ``files`` the reading of files
-of molecules, and ``builds`` the way from a draw to a build: standardise, filter, score.
+vocabulary and files, ``tokens`` the vocabulary, ``latents`` latent priors and vectors, ``files`` the readers of files
+of molecules, and ``builds`` the steps from a draw to a build: standardise, filter, score.
 """
 
 import lazy_loader

@@ -24,15 +24,15 @@ class Draw:
 
     Attributes:
         raw: the strings [n].
-        rows: the columns of the rows [n]: tokens, log-probabilities, and whatever else the sampler knows.
-        stored: the identity of each row that is stored already [n]; None for samplers that draw no stored rows.
-        source_smiles: the sources of pairs, as the model was given them [n]; None without pairs.
+        rows: the columns of the rows [n]: tokens, log-probabilities, and other columns that the sampler knows.
+        stored: the identity of each row that is already stored [n]; None for samplers that draw no stored rows.
+        source_smiles: the sources of pairs in the form that the model received [n]; None without pairs.
         source_rows: the identity of each source that is a stored row [n]; None without pairs.
-        parents: the canonical SMILES of the molecules that each row was made of by changing or joining them [n]; None
-            for samplers that change none.
-        sources_unusable: the number of other sources that were drawn and are no molecule, or not expressible.
-        origins: the row of a file that each row is [n]; None for samplers without a file.
-        unchecked: whether nobody has checked the row of the file before [n]; None if all rows are checked.
+        parents: the canonical SMILES of the molecules that each row was made of by mutation or crossover [n]; None for
+            samplers that change no molecules.
+        sources_unusable: the number of drawn sources that make no pair, since they are no molecule or not expressible.
+        origins: the row of a file that each row was read from [n]; None for samplers without a file.
+        unchecked: whether the row of the file was not checked before the draw [n]; None if all rows were checked.
 
     Example:
         >>> from molbuffer.samplers import encode_rows
@@ -107,8 +107,8 @@ class SamplerSize:
     """The contribution of a sampler to each event.
 
     Attributes:
-        buffer_size: the kept rows that each build_buffer makes; 0 switches the sampler off there.
-        p_batch: the share of a training batch drawn live in sample_batch, in [0, 1]; 0 switches it off there.
+        buffer_size: the number of kept rows of each build of the buffer; with 0, the sampler makes no such builds.
+        p_batch: the share of a training batch that the sampler draws live, in [0, 1]; with 0, it draws no live rows.
         from_iteration: the first iteration in which the sampler draws.
         until_iteration: the first iteration in which it no longer draws; None for no end.
 
@@ -133,7 +133,7 @@ class SamplerSize:
         return self.from_iteration <= iteration and (self.until_iteration is None or iteration < self.until_iteration)
 
     def buffer_size_at(self, iteration: int) -> int:
-        """Return the kept rows that a build of an iteration makes."""
+        """Return the number of kept rows of a build of the buffer in an iteration."""
         return self.buffer_size if self.draws_at(iteration) else 0
 
     def p_batch_at(self, iteration: int) -> float:
@@ -146,10 +146,10 @@ class Recall:
     """The n rows of a draw from the history.
 
     Attributes:
-        drawn: the rows as any sampler gives them, with their rewards.
-        smiles: their canonical SMILES [n].
-        ids: their identities [n].
-        drawn_in: the iterations in which the run drew those of the rows that are its own.
+        drawn: the rows with their rewards.
+        smiles: the canonical SMILES of the rows [n].
+        ids: the identities of the rows [n].
+        drawn_in: the iterations in which the run drew the rows that are its own; rows of other runs have no entry.
     """
 
     drawn: Draw
@@ -173,12 +173,12 @@ class Sampler(ABC):
     A subclass has a name, a kind and a size, and defines ``draw``; everything else has a default.
 
     Attributes:
-        name: identifies the sampler in a campaign, in the history and in metrics.
+        name: the name of the sampler in a campaign, in the history and in metrics.
         kind: the name of the class in the configuration.
         size: the sampler's contribution to each event.
         sampling: the changes to the token distribution; None for a sampler without a likelihood.
-        unique: whether a build keeps each molecule once, and draws other rows for repetitions; "run": whether the run
-            does, so that no molecule is kept that it has drawn before.
+        unique: whether a build keeps each molecule only once, and draws other rows instead of repetitions. "run": the
+            run keeps each molecule only once, and none that it has drawn before.
         in_chunks: whether the rows of a build may be drawn in several chunks, each with a seed of its own.
 
     Example:
@@ -215,5 +215,5 @@ class Sampler(ABC):
         """Draw up to n rows, fewer only when the source is exhausted. The same seed gives the same rows."""
 
     def recall(self, n: int, seed: int) -> Recall | None:
-        """Draw up to n stored rows, for a build that refers to them; None for a sampler that draws new rows."""
+        """Draw up to n stored rows, to which a build refers; return None if the sampler draws new rows."""
         return None

@@ -15,10 +15,10 @@ from molbuffer.storage import Positions, SelectableRows
 @checked
 @dataclass
 class ByScaffold:
-    """A selection stratified by Bemis-Murcko scaffold: all scaffolds have the same chance, whatever their rows.
+    """A selection stratified by Bemis-Murcko scaffold: all scaffolds have the same chance, however many rows they have.
 
-    Every scaffold is drawn once before any is drawn a second time. Molecules without a ring share one scaffold. A
-    scaffold takes about 0.1 ms, once for each different molecule.
+    Every scaffold is drawn once before any is drawn a second time. Molecules without a ring share one scaffold. The
+    scaffold of a molecule is computed once, in about 0.1 ms.
     """
 
     _of_molecule: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)

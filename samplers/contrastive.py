@@ -21,7 +21,7 @@ from molbuffer.scoring import Standardisation, standardise_many
 from molbuffer.storage import RowId
 
 SOURCE_ROUNDS = 5
-"""The number of draws of sources; each draw replaces the unusable sources of the one before."""
+"""The largest number of draws of sources; each further draw replaces the unusable sources of the draw before."""
 
 
 @checked
@@ -29,15 +29,15 @@ SOURCE_ROUNDS = 5
 class ContrastiveSampler(Sampler):
     """Draws pairs (source, target); ``scoring.ContrastiveTemplate`` decides which of them are kept.
 
-    Sources are molecules in canonical form, as a conditional model is trained on. They become samples of the history
-    only where ``base_sampler`` makes builds of its own.
+    Sources are canonical SMILES, on which conditional models are trained. They become samples of the history only if
+    ``base_sampler`` makes builds of its own.
 
     Attributes:
-        base_sampler: draws the sources. If it draws pairs itself, their targets are the sources.
-        output_model: returns the policy as it is at the time of the draw.
-        repeats: the targets of each source, one after another. The last source of a draw may have fewer; if the
+        base_sampler: the sampler that draws the sources. If it draws pairs, their targets are the sources.
+        output_model: a function that returns the policy at the time of a draw.
+        repeats: the number of consecutive targets of each source. The last source of a draw may have fewer; if the
             sources come from a file in epochs, the next draw has the others.
-        standardisation: the campaign's, which makes sources of drawn strings.
+        standardisation: the campaign's standardisation, by which drawn strings become sources.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ContrastiveSampler(Sampler):
 
     @property
     def has_epochs(self) -> bool:
-        """Whether the base sampler draws epochs of a file: every source once before any comes again."""
+        """Whether the base sampler draws epochs of a file: every source once before any is drawn again."""
         return epoch_sampler(self.base_sampler) is not None
 
     def draw(self, n: int, seed: int) -> Draw:
@@ -75,7 +75,7 @@ class ContrastiveSampler(Sampler):
         return self._pairs(n, seed, 0, self.base_sampler.draw)
 
     def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
-        """Draw n pairs from the sources that are next in a file; other sources replace the unusable ones."""
+        """Draw n pairs from the next sources of a file; other sources replace the unusable ones."""
         base = epoch_sampler(self.base_sampler)
         assert base is not None
         first, drawn_of_it = divmod(position.start, self.repeats)
@@ -83,7 +83,7 @@ class ContrastiveSampler(Sampler):
         return self._pairs(n, seed, drawn_of_it, lambda wanted, own: base.draw_from(in_turn, wanted, own))
 
     def _pairs(self, n: int, seed: int, drawn_of_first: int, draw: Callable[[int, int], Draw]) -> Draw:
-        """Draw up to n pairs of the sources that ``draw`` returns, less the first ``drawn_of_first`` pairs."""
+        """Draw up to n pairs of the sources that ``draw`` returns, without the first ``drawn_of_first`` pairs."""
         policy = self.output_model()
         found = self._sources(-(-(drawn_of_first + n) // self.repeats) if n else 0, seed, policy.vocabulary, draw)
         pairs = max(0, min(n, len(found.smiles) * self.repeats - drawn_of_first))
@@ -103,13 +103,13 @@ class ContrastiveSampler(Sampler):
         )
 
     def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary, draw: Callable[[int, int], Draw]) -> _Sources:
-        """Draw up to ``wanted`` molecules that the vocabulary can express, and replace others by further draws."""
+        """Draw up to ``wanted`` molecules that the vocabulary can express; further draws replace other strings."""
         found, missing = _Sources(), wanted
         for attempt in range(SOURCE_ROUNDS):
             if not missing:
                 break
             drawn = draw(missing, derive_seed(seed, "sources", attempt))
-            # A replacement in the order of the file would come again in the next draw, which does not know of it.
+            # Replacements are not taken in the order of the file, since the next draw would repeat them.
             missing, draw = 0, self.base_sampler.draw
             for number, molecule in enumerate(standardise_many(drawn.raw, self.standardisation)):
                 if molecule is not None and vocabulary.can_encode(molecule):
@@ -126,9 +126,9 @@ class _Sources:
     """The sources of a draw.
 
     Attributes:
-        smiles: the canonical SMILES, as the model is given them.
+        smiles: the canonical SMILES that the model receives.
         stored: the identity of each source that is a stored row, else None.
-        unusable: the number of other drawn strings that are no molecule, or not expressible.
+        unusable: the number of drawn strings that are no molecule, or not expressible.
     """
 
     smiles: list[str] = field(default_factory=list)

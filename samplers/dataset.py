@@ -19,16 +19,16 @@ from molbuffer.scoring import Standardisation
 @checked
 @dataclass(frozen=True)
 class DatasetSampler(FileSampler):
-    """Draws the molecules of a file as they are written there, or in canonical form as ``usable_texts`` has it.
+    """Draws the molecules of a file as they are written there, or in canonical form by the rule of ``usable_texts``.
 
     Attributes:
         path: a file that ``read_columns`` reads.
-        column: the column of a table, as ``read_columns`` has it.
+        column: the column of a table; None is the default of ``read_columns``.
         vocabulary: the vocabulary of the policy in training, for the rows' tokens.
-        replacement: draw each row independently of all others.
-        standardisation: the campaign's, which makes canonical forms.
-        largest_fragment: draw the largest fragment of a salt or mixture.
-        id_column: the column that names the rows, whose texts the store keeps with the samples.
+        replacement: whether each row is drawn independently of all others.
+        standardisation: the campaign's standardisation, by which canonical forms are made.
+        largest_fragment: whether the largest fragment of a salt or mixture is drawn.
+        id_column: the column with the ids of the rows, which the store keeps with the samples.
 
     Example:
         >>> from pathlib import Path

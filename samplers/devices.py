@@ -1,7 +1,7 @@
-"""Devices: where models draw and learn.
+"""Devices: the CPU or GPUs on which models draw and learn.
 
-A model and the tensors it is given are on its device; everything else stays on the CPU: stored rows, latent priors and
-vectors, and the generators, so that a seed gives the same numbers everywhere.
+A model and its input tensors are on its device. Everything else stays on the CPU: stored rows, latent priors and
+vectors, and the random generators, so that a seed gives the same numbers on every machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from molbuffer.samplers.errors import DeviceError
 
 AUTO = "auto"
-"""The name of the fastest device there is."""
+"""The name of the fastest device of the machine."""
 TYPES = ("cpu", "cuda", "mps")
 """The types of devices."""
 
@@ -20,7 +20,7 @@ def find_device(name: str) -> torch.device:
     """Return the device of a name: "auto", "cpu", "mps", "cuda", or one of several as "cuda:1".
 
     Raises:
-        DeviceError: there is no such device on this machine, or the name is none of a device.
+        DeviceError: this machine has no such device, or the name is not that of a device.
     """
     there = available_devices()
     if name == AUTO:

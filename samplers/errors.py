@@ -4,10 +4,10 @@ SamplerError
 ├── UnknownTokenError     a SMILES string has a token that the vocabulary lacks
 ├── SmilesFileError       a file of molecules cannot be read
 ├── PolicyFormatError     a policy's files do not describe a model that can be built
-├── UnknownPolicyNameError no bundled policy, folder or stored policy has a name
-├── UnknownModelKindError no architecture has a name
-├── ModelSizeError        an architecture cannot have a size
-├── QuotaError            shares of a batch cannot be met
+├── UnknownPolicyNameError no bundled policy, folder or stored policy has the name
+├── UnknownModelKindError no model kind has the name
+├── ModelSizeError        a model of a kind cannot have a size
+├── QuotaError            the shares of a batch are invalid
 ├── LatentsError          a source has no latent vectors that a policy can decode
 ├── ConditionError        a model is not given the latents or sources that it is conditioned on
 ├── DeviceError           a device does not exist on this machine
@@ -42,9 +42,9 @@ class SmilesFileError(SamplerError):
     Attributes:
         path: the file.
         problem: what was found, what is expected and what to do.
-        line: the line of the problem, counted from 1; None where it has none.
-        column: the name of the column that the file lacks, or has more than once; "" where the default name is meant,
-            and None where the problem is another one.
+        line: the line of the problem, counted from 1; None if it has none.
+        column: the name of a column that the file lacks, or has more than once; "" for the default column, and None for
+            any other problem.
     """
 
     def __init__(self, path: Path, problem: str, line: int | None = None, column: str | None = None) -> None:
@@ -63,19 +63,19 @@ class PolicyFormatError(SamplerError):
 
 
 class UnknownPolicyNameError(SamplerError):
-    """No bundled policy, folder or stored policy has a name."""
+    """No bundled policy, folder or stored policy has the name."""
 
 
 class UnknownModelKindError(SamplerError):
-    """No architecture has a name."""
+    """No model kind has the name."""
 
 
 class ModelSizeError(SamplerError, ValueError):
-    """An architecture cannot have a size that was asked for."""
+    """A model of a kind cannot have a requested size."""
 
 
 class QuotaError(SamplerError):
-    """Shares of a batch cannot be met."""
+    """The shares of a batch are invalid, such as shares that sum to more than 1."""
 
 
 class LatentsError(SamplerError):
@@ -87,7 +87,7 @@ class ConditionError(SamplerError, ValueError):
 
 
 class DeviceError(SamplerError, ValueError):
-    """A device does not exist on this machine, or is none."""
+    """A device does not exist on this machine, or the name is not that of a device."""
 
 
 class MissingExtraError(SamplerError):
@@ -103,4 +103,4 @@ class MissingExtraError(SamplerError):
 
 
 class DivergedPolicyError(SamplerError):
-    """A policy returns numbers that are no probabilities, since its weights have grown beyond all bounds."""
+    """A policy returns numbers that are no probabilities, since its weights have diverged."""

@@ -1,7 +1,7 @@
 """GraphGASampler: a genetic algorithm on molecules whose population is the best of the stored history.
 
-After Jensen 2019 (doi:10.1039/C8SC05372C), without generations of its own: its draws are stored and scored as all
-samples are, and the best of them become parents, beside the best of every other sampler.
+It follows Jensen 2019 (doi:10.1039/C8SC05372C), but has no generations: its draws are stored and scored like all
+samples, and the best of them become parents, together with the best of all other samplers.
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ from molbuffer.samplers.tokens import TokenChanges, Vocabulary
 from molbuffer.scoring import Breeding, children, standardise_many
 
 PARENTS_OF_A_CHILD = 2
-"""The most parents that a child has."""
+"""The largest number of parents of a child."""
 
 
 class MoleculeHistory(Protocol):
-    """What parents are taken from."""
+    """The history that parents are taken from."""
 
     def best_molecules(self, n: int) -> Mapping[str, float]:
-        """Return the rewards of the n different molecules with the best ones by canonical SMILES, the best first."""
+        """Return the n different molecules with the best rewards, as rewards by canonical SMILES, the best first."""
         ...
 
 
 @checked
 @dataclass(frozen=True)
 class GraphGASampler(Sampler):
-    """Draws children of good molecules, without a likelihood (R19).
+    """Draws children of molecules with good rewards; its rows have no likelihood.
 
     Attributes:
-        history: the stored rows as they are at the time of a draw, as ``run.stored_rows()`` returns them.
-        base_sampler: draws the missing parents while the history has fewer molecules than children are drawn.
-        vocabulary: the vocabulary of the policy in training, which the tokens of token changes come from.
+        history: the stored rows at the time of a draw, as ``run.stored_rows()`` returns them.
+        base_sampler: the sampler that draws the missing parents while the history has fewer molecules than a draw has
+            children.
+        vocabulary: the vocabulary of the policy in training, from which new tokens are drawn.
         parents: the number of best molecules that have children, at least 2.
-        weighting: the probability of a parent by its rank, which is 0 for the best: "harmonic": in proportion to
-            1 / (k n + rank) among n; "linear": to n - rank, nearly 0 for the last. Parents of equal rewards share
-            theirs.
+        weighting: the probability of a parent by its rank among n parents, where the best has rank 0: "harmonic":
+            proportional to 1 / (k n + rank); "linear": proportional to n - rank. Parents with equal rewards have the
+            mean of their probabilities.
         k: the share of the parents that are about as likely as the best, for "harmonic".
-        immigrants: the probability that a parent is a fresh molecule of the base sampler, in [0, 1): without any, the
-            parts that children are made of become those of a few molecules in the end.
+        immigrants: the probability that a parent is a new molecule of the base sampler, in [0, 1). Without immigrants,
+            all children are made of parts of a few molecules in the end.
         breeding: the shares of the ways to make a child, and the size of children.
-        unique: "run": refuse children that the run has drawn before; true: those that a build has kept.
+        unique: "run": refuse children that the run has drawn before; true: refuse children that the build has kept.
     """
 
     name: str
@@ -76,7 +77,7 @@ class GraphGASampler(Sampler):
             raise ValueError(f"immigrants must be in [0, 1), got {self.immigrants:g}")
 
     def draw(self, n: int, seed: int) -> Draw:
-        """Draw up to n children, fewer when the parents have no more children that differ from them."""
+        """Draw up to n different children, fewer if the parents have no more."""
         parents = self._parents(n, seed)
         rewards = np.array(list(parents.values()))
         probabilities = by_rank(rewards, None if self.weighting == "linear" else self.k * len(parents))
@@ -94,7 +95,10 @@ class GraphGASampler(Sampler):
         return Draw(list(found), encode_rows(list(found), self.vocabulary), parents=list(found.values()))
 
     def _parents(self, n: int, seed: int) -> Mapping[str, float]:
-        """Return the rewards of the parents, the best first and those of the base sampler, which have none, last."""
+        """Return the rewards of the parents by canonical SMILES, the best first.
+
+        Parents of the base sampler come last, with a reward of -inf.
+        """
         best = self.history.best_molecules(self.parents)
         missing = min(self.parents, max(n, 2)) - len(best)
         if missing <= 0:
@@ -103,7 +107,7 @@ class GraphGASampler(Sampler):
         return {**best, **{text: -math.inf for text in drawn if text not in best}}
 
     def _fresh(self, n: int, seed: int, parents: Mapping[str, float]) -> list[str]:
-        """Return up to n different molecules of the base sampler that are no parents yet."""
+        """Return up to n different molecules of the base sampler that are not among the parents."""
         return [text for text in self._drawn_by_base(n, derive_seed(seed, "immigrants")) if text not in parents]
 
     def _drawn_by_base(self, n: int, seed: int) -> list[str]:
@@ -119,15 +123,15 @@ class GraphGASampler(Sampler):
 
 
 def by_rank(rewards: NDArray[np.float64], best: float | None) -> NDArray[np.float64]:
-    """Return the probabilities [n] of parents, of sum 1; those of equal rewards are equal.
+    """Return the probabilities [n] of parents, whose sum is 1; parents with equal rewards are equally likely.
 
     Args:
-        rewards: [n], the best first.
-        best: they are in proportion to 1 / (best + rank); None falls linearly.
+        rewards: the rewards [n], the best first.
+        best: the constant c in probabilities proportional to 1 / (c + rank); None makes them fall linearly.
     """
     ranks = np.arange(len(rewards), dtype=np.float64)
     weights: NDArray[np.float64] = len(rewards) - ranks if best is None else 1 / (best + ranks)
-    # An earlier one of equal rewards is no better: while all rewards are 0, every parent has children.
+    # Parents with equal rewards are equally good: while all rewards are 0, every parent has children.
     _, group = np.unique(rewards, return_inverse=True)
     shared: NDArray[np.float64] = (np.bincount(group, weights) / np.bincount(group))[group]
     shared /= shared.sum()

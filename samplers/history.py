@@ -1,7 +1,7 @@
 """HistorySampler: draws stored rows with all their stored columns.
 
-Its rows are never stored as new samples. In a training batch they join those that are drawn live, and the build of the
-batch refers to them. The buffer has them already, so that the sampler takes no part in its builds.
+The rows are never stored as new samples. In a training batch they join the rows that are drawn live, and the build of
+the batch refers to them. The buffer has them already, so that the sampler makes no builds of the buffer.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class HistorySampler(Sampler):
     """Draws stored rows with a good reward under the campaign's objective.
 
     Attributes:
-        history: returns the rows to draw from as they are at the time of a draw, all expressible in the vocabulary.
-        vocabulary: the vocabulary of the policy in training; rows of another one are encoded again, with NaN as
+        history: a function that returns the rows to draw from at the time of a draw, all expressible in the vocabulary.
+        vocabulary: the vocabulary of the policy in training; rows of another vocabulary are encoded again, with NaN as
             log-probabilities.
-        selection: chooses the rows of a draw; no row counts as delivered before.
+        selection: the selection that chooses the rows of a draw; no row counts as consumed before.
 
     Example:
         >>> with lab.run("example", objective=objective, seed=0) as run:
@@ -102,12 +102,13 @@ class RunHistory:
         run_id: the run that draws.
         objective_sha256: the objective whose rewards count.
         vocabulary: the vocabulary of the policy in training.
-        settled: returns the iteration before which all rows of the run are committed. Only own rows from before it are
-            seen, so that a resumed run sees the same rows.
+        settled: a function that returns the iteration before which all rows of the run are committed. Of the run's own
+            rows, only those are drawn, so that a resumed run draws from the same rows.
         foreign_snapshot: the snapshot at which rows of other runs are read.
         runs: the runs whose rows are drawn; None for all runs.
-        where: a predicate over ``sample_history`` that must hold as well.
-        unsettled: returns the live builds of the iterations since, which are not committed; None if there was none.
+        where: a predicate over ``sample_history`` that the rows must fulfil, too.
+        unsettled: a function that returns the live builds of the iterations since ``settled``, which are not committed;
+            None if there was no such iteration.
     """
 
     store: SampleStore
@@ -125,25 +126,26 @@ class RunHistory:
     _built: tuple[int, bool] = field(default=(-1, False), init=False)
 
     def __call__(self) -> HistoryIndex:
-        """Return the rows, which are read again only after the run has settled more iterations."""
+        """Return the rows; they are read again only after more iterations are committed."""
         return self._up_to(self.settled() - 1 if self._own else -1)
 
     def best_molecules(self, n: int) -> dict[str, float]:
-        """Return the rewards of the n different molecules with the best ones by canonical SMILES, the best first.
+        """Return the n different molecules with the best rewards, as rewards by canonical SMILES, the best first.
 
-        They are chosen among those of all iterations before the present one, committed or not, as if all were
-        committed: of equal rewards the earlier row is the better (R7). So a resumed run has the same ones. The
-        predicate holds for no row that is not committed.
+        They are chosen from the rows of all iterations before the present one, committed or not. Of equal rewards, the
+        earlier row in row order is the better one, so that a resumed run has the same molecules. With a predicate, only
+        committed rows are used.
         """
         settled = self.settled() if self._own else 0
         builds = self.unsettled() if self._own else None
-        # A build of the buffer at the iteration of the checkpoint is committed after it, and seen from the next one on.
+        # A build of the buffer at the iteration of the checkpoint is committed after the checkpoint: it is included
+        # from the next iteration on.
         index = self._up_to(settled - 1 if builds is None or not self._built_at(settled) else settled)
         positions = index.best_of_each_molecule[:n]
         smiles, rewards, own = index.smiles(positions), index.rewards[positions], index.own[positions]
         found = list(zip(smiles, rewards.tolist(), strict=True))
         live = [] if builds is None or self.where is not None else _rewarded(builds, self.objective_sha256)
-        # In the history's order, in which the sort leaves what has equal rewards.
+        # In the history's order, which the stable sort keeps for equal rewards.
         ordered = [
             *(each for each, is_own in zip(found, own, strict=True) if is_own),
             *live,
@@ -160,7 +162,7 @@ class RunHistory:
         return self.runs is None or self.run_id in self.runs
 
     def _built_at(self, iteration: int) -> bool:
-        """Return whether the run has built for the buffer at an iteration, which has passed."""
+        """Return whether the run made a build of the buffer in a past iteration."""
         if self._built[0] != iteration:
             receipts = self.store.receipts(self.run_id, iteration=iteration, event=Event.BUILD_BUFFER)
             self._built = iteration, bool(receipts)

@@ -1,4 +1,4 @@
-"""LatentSampler: decodes given latent vectors, all equally often."""
+"""LatentSampler: decodes the latent vectors of a table, all equally often."""
 
 from __future__ import annotations
 

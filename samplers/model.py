@@ -20,9 +20,9 @@ class ModelSampler(Sampler):
     """Draws sequences from a policy at a temperature.
 
     Attributes:
-        policy: returns the policy as it is at the time of the draw; the policy in training changes between draws.
-        unique: a build keeps each molecule once, and draws other rows for repetitions (``builds.judging``); "run": the
-            run keeps each once, so that none is scored that it has drawn before.
+        policy: a function that returns the policy at the time of a draw; the policy in training changes between draws.
+        unique: whether a build keeps each molecule only once, and draws other rows instead of repetitions
+            (``builds.judging``); "run": the run keeps each molecule only once, and none that it has drawn before.
 
     Example:
         >>> policy = lab.policy("zinc-gru")
@@ -55,10 +55,12 @@ class ModelSampler(Sampler):
         return draw_rows(self.policy(), n, self.sampling, torch_generator(seed))
 
     def draw_ahead(self, n: int, seed: int, spare: int, spare_seed: int) -> tuple[Draw, Draw | None]:
-        """Draw n rows as ``draw`` does, and if that takes hardly longer ``spare`` further ones as it does with another
-        seed.
+        """Draw n rows as ``draw`` does, and ``spare`` further rows with another seed if that takes hardly longer.
+
+        Returns:
+            The n rows, and the further ones; None if they were not drawn.
         """
-        if type(self).draw is not _DRAW:  # of a class of somebody else
+        if type(self).draw is not _DRAW:  # a subclass draws in another way
             return self.draw(n, seed), None
         parts = [(n, torch_generator(seed)), (spare, torch_generator(spare_seed))]
         drawn = draw_parts(self.policy(), parts, self.sampling)

@@ -17,19 +17,19 @@ from molbuffer.samplers.tokens import TokenChanges, Vocabulary
 from molbuffer.scoring import are_other_molecules, standardise_many
 
 TRIES = 50
-"""The attempts to change a parent before it counts as one without mutants; four of five are other molecules."""
+"""The number of attempts to change a parent before it counts as one without mutants; about 4 of 5 succeed."""
 
 
 @checked
 @dataclass(frozen=True)
 class MutationSampler(Sampler):
-    """Replaces, inserts, deletes and swaps tokens of molecules, without a likelihood (R19).
+    """Replaces, inserts, deletes and swaps tokens of molecules; its rows have no likelihood.
 
     Attributes:
-        base_sampler: draws the parents.
-        vocabulary: the vocabulary of the policy in training, which new tokens come from.
-        mutations: the changes of each parent, at least 1.
-        valid_only: repeat the change of a parent until the result is a molecule other than the parent.
+        base_sampler: the sampler that draws the parents.
+        vocabulary: the vocabulary of the policy in training, from which new tokens are drawn.
+        mutations: the number of changes of each parent, at least 1.
+        valid_only: whether the change of a parent is repeated until the result is a molecule other than the parent.
 
     Example:
         >>> from pathlib import Path
@@ -55,23 +55,23 @@ class MutationSampler(Sampler):
 
     @property
     def has_epochs(self) -> bool:
-        """Whether the base sampler draws epochs of a file: every parent once before any comes again."""
+        """Whether the base sampler draws epochs of a file: every parent once before any is drawn again."""
         return epoch_sampler(self.base_sampler) is not None
 
     def draw(self, n: int, seed: int) -> Draw:
-        """Draw a mutant of each of n parents, fewer when there are fewer parents, or parents without mutants."""
+        """Draw a mutant of each of n parents, fewer if there are fewer parents, or parents without mutants."""
         rng = numpy_generator(seed, "mutations")
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
         return self._drawn(self._mutants(parents, rng))
 
     def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
-        """Draw mutants of the n parents that are next in a file; other parents replace those without mutants."""
+        """Draw mutants of the next n parents of a file; other parents replace those without mutants."""
         base = epoch_sampler(self.base_sampler)
         assert base is not None
         rng = numpy_generator(seed, "mutations")
         mutants = self._mutants(base.draw_from(position, n, derive_seed(seed, "parents")).raw, rng)
         if missing := n - len(mutants):
-            # The rows of a build count the position in the file: with fewer rows, the file would never be passed.
+            # The position in the file follows from the number of drawn rows: with fewer, a draw would start too early.
             others = self.base_sampler.draw(missing, derive_seed(seed, "others")).raw
             mutants += self._mutants(others, rng)
         return self._drawn(mutants)
@@ -79,7 +79,7 @@ class MutationSampler(Sampler):
     def _drawn(self, mutants: Sequence[tuple[str, str]]) -> Draw:
         raw = [mutant for mutant, _ in mutants]
         parents = list(dict.fromkeys(parent for _, parent in mutants))
-        # A string that is no molecule has no other name.
+        # A string that is no molecule stays as it is.
         names = {text: name or text for text, name in zip(parents, standardise_many(parents), strict=True)}
         return Draw(raw, encode_rows(raw, self.vocabulary), parents=[(names[parent],) for _, parent in mutants])
 
@@ -101,7 +101,7 @@ class MutationSampler(Sampler):
         return [(mutant, parent) for mutant, parent in found if mutant is not None]
 
     def _mutant(self, parent: str, rng: np.random.Generator) -> str:
-        # A string that the grammar cannot express has no tokens to change: it is judged as it is.
+        # A string that the grammar cannot express has no tokens to change, and stays as it is.
         return self._changes(parent, rng) or parent
 
     @cached_property

@@ -19,21 +19,21 @@ from molbuffer.scoring import Standardisation, standardise_many
 @checked
 @dataclass(frozen=True)
 class PairDatasetSampler(FileSampler):
-    """Draws the pairs of a table, such as ``molbuffer pairs`` makes, without a likelihood.
+    """Draws the pairs of a table, such as one of ``molbuffer pairs``; its rows have no likelihood.
 
-    A target is drawn as it is written, or in canonical form as ``usable_texts`` has it. A source has its canonical
-    form, as a conditional model is trained on. A source that is no molecule stays as it is written, and has length 0
-    when the vocabulary cannot express it: its pair is drawn, and rejected when it is judged.
+    A target is drawn as it is written, or in canonical form by the rule of ``usable_texts``. A source is drawn in
+    canonical form, on which conditional models are trained. A source that is no molecule stays as it is written, and
+    has length 0 if the vocabulary cannot express it: its pair is drawn, and rejected by the filters.
 
     Attributes:
         path: a table that ``read_columns`` reads.
-        vocabulary: the vocabulary of the policy in training, for the tokens of both ends.
+        vocabulary: the vocabulary of the policy in training, for the tokens of sources and targets.
         source_column: the column of the sources.
         target_column: the column of the targets.
-        replacement: draw each row independently of all others.
-        standardisation: the campaign's, which makes sources of texts.
-        largest_fragment: draw the largest fragment of a salt or mixture at both ends.
-        id_column: the column that names the pairs, whose texts the store keeps with the samples.
+        replacement: whether each row is drawn independently of all others.
+        standardisation: the campaign's standardisation, by which texts become sources.
+        largest_fragment: whether salts and mixtures are replaced by their largest fragment, in sources and targets.
+        id_column: the column with the ids of the pairs, which the store keeps with the samples.
     """
 
     name: str

@@ -16,7 +16,7 @@ from molbuffer.samplers.seeds import torch_generator
 @checked
 @dataclass(frozen=True)
 class PriorSampler(DecodedLatents):
-    """Decodes draws of a latent prior."""
+    """Decodes latent vectors drawn from a latent prior."""
 
     kind: ClassVar[str] = "prior"
 
@@ -28,7 +28,7 @@ class PriorSampler(DecodedLatents):
 
     @torch.no_grad()
     def draw(self, n: int, seed: int) -> Draw:
-        """Draw exactly n rows with their latents and the log-density of these under the latent prior."""
+        """Draw exactly n rows with their latent vectors, and the log-density of these under the latent prior."""
         prior = self.prior
         latents = prior.sample(n, torch_generator(seed, "latents"))
         drawn = self.decoded(latents, seed)

@@ -21,8 +21,8 @@ def expressible(index: HistoryIndex, vocabulary: Vocabulary, *, unparseable: boo
     Args:
         index: the rows.
         vocabulary: the vocabulary of the policy in training.
-        unparseable: whether the index has rows that are no molecule. Whether these are expressible was not checked
-            when they were drawn, and a row of a file may have no tokens at all.
+        unparseable: whether the index has rows that are no molecule. These were not checked for tokens when they were
+            drawn, so that a row of a file may have none; they are checked here.
     """
     vocabularies = [sha256 != vocabulary.sha256 for sha256 in index.builds["vocabulary_sha256"].to_pylist()]
     without_policy = [unparseable and sha256 is None for sha256 in index.policy_sha256s]
@@ -39,7 +39,7 @@ def expressible(index: HistoryIndex, vocabulary: Vocabulary, *, unparseable: boo
 def stored_rows(index: HistoryIndex, positions: Positions, vocabulary: Vocabulary) -> Rows:
     """Return rows of an index in a vocabulary; rows of another vocabulary are encoded again, both ends of pairs.
 
-    Rows that are encoded again keep nothing of the model that drew them: log-probabilities and latents are NaN.
+    Rows that are encoded again lose the columns of the model that drew them: log-probabilities and latents are NaN.
 
     Args:
         index: rows that the vocabulary can express.
@@ -60,15 +60,15 @@ def stored_rows(index: HistoryIndex, positions: Positions, vocabulary: Vocabular
 
 
 def randomised(rows: Rows, vocabulary: Vocabulary, rng: np.random.Generator) -> Rows:
-    """Return each row as another random SMILES of its molecule, with its reward, source and weight.
+    """Return each row as a randomised SMILES of its molecule, with its reward, source and weight.
 
-    Such a row keeps nothing of the policy that drew it: log-probabilities and latents are NaN, and it counts as not
-    truncated. A row that is no molecule, or whose other SMILES the vocabulary cannot express, stays as it is.
+    Such a row loses the columns of the policy that drew it: log-probabilities and latents are NaN, and it counts as not
+    truncated. A row that is no molecule, or whose randomised SMILES the vocabulary cannot express, stays as it is.
 
     Args:
         rows: rows [n] in the vocabulary.
         vocabulary: the vocabulary.
-        rng: gives the order of atoms of each row.
+        rng: the source of randomness for the order of atoms of each row.
     """
     texts = vocabulary.decode(rows.tokens, rows.lengths)
     others = random_smiles(texts, rng.integers(1, LARGEST_SEED, len(rows)).tolist())

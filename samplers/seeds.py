@@ -1,4 +1,4 @@
-"""Seeds: the randomness of a draw is a function of the campaign's seed and of the purpose, and of nothing else."""
+"""Seeds: the random numbers of a draw depend only on the campaign's seed and on the purpose of the draw."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def torch_generator(seed: int, *parts: int | str) -> torch.Generator:
 
 
 def cpu_generator(seed: int) -> torch.Generator:
-    """Return a torch generator of the CPU: its numbers are the same whatever device they are moved to."""
+    """Return a torch generator of the CPU, whose numbers do not depend on the device that they are moved to."""
     return torch.Generator("cpu").manual_seed(seed)
 
 

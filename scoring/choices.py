@@ -1,7 +1,7 @@
-"""Choices: which of more molecules than are needed are worth a score, by how different they are.
+"""Choices: a choice picks diverse molecules to score from more candidates than are needed.
 
-What is not chosen is stored as rejected by ``choice``. A choice knows no rewards: it spreads the score calls of a batch
-over the molecules that the policy draws. It is a function of the molecules, the number and the seed.
+The other candidates are stored as rejected by ``choice``. A choice does not use rewards: it spreads the scored
+molecules of a batch over those that the policy draws. It is a function of the molecules, the number and the seed.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ _FINGERPRINT_BITS, _RADIUS = 2048, 2
 
 @runtime_checkable
 class Choice(Protocol):
-    """Chooses the molecules that are scored.
+    """A rule that chooses the molecules to score.
 
     Attributes:
-        candidates: the number of molecules that are drawn for each that is chosen, at least 1.
+        candidates: the number of molecules drawn for each one that is chosen, at least 1.
     """
 
     @property
     def candidates(self) -> float: ...
 
     def choose(self, smiles: Sequence[str], n: int, seed: int) -> Indices:
-        """Return the indices [min(n, len(smiles))] of the chosen ones of some different canonical SMILES."""
+        """Return the indices [min(n, len(smiles))] of the molecules chosen from distinct canonical SMILES."""
 
 
 @checked
 @dataclass(frozen=True)
 class MaxMin:
-    """Molecules that are far from each other: from a random one on, always that whose nearest chosen one is farthest.
+    """The choice of distant molecules: after a random one, always add the one farthest from its nearest chosen one.
 
     The distance is 1 - the Tanimoto similarity of Morgan fingerprints (2,048 bits, radius 2), as in RDKit's MaxMin
     picker (Ashton et al. 2002, https://doi.org/10.1002/qsar.200290002).
@@ -73,11 +73,11 @@ class MaxMin:
 @checked
 @dataclass(frozen=True)
 class Determinantal:
-    """Molecules whose similarity matrix has a large determinant: different ones, and no outliers for their own sake.
+    """The choice of molecules whose similarity matrix has a large determinant: diverse, but not outliers by design.
 
-    The most likely set of a determinantal point process with the matrix of Tanimoto similarities, found greedily (Chen
-    et al. 2018, algorithm 1, https://arxiv.org/abs/1709.05135), from a random molecule on. Svensson et al. 2025
-    (https://arxiv.org/abs/2506.21158) learn from such batches.
+    It approximates the most likely set of a determinantal point process with the matrix of Tanimoto similarities. The
+    search is greedy and starts from a random molecule (Chen et al. 2018, algorithm 1,
+    https://arxiv.org/abs/1709.05135). Svensson et al. 2025 (https://arxiv.org/abs/2506.21158) learn from such batches.
 
     Attributes:
         candidates: the number of molecules that are drawn for each that is scored.

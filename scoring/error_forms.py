@@ -1,4 +1,4 @@
-"""What errors of scores have in common: texts that differ in numbers, ids and the molecule that they name are one."""
+"""Forms of score errors: error texts that differ only in numbers, ids or the molecule's SMILES have the same form."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ _WITH_DIGIT = r"[-+]?[\w.]*\d[\w.]*(?:[-+:][\w.]*\d[\w.]*)*"
 ERROR_VALUES = f"{_UUID}|{_WITH_DIGIT}"
 """Matches ids, and words with a digit: numbers with their sign, decimals and exponent, times, hexadecimal sums.
 
-Python and DuckDB, whose expressions have no look-around, read it alike.
+It has no look-around, which DuckDB lacks, so that Python and DuckDB match the same text.
 """
 
 
 def error_form(error: str, smiles: str) -> str:
-    """Return what an error says, whatever its numbers, ids and molecule are.
+    """Return the form of an error: its text without the molecule's SMILES, and with ``#`` for each number or id.
 
     Args:
         error: the text.
         smiles: the molecule whose score failed.
     """
-    # The SMILES of methane stands in every word with a C, which are not meant.
+    # Only whole words match: the SMILES of methane, C, is a part of every word with a C.
     text = re.sub(rf"(?<!\w){re.escape(smiles)}(?!\w)", "", error) if smiles else error
     return re.sub(ERROR_VALUES, PLACEHOLDER, text)
 
 
 def commonest_error(errors: Iterable[tuple[str, str]]) -> tuple[str, int] | None:
-    """Return an error of the commonest form with the number of molecules that have one of it; None without errors.
+    """Return an example of the commonest form of error and its number of molecules; None without errors.
 
-    Of several errors of a form it is the first in the order of the alphabet, and so it is of several forms.
+    The example is the alphabetically first error of the form. Of equally common forms, the one with the alphabetically
+    first example is taken.
 
     Args:
         errors: the SMILES and the error of each failed score, with its component if there are several.

@@ -2,7 +2,7 @@
 
 ScoringError
 ├── ScoringConfigurationError   the settings of a filter, component, transform or objective are invalid
-├── StaleScoresError            stored scores are not those that a component computes now
+├── StaleScoresError            stored scores differ from those that a component computes now
 ├── ScorerUnavailableError      raised by a scoring function that cannot work for now, whatever the molecule
 └── WorkerError                 the worker processes died repeatedly
 
@@ -25,7 +25,7 @@ class ScoringConfigurationError(ScoringError, ValueError):
 
 
 class StaleScoresError(ScoringError):
-    """Stored scores are not those that a component computes now, although its version is the same."""
+    """Stored scores differ from those that a component of the same version computes now."""
 
 
 class ScorerUnavailableError(ScoringError):
@@ -46,10 +46,10 @@ def unknown_name(what: str, got: str, allowed: Iterable[str]) -> ScoringConfigur
 
 
 def check_extra(what: str, extra: str, *modules: str) -> None:
-    """Refuse what needs packages that molbuffer does not install by default, where they are not installed.
+    """Refuse a feature whose optional packages are not installed.
 
     Raises:
-        ScoringConfigurationError: naming the command that installs them.
+        ScoringConfigurationError: a package is missing; the message names the command that installs it.
     """
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:

@@ -42,7 +42,7 @@ RingAtoms = Annotated[int, Ge(1)]
 VALIDITY = "validity"
 """The reason that rejects a string that is no molecule."""
 LENGTH = "length"
-"""The reason that rejects a string, or a molecule whose canonical SMILES, has more characters than allowed."""
+"""The reason that rejects a string or a canonical SMILES with more characters than allowed."""
 
 
 @runtime_checkable
@@ -60,7 +60,7 @@ class Filter(Protocol):
 @checked
 @dataclass(frozen=True)
 class SingleComponent:
-    """Refuses salts and mixtures, of which otherwise the largest fragment counts.
+    """Refuses salts and mixtures: molecules of more than one fragment.
 
     Attributes:
         name: stored with refused samples.
@@ -75,11 +75,11 @@ class SingleComponent:
 @checked
 @dataclass(frozen=True)
 class Valence:
-    """Refuses molecules with atoms that a substance can hardly have; a campaign has this filter unless it says not to.
+    """Refuses molecules with implausible atoms; every campaign has this filter unless it switches it off.
 
     Attributes:
-        reject: what is refused, of ``radicals`` (unpaired electrons and carbenes), ``valences`` (that an element does
-            not usually have) and ``queries`` (dummy atoms ``*`` and bonds ``~``); metals have any valence.
+        reject: the reasons to refuse a molecule: ``radicals`` (unpaired electrons and carbenes), ``valences`` (unusual
+            valences of an element; metals may have any) and ``queries`` (dummy atoms ``*`` and bonds ``~``).
         name: stored with refused samples.
     """
 
@@ -99,7 +99,7 @@ class Valence:
 @checked
 @dataclass(frozen=True)
 class PropertyRange:
-    """Refuses molecules with a property outside [minimum, maximum], or without a value of it.
+    """Refuses molecules whose property is outside [minimum, maximum], or has no value.
 
     Attributes:
         property: the property, such as molecular_weight or logp.
@@ -266,12 +266,12 @@ def _element_symbols() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The judgement of a string.
+    """The result of standardising and filtering a string.
 
     Attributes:
         smiles: the canonical SMILES; None if the string is no molecule.
-        rejected_by: the name of the first filter that refuses it, ``validity`` for no molecule, ``length`` for one that
-            is too long, None if it is kept.
+        rejected_by: the name of the first filter that refuses the molecule; ``validity`` if the string is no molecule,
+            ``length`` if it is too long, None if the molecule is kept.
     """
 
     smiles: str | None
@@ -290,7 +290,7 @@ def _judge_chunk(raw: Sequence[str], filters: Sequence[Filter], standardisation:
 
 
 def judge(raw: str, filters: Sequence[Filter], standardisation: Standardisation = Standardisation()) -> Judgement:
-    """Standardise one string and apply the filters in their order."""
+    """Standardise one string and apply the filters in the order given."""
     named = standardise(raw, standardisation)
     if named is None:
         return Judgement(None, reason_against(raw, standardisation))

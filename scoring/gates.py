@@ -1,12 +1,13 @@
-"""Gates: conditions on cheap raw values that a molecule must meet before a dear component scores it.
+"""Gates: conditions on raw values of cheap components that a molecule meets before an expensive component scores it.
 
 A gate is a text such as ``qed > 0.4 and (sa_score < 4 or 'property:logp' < 3)``: comparisons of a component of the same
-objective with a number, ``and``, ``or``, ``not`` and parentheses, as Python writes them. A name that is no identifier
-of Python is quoted. Nothing is evaluated: the text is parsed, and what is not of this grammar is refused.
+objective with a number, ``and``, ``or``, ``not`` and parentheses, in Python's syntax. A name that is no identifier of
+Python is quoted. The text is parsed and never evaluated; text outside of this grammar is refused.
 
-A comparison with a value that is absent (failed, or of a component whose own gate is closed) is unknown, and a gate is
-open only if its condition is true whatever the unknown ones are, by the three-valued logic of Kleene. The condition is
-kept as alternatives, each a conjunction of comparisons, which has the same truth in that logic, and can be stored.
+A comparison is unknown if its raw value is absent, because the score failed or the component's own gate is closed. By
+the three-valued logic of Kleene, a gate is open only if its condition is true for all truth values of the unknown
+comparisons. The condition is kept in disjunctive normal form: alternatives, each a conjunction of comparisons. That
+form has the same truth value in this logic, and can be stored.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from numpy.typing import NDArray
 from molbuffer.scoring.errors import ScoringConfigurationError
 
 LONGEST = 1000
-"""The most characters of a gate."""
+"""The largest number of characters of a gate."""
 MOST_ALTERNATIVES = 64
-"""The most conjunctions that a gate is an alternative of."""
+"""The largest number of alternatives (conjunctions) of a gate."""
 
 _OPERATORS: Mapping[type[ast.cmpop], str] = {
     ast.Lt: "<",
@@ -56,7 +57,7 @@ class Comparison:
     Attributes:
         component: the name of the component.
         operator: <, <=, >, >=, == or !=.
-        number: what its raw value is compared with.
+        number: the number that the raw value is compared with.
     """
 
     component: str
@@ -64,7 +65,11 @@ class Comparison:
     number: float
 
     def holds(self, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-        """Return where [n] it is true; it is not where the raw value is NaN."""
+        """Return the mask [n] of the molecules whose raw values fulfil the comparison; a NaN does not.
+
+        Args:
+            values: the raw values [n] of each component by name.
+        """
         raw = np.asarray(values[self.component], np.float64)
         return ~np.isnan(raw) & _COMPARE[self.operator](raw, self.number)
 
@@ -93,33 +98,42 @@ class Gate:
 
     @cached_property
     def alternatives(self) -> tuple[Conjunction, ...]:
-        """The conjunctions of comparisons of which one must hold."""
+        """The conjunctions of comparisons; the gate is open where at least one of them holds."""
         return _simplified(_alternatives(self.text, _parsed(self.text), negated=False))
 
     @cached_property
     def components(self) -> tuple[str, ...]:
-        """The names of the components that it compares, in the order of the text."""
+        """The names of the components that the gate compares, in the order of the text."""
         return tuple(dict.fromkeys(_names(_parsed(self.text))))
 
     def opens(self, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-        """Return where [n] the gate is open, by the raw values [n] of each component, NaN where there is none."""
+        """Return the mask [n] of the molecules for which the gate is open.
+
+        Args:
+            values: the raw values [n] of each component by name, NaN where there is none.
+        """
         return any_holds(self.alternatives, values)
 
 
 def any_holds(alternatives: Iterable[Conjunction], values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Return where [n] one of some conjunctions holds."""
+    """Return the mask [n] of the molecules for which at least one conjunction holds.
+
+    Args:
+        alternatives: the conjunctions.
+        values: the raw values [n] of each component by name, NaN where there is none.
+    """
     found = [np.logical_and.reduce([each.holds(values) for each in conjunction]) for conjunction in alternatives]
     return np.asarray(np.logical_or.reduce(found), bool)
 
 
 def expanded(gate: Gate, gates: Mapping[str, Gate]) -> tuple[Conjunction, ...]:
-    """Return the alternatives of a gate under which all components that it needs have values.
+    """Return the alternatives of a gate with the gates of the components that it compares included.
 
-    A comparison with a component that has a gate itself is true only where that one is open, too.
+    A comparison with a gated component is true only where the gate of that component is open, too.
 
     Args:
         gate: the gate.
-        gates: the gates of the components of the objective that have one, by name, without a circle.
+        gates: the gates of the objective by the name of the gated component, without a cycle.
 
     Raises:
         ScoringConfigurationError: there are too many alternatives.
@@ -133,10 +147,10 @@ def expanded(gate: Gate, gates: Mapping[str, Gate]) -> tuple[Conjunction, ...]:
 
 
 def order_by_gates(names: Sequence[str], gates: Mapping[str, Gate]) -> list[str]:
-    """Return the names of components, each after those that its gate needs, and else in the order given.
+    """Return the names of components in the order given, with each moved after the components that its gate compares.
 
     Raises:
-        ScoringConfigurationError: gates need each other in a circle.
+        ScoringConfigurationError: gates need each other in a cycle.
     """
     ordered: list[str] = []
     waiting = list(names)
@@ -150,7 +164,7 @@ def order_by_gates(names: Sequence[str], gates: Mapping[str, Gate]) -> list[str]
 
 
 def circle(gates: Mapping[str, Gate]) -> list[str]:
-    """Return the names of components whose gates need each other, in the order of their need; none without a circle."""
+    """Return the names of components whose gates need each other in a cycle, in its order; empty without a cycle."""
     for start in gates:
         path = [start]
         while (following := next((name for name in gates[path[-1]].components if name in gates), None)) is not None:

@@ -1,4 +1,4 @@
-"""Objectives by name: those of benchmarks, which nobody has to put together, and those of imported scores."""
+"""Named objectives: the ready-made objectives of benchmarks, and those of imported scores."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ IMPORTED_PREFIX = "imported:"
 
 @dataclass(frozen=True)
 class NamedObjective:
-    """An objective that has a name.
+    """An objective of a benchmark, known by its name.
 
     Attributes:
         name: the name, such as pmo:zaleplon_mpo.
-        about: what is wanted, in a line.
-        component: its only component, whose value is the reward.
+        about: a description of the goal in one line.
+        component: the only component; its raw value is the reward.
     """
 
     name: str
@@ -35,9 +35,9 @@ NAMED_OBJECTIVES: dict[str, NamedObjective] = {
 
 
 def named_objective(name: str) -> Objective:
-    """Return the objective that has a name.
+    """Return a named objective.
 
-    The benchmarks score molecules as they are drawn: with ``Standardisation(cleanup=False)`` a value is theirs.
+    The benchmarks score molecules as drawn. ``Standardisation(cleanup=False)`` reproduces their values.
 
     Args:
         name: the name, such as "pmo:zaleplon_mpo", or "imported:NAME" for scores in [0, 1] that were imported as NAME.
@@ -53,7 +53,7 @@ def named_objective(name: str) -> Objective:
 
 
 def named_component(name: str) -> Component:
-    """Return the only component of an objective that has a name.
+    """Return the only component of a named objective.
 
     Raises:
         ScoringConfigurationError: no objective has the name.
@@ -68,7 +68,7 @@ def check_objective_name(name: str) -> None:
     """Refuse a name that no objective has.
 
     Raises:
-        ScoringConfigurationError: none has it.
+        ScoringConfigurationError: no objective has the name.
     """
     if name not in NAMED_OBJECTIVES and not (name.startswith(IMPORTED_PREFIX) and name != IMPORTED_PREFIX):
         raise unknown_name("objective", name, NAMED_OBJECTIVES)

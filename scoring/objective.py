@@ -26,8 +26,10 @@ class Aggregation(StrEnum):
 
     ``arithmetic_mean``: Σ w_i t_i / Σ w_i; a good component compensates for a bad one.
     ``geometric_mean``: (Π t_i^w_i)^(1 / Σ w_i); 0 as soon as one component of positive weight is 0.
-    ``product``: Π t_i^w_i; the same order of molecules, on a scale that falls with every further component.
-    ``pareto``: the rank among the molecules of a reference by all t_i of positive weight, which does not count further.
+    ``product``: Π t_i^w_i; ranks molecules as the geometric mean does, with values that fall with every further
+        component.
+    ``pareto``: the rank among the molecules of a reference by all t_i of positive weight; the size of a weight does not
+        matter.
     """
 
     ARITHMETIC_MEAN = "arithmetic_mean"
@@ -46,17 +48,17 @@ class WeightedComponent:
     """A component of an objective with its weight and transform.
 
     Attributes:
-        component: gives the raw values.
+        component: the component that computes the raw values.
         weight: at least 0; a component of weight 0 is scored and stored, and must succeed, but has no effect.
         transform: maps raw values to [0, 1]; components whose raw values are not in [0, 1] need one.
         after: a condition on the raw values of other components of the objective, as a text or a Gate. A molecule that
             does not meet it is not scored by this component, and has ``otherwise`` for its transformed value.
-        otherwise: that value, in [0, 1].
+        otherwise: the transformed value of a molecule that does not meet ``after``, in [0, 1].
         pessimism: the number k of standard deviations by which a raw value counts as worse than it is: the transformed
-            value is the lesser of those at value − k std and value + k std, a lower confidence bound where more is
-            better, and an upper one where less is. For components that give a value with its standard deviation.
-        mode: "inline" has builds of the buffer wait for the scores, "backlog" has them computed later, by whoever works
-            the backlog off; None is that of the objective. It has no part in the identity of the objective.
+            value is the lesser of those at value − k std and value + k std, which is a lower confidence bound where
+            more is better, and an upper one where less is. It needs a component that gives standard deviations.
+        mode: "inline": builds of the buffer wait for the scores; "backlog": the scores are computed later, from the
+            backlog; None: the mode of the objective. The identity of the objective does not depend on it.
 
     Example:
         >>> mb.WeightedComponent(mb.QED(), weight=2.0).transform.kind
@@ -104,12 +106,12 @@ class WeightedComponent:
     def transformed(self, values: NDArray[np.float64], stds: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Return the transformed values [n] of raw values [n], in [0, 1]; NaN where a raw value has none.
 
-        A transform of somebody else may give a number outside [0, 1], which is none.
+        A number outside [0, 1], which a transform that is not molbuffer's own may return, counts as no value.
 
         Args:
             values: the raw values.
-            stds: their standard deviations [n]; NaN where there is none, and with pessimism no transformed value
-                either. None takes the raw values as they are.
+            stds: the standard deviations [n] of the raw values, NaN where there is none; with pessimism, such a
+                molecule has no transformed value either. None switches pessimism off.
 
         Raises:
             ScoringError: the transform returns another number of values.
@@ -137,16 +139,15 @@ class WeightedComponent:
 class Objective:
     """The reward of a molecule as an aggregation of components.
 
-    A component with a gate has no part in the reward of a molecule that the gate keeps from it, whether the store
-    knows its score or not: there its transformed value is ``otherwise``. So the reward of a molecule depends on nothing
-    else than the molecule and the objective.
+    Where the gate of a component is not open, the transformed value of the component is ``otherwise``, even if the
+    store has a score of it. So the reward of a molecule depends only on the molecule and the objective.
 
     Attributes:
         components: at least one, with different names and at least one positive weight.
-        aggregation: how transformed values make one reward.
+        aggregation: the function of the transformed values that gives the reward.
         reference: the molecules among which ``pareto`` ranks.
-        mode: "backlog" has the components of high cost score the rows of builds of the buffer later, those without a
-            mode of their own; "inline" has builds wait for them.
+        mode: the mode of the components of high cost that have no mode of their own: "backlog": they score the rows of
+            builds of the buffer later; "inline": builds wait for their scores.
 
     Example:
         >>> weighted = mb.WeightedComponent(mb.SAScore(), transform=mb.ReverseSigmoid(low=3, high=5))
@@ -167,9 +168,10 @@ class Objective:
         reference: ParetoReference | Mapping[str, Sequence[float]] | str | Path | None = None,
         mode: Mode = "inline",
     ) -> None:
-        """Take the components; one without a weight has the weight 1 and its raw values.
+        """Create an objective; a component without a weight has the weight 1 and the identity as its transform.
 
-        A reference may be the raw values by the component's name, or a table in CSV with the columns raw_NAME.
+        A reference may be the raw values by the name of the component, or the path of a CSV table with the columns
+        raw_NAME.
         """
         weighted = (each if isinstance(each, WeightedComponent) else WeightedComponent(each) for each in components)
         object.__setattr__(self, "components", tuple(weighted))
@@ -191,8 +193,8 @@ class Objective:
         object.__setattr__(self, "mode", mode)
         if mode == "backlog" and not self.backlog:
             raise ScoringConfigurationError(
-                "nothing of the objective goes to the backlog: no component has a high cost, or all of those have the "
-                'mode "inline"; give a component cost = "high", or the mode "backlog" itself'
+                'nothing of the objective goes to the backlog: no component has cost = "high", or all of them have the '
+                'mode "inline"; give a component cost = "high", or the mode "backlog"'
             )
         _ = self._fronts
 
@@ -235,17 +237,20 @@ class Objective:
 
     @cached_property
     def gates(self) -> dict[str, Gate]:
-        """The gates of the components that have one, by name."""
+        """The gates by the names of their components; a component without a gate has no entry."""
         return {part.component.name: part.gate for part in self.components if part.gate is not None}
 
     @cached_property
     def open_where(self) -> dict[str, tuple[Conjunction, ...]]:
-        """The conditions under which gates are open and all that they need has values, by the component's name."""
+        """The conditions under which a gate and the gates that it depends on are open, by the name of the component."""
         return {name: expanded(gate, self.gates) for name, gate in self.gates.items()}
 
     @cached_property
     def sha256(self) -> str:
-        """The identity of the objective: the hash of all that decides the reward of a molecule, without names."""
+        """The identity of the objective: the sha256 of everything that the reward of a molecule depends on.
+
+        The names of components have no part in it.
+        """
         parts = [
             {"version": part.component.version, "weight": part.weight, "transform": part.transform.settings()}
             | self._gate_identity(part)
@@ -256,7 +261,7 @@ class Objective:
         return sha256_of({"aggregation": str(self.aggregation), "components": parts, **ranked})
 
     def _gate_identity(self, part: WeightedComponent) -> dict[str, Any]:
-        """Return what a gate adds to the identity: conditions on versions; nothing without a gate."""
+        """Return the part of a gate in the identity: conditions on versions of components; empty without a gate."""
         if part.gate is None:
             return {}
         versions = {each.component.name: each.component.version for each in self.components}
@@ -267,7 +272,7 @@ class Objective:
         return {"after": sorted(alternatives), "otherwise": part.otherwise}
 
     def gated(self, raw: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.bool_]]:
-        """Return where [n] the gate of a component is not open, by the names of those that have one.
+        """Return the mask [n] of the molecules for which a gate is not open, by the name of the gated component.
 
         Args:
             raw: the raw values [n] of each component that a gate needs, by name, NaN where there is none.
@@ -296,7 +301,7 @@ class Objective:
             rewards = self._fronts.rewards(transformed[weights > 0].T)
         else:
             rewards = _aggregate(transformed, weights, self.aggregation)
-        # Otherwise a zero times, or to the power of, an absent value would decide an unknown reward.
+        # Without this, an absent value of a component of weight 0 would not count: NaN to the power of 0 is 1.
         return np.where(np.isnan(transformed).any(axis=0), np.nan, rewards)
 
     def transformed(
@@ -328,10 +333,11 @@ def _reference(
     reference: ParetoReference | Mapping[str, Sequence[float]] | str | Path | None,
     names: Sequence[str],
 ) -> ParetoReference | None:
-    """Return the reference of an aggregation that needs one, with the values of these components.
+    """Return the reference of ``pareto`` with the values of the named components; None for other aggregations.
 
     Raises:
-        ScoringConfigurationError: it has none and needs one, or the other way round.
+        ScoringConfigurationError: ``pareto`` has no reference, or the reference has no values of a component, or
+            another aggregation has a reference.
     """
     if (aggregation is Aggregation.PARETO) != (reference is not None):
         problem = "needs a reference" if reference is None else "has no use for a reference"

@@ -34,11 +34,11 @@ SIMILARITY = "similarity"
 IMPROVEMENT = "improvement"
 """The reason that rejects a pair whose target improves too little on its source."""
 ROUNDING = 1e-9
-"""The tolerance by which a difference of two rewards may miss a bound that it equals in decimal numbers."""
+"""The tolerance for rounding errors when a difference of two rewards is compared with a bound."""
 
 
 def _filter_tables() -> Any:
-    # Workers that judge pairs have no need of pydantic.
+    # Imported here, since the workers that judge pairs do not need pydantic.
     from molbuffer.kinds import KindTable, OneOf
 
     return tuple[Annotated[KindTable, OneOf(FILTERS)], ...]
@@ -87,7 +87,10 @@ class ContrastiveTemplate:
             raise ScoringConfigurationError(f"min_improvement must be in [-1, 1], got {self.min_improvement:g}")
 
     def objective_sha256(self, objective: Objective) -> str:
-        """Return the identity of the rewards of pairs: the hash of all that decides them, without filters."""
+        """Return the identity of the rewards of pairs: the sha256 of everything that they depend on.
+
+        Filters and bounds have no part in it.
+        """
         return sha256_of({"objective": objective.sha256, "pairs": "improvement", "scaled": self.scaled})
 
     def rewards(self, source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,7 +109,7 @@ class ContrastiveTemplate:
         return np.where(np.isnan(improvement), np.nan, scaled)
 
     def improves(self, source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which pairs [n] have at least ``min_improvement``, or an end without a reward."""
+        """Return the mask [n] of the pairs with at least ``min_improvement``, or with an end without a reward."""
         if self.min_improvement is None:
             return np.ones(len(source), bool)
         # Negated, so that an unknown improvement, NaN, passes.
@@ -123,7 +126,8 @@ class PairJudgement:
     """The judgement of a pair before it is scored.
 
     Attributes:
-        target: the judgement of the target by the campaign's filters, then by the source and the similarity.
+        target: the judgement of the target; the filters of targets refuse it first, then its source, then the
+            similarity.
         source: the canonical SMILES of the source; None if it is no molecule.
         similarity: the similarity of the ends; None if one is no molecule, or there is no template.
     """
@@ -147,7 +151,7 @@ def judge_pairs(
         sources: the sources [n].
         filters: the filters of targets.
         template: the bounds of pairs; None keeps every pair of two molecules whose target passes the filters.
-        standardisation: of both ends.
+        standardisation: the standardisation of sources and targets.
 
     Raises:
         ValueError: the numbers of targets and sources differ.

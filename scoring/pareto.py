@@ -1,8 +1,8 @@
 """Rewards by Pareto rank: non-dominated sorting and crowding among molecules of a reference, as in NSGA-II.
 
-Deb et al. 2002, doi:10.1109/4235.996017. There the rank of a point depends on its population. Here the population is a
-reference that is part of the objective, such as the best molecules of a store at some time, so that the reward of a
-molecule is that molecule's, whenever and by whomever it is scored.
+Deb et al. 2002, doi:10.1109/4235.996017. In NSGA-II the rank of a point depends on the present population. Here the
+population is a fixed reference that is part of the objective, such as the best molecules of a store at some time, so
+that the reward of a molecule does not depend on when, and in which run, it is scored.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from molbuffer.scoring.errors import ScoringConfigurationError
 Floats = NDArray[np.float64]
 
 MOST_MOLECULES = 5000
-"""The most molecules of a reference, whose pairs are compared."""
+"""The largest number of molecules of a reference; the time to sort them grows with its square."""
 _AT_ONCE = 256
 
 
 class ParetoFronts:
-    """The fronts of a reference: the first has the points that no other dominates, the next those that only these do.
+    """The Pareto fronts of the points of a reference.
 
-    A point dominates another that is nowhere better and somewhere worse.
+    A point dominates another one if it is at least as good in every dimension and better in at least one. The first
+    front has the points that no other point dominates; each next front has the points that only points of earlier
+    fronts dominate.
     """
 
     def __init__(self, points: Floats) -> None:
-        """Sort points [m, k], of which more is better in each of k dimensions."""
+        """Sort points [m, k] into fronts; in each of the k dimensions, larger is better."""
         self._points = points
         dominated_by = _dominates(points, points)
         self._front = np.full(len(points), -1)
@@ -48,11 +50,12 @@ class ParetoFronts:
         return len(self._fronts)
 
     def rewards(self, points: Floats) -> Floats:
-        """Return the rewards [n] of points [n, k]: (F − r + c) / (F + 1) of F fronts.
+        """Return the rewards [n] of points [n, k]: (F − r + c) / (F + 1) with F fronts.
 
-        The rank r is the number of the front that the point would be in: 0 if no point of the reference dominates it, F
-        if one of the last front does. The crowding c in [0, 1] is the mean over the dimensions of the gap between its
-        neighbours in that front, 1 if it is beyond all of them in a dimension, and 0 where the front has no point.
+        The rank r is the index of the front that the point would join: 0 if no point of the reference dominates it, F
+        if a point of the last front does. The crowding c in [0, 1] is the mean, over the dimensions, of the gap between
+        the neighbours of the point in that front. It is 1 if the point is beyond all points of the front in a
+        dimension, and 0 if r is F.
         """
         found = np.empty(len(points))
         for start in range(0, len(points), _AT_ONCE):
@@ -75,7 +78,7 @@ class ParetoFronts:
 
 
 def _dominates(points: Floats, others: Floats) -> NDArray[np.bool_]:
-    """Return whether each of some points [m, k] dominates each of others [n, k], as [m, n]."""
+    """Return the mask [m, n] of the pairs in which a point of [m, k] dominates a point of the others [n, k]."""
     nowhere_worse = np.ones((len(points), len(others)), bool)
     better = np.zeros_like(nowhere_worse)
     for mine, other in zip(points.T, others.T, strict=True):
@@ -86,13 +89,13 @@ def _dominates(points: Floats, others: Floats) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class ParetoReference:
-    """The molecules of a reference.
+    """The raw values of the molecules of a reference.
 
     Attributes:
         columns: the raw values of the molecules by the name of the component, NaN where there is none.
 
     Raises:
-        ScoringConfigurationError: there are none, too many, or of different numbers of molecules.
+        ScoringConfigurationError: there are no columns, no molecules or too many, or columns of different lengths.
     """
 
     columns: Mapping[str, Sequence[float]]
@@ -100,7 +103,7 @@ class ParetoReference:
     def __post_init__(self) -> None:
         sizes = {name: len(each) for name, each in self.columns.items()}
         if not sizes or len(set(sizes.values())) != 1:
-            raise ScoringConfigurationError(f"a reference has as many values of each component, got {sizes}")
+            raise ScoringConfigurationError(f"a reference needs equally many values of each component, got {sizes}")
         if not 1 <= next(iter(sizes.values())) <= MOST_MOLECULES:
             raise ScoringConfigurationError(f"a reference has 1 to {MOST_MOLECULES} molecules, got {sizes}")
 
@@ -118,7 +121,7 @@ class ParetoReference:
             names: the components; their values are in the columns raw_NAME.
 
         Raises:
-            ScoringConfigurationError: it cannot be read, or lacks a column.
+            ScoringConfigurationError: the file cannot be read, or lacks a column.
         """
         try:
             with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -138,7 +141,10 @@ class ParetoReference:
 
     @cached_property
     def rows(self) -> list[list[float | None]]:
-        """The values of each molecule, in the order of the components, sorted: equal references have equal ones."""
+        """The rows of the molecules, sorted so that equal references have equal rows.
+
+        A row has the raw values in the order of the components, None where there is none.
+        """
         table = np.stack(list(self.values.values()), axis=1)
         rows: list[list[Any]] = [[None if np.isnan(value) else value for value in row] for row in table.tolist()]
         return sorted(rows, key=lambda row: [(value is None, value or 0.0) for value in row])

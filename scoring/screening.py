@@ -1,8 +1,8 @@
-"""Screening: which of more molecules than are needed are worth a dear score, by what a model of known scores expects.
+"""Screening: a model of the known scores picks the molecules to score from more candidates than are needed.
 
-The raw values of each dear component have a model of their own; cheap components are computed. Transforms and
-aggregation then make a distribution of the reward of each molecule, by which an acquisition picks. What is not picked
-is stored as rejected by ``screening``, with its prediction.
+Each expensive component has a model of its raw values; cheap components are computed. Transforms and aggregation turn
+the predictions into a distribution of the reward of each candidate, by which an acquisition picks. The other candidates
+are stored as rejected by ``screening``, with their predictions.
 """
 
 from __future__ import annotations
@@ -44,32 +44,32 @@ from molbuffer.scoring.surrogates import (
 from molbuffer.scoring.transforms import Identity
 
 SCREENING = "screening"
-"""The reason that rejects a molecule which the model of the scores expects too little of."""
+"""The reason that rejects a candidate which screening did not pick."""
 
 MODEL, ACQUISITION = OneOf(SURROGATES, bare=True), OneOf(ACQUISITIONS, bare=True)
 Floats = NDArray[np.float64]
 
 _SCENARIOS = 64
-"""The values of the dear components that stand for the distribution of each molecule's."""
+"""The number of values of the expensive components that represent the predicted distribution of a molecule."""
 
 
 @checked
 @dataclass(frozen=True)
 class Screening:
-    """Has a model of the known scores choose which molecules are scored.
+    """The settings of screening, in which a model of the known scores chooses the molecules to score.
 
     Attributes:
         candidates: the number of molecules that are drawn and judged for each that is scored, at least 1.
-        model: the model of the raw values of a dear component: gp, or one of yours. Dear are the components with
-            ``cost = "high"``; where there are none, all of them.
-        acquisition: how molecules are picked by what the model says: ucb, ei, thompson, mean, or one of yours.
-        explore: the share of what is scored that is drawn by lot from all candidates, in [0, 1]. It shows how good the
-            model is where it expects nothing.
-        warm_up: the number of scores that there must be of each dear component; before that, nothing is screened.
-        inflate: whether deviations are multiplied until the intervals of 90 % have had 90 % of what was scored: a model
-            that errs explores more.
-        runs: whose scores the model learns from. own: this run's; all: also those that the store had at the start of
-            this run; or ids of runs, or their starts, whose scores count beside its own.
+        model: the model of the raw values of an expensive component: gp, or one of yours. Expensive are the components
+            with ``cost = "high"``, or all components if none has it.
+        acquisition: the rule that picks molecules by their predictions: ucb, ei, thompson, mean, or one of yours.
+        explore: the share of the scored molecules that is drawn at random from all candidates, in [0, 1]. It shows how
+            good the model is where it predicts low rewards.
+        warm_up: the number of scores of each expensive component from which on molecules are screened.
+        inflate: whether the predicted standard deviations are multiplied until the 90 % intervals contain 90 % of the
+            values scored before: a model that errs explores more.
+        runs: the runs whose scores the model learns from. own: this run; all: this run, and the scores that the store
+            had at its start; or ids of runs, or the first characters of ids: those runs and this one.
 
     Example:
         >>> with lab.run("screened", objective=objective, seed=0, screening=mb.Screening(warm_up=16)) as run:
@@ -100,7 +100,7 @@ class Screening:
 
 
 def dear_components(objective: Objective) -> tuple[WeightedComponent, ...]:
-    """Return the components whose values are predicted: the expensive ones; all of them where none is."""
+    """Return the components whose values a model predicts: those with ``cost = "high"``, or all if none has it."""
     dear = tuple(each for each in objective.components if each.component.cost == "high")
     return dear or objective.components
 
@@ -123,13 +123,14 @@ class KnownValues:
 
 @dataclass(frozen=True)
 class RewardModel:
-    """What is expected of the rewards of molecules, by the models of the dear components.
+    """The prediction of rewards by fitted models of the expensive components.
 
     Attributes:
-        objective: transforms and aggregates.
-        fitted: the model of each dear component, by its name.
-        signs: -1 for a component that is better when its value is lower, whose model is of the negative values.
-        scored: the number of values that the models were fitted on.
+        objective: the objective, with transforms and aggregation.
+        fitted: the fitted model of each expensive component, by the name of the component.
+        signs: -1 for a component whose lower values are better, and whose model is fitted on the negated values; else
+            1; by the name of the component.
+        scored: the number of values that each model was fitted on; the smallest if the numbers differ.
     """
 
     objective: Objective
@@ -139,12 +140,12 @@ class RewardModel:
 
     @classmethod
     def of(cls, objective: Objective, surrogate: Surrogate, known: Mapping[str, KnownValues], seed: int) -> RewardModel:
-        """Return the models of some known values.
+        """Fit the models on known values.
 
         Args:
-            objective: transforms and aggregates.
+            objective: the objective, with transforms and aggregation.
             surrogate: the kind of the models.
-            known: the values of each dear component by its name.
+            known: the values of each expensive component by its name.
             seed: the seed of all that is random in the models.
 
         Raises:
@@ -161,7 +162,7 @@ class RewardModel:
     def predict(self, smiles: Sequence[str]) -> Prediction:
         """Return mean and standard deviation of the rewards of n canonical SMILES.
 
-        A molecule that a cheap component has no value for, and which has no reward therefore, is expected to have 0.
+        The prediction of a molecule without a reward, such as one that a cheap component has no value for, is 0.
 
         Raises:
             PluginError: a model that is not molbuffer's own fails, or gives something else than a prediction.
@@ -202,7 +203,7 @@ class RewardModel:
         return Prediction(self.signs.get(name, 1) * mean, sd, found.noise_sd)
 
     def _the_only_one(self) -> str | None:
-        """Return the component whose raw value is the reward itself: then nothing has to be propagated."""
+        """Return the name of the component whose raw value is the reward itself; None if there is no such component."""
         parts = self.objective.components
         alone = len(parts) == 1 and isinstance(parts[0].transform, Identity)
         of_raw = {"arithmetic_mean": True, "geometric_mean": True, "product": parts[0].weight == 1}
@@ -210,14 +211,14 @@ class RewardModel:
         return parts[0].component.name if exact else None
 
     def _possible(self, name: str, values: Floats) -> Floats:
-        """Return raw values of a component without those that have no transformed value."""
+        """Return predicted raw values of a component, clipped to the values that its transform is defined for."""
         (part,) = (each for each in self.objective.components if each.component.name == name)
-        # The values of a program or a model may be anything, but for the identity they must be in [0, 1].
+        # A model may predict any number, but the identity is defined in [0, 1] only.
         return np.clip(values, 0.0, 1.0) if isinstance(part.transform, Identity) else values
 
 
 def _sign(part: WeightedComponent, values: Floats) -> int:
-    """Return -1 where lower values of a component make larger rewards, by those that are known; else 1."""
+    """Return -1 if the known values of a component correlate negatively with the transformed values, else 1."""
     transformed = part.transformed(values)
     if len(values) < 2 or not values.std() or not transformed.std():
         return 1
@@ -228,7 +229,8 @@ def _normal_scenarios(components: int) -> Floats:
     """Return standard normal values [components, scenarios] that fill the space evenly, the same in every call.
 
     The quantiles are an additive recurrence whose steps are powers of the root of x^(d+1) = x + 1 (Roberts 2018,
-    http://extremelearning.com.au/unreasonable-effectiveness-of-quasirandom-sequences/); of one component, midpoints.
+    http://extremelearning.com.au/unreasonable-effectiveness-of-quasirandom-sequences/); for one component they are
+    midpoints.
     """
     from scipy.special import ndtri  # which takes a while to load, and only those pay who predict
 
@@ -245,12 +247,12 @@ def _normal_scenarios(components: int) -> Floats:
 
 @dataclass(frozen=True)
 class Picked:
-    """The molecules that are scored.
+    """The candidates that are picked to be scored.
 
     Attributes:
-        by_model: indices of those that the acquisition picks.
-        by_chance: indices of those that are drawn by lot.
-        values: float64 [n], the acquisition's value of every candidate; NaN for those that it was not asked about.
+        by_model: indices of the candidates that the acquisition picks.
+        by_chance: indices of the candidates that are drawn at random.
+        values: float64 [n], the acquisition's value of every candidate; NaN where the acquisition was not asked.
     """
 
     by_model: NDArray[np.int64]
@@ -259,14 +261,14 @@ class Picked:
 
 
 def pick_molecules(screening: Screening, prediction: Prediction, best: float, n: int, seed: int) -> Picked:
-    """Return which of some candidates are scored: first those by lot, then those by the model, of what is left.
+    """Pick the candidates to score: first some at random, then by the acquisition from the others.
 
     Args:
         screening: the settings.
-        prediction: of the candidates.
-        best: the best reward that is known.
-        n: the number of molecules to score; all if there are fewer.
-        seed: the seed of lot and acquisition.
+        prediction: the predicted rewards of the candidates.
+        best: the best known reward.
+        n: the number of molecules to score; all are picked if there are fewer.
+        seed: the seed of the random picks and of the acquisition.
 
     Raises:
         PluginError: an acquisition that is not molbuffer's own fails, or gives something else than picks.

@@ -23,7 +23,7 @@ Values = NDArray[np.float64]
 Positive = Annotated[float, Gt(0)]
 
 ROUNDING = 1e-6
-"""How far a value may be outside [0, 1] and count as one of its ends."""
+"""The distance from [0, 1] within which a value outside counts as the nearer end."""
 
 
 @runtime_checkable
@@ -232,13 +232,14 @@ class Desirability:
     """The desirability of Derringer and Suich: 1 at the target, 0 from the ends on, powers of straight lines between.
 
     d = ((x − low) / (target − low))^exponent_low below the target, ((high − x) / (high − target))^exponent_high above
-    it: Journal of Quality Technology 12:214 (1980). Without ``high``, more is better, and 1 from the target on; without
-    ``low``, less is better. The desirability of a molecule is the geometric mean of those of its properties.
+    it: Journal of Quality Technology 12:214 (1980). Without ``high``, more is better, and the transform is 1 from the
+    target on; without ``low``, less is better. The desirability of a molecule is the geometric mean of the
+    desirabilities of its properties.
 
     Attributes:
         target: the raw value at which the transform is 1.
-        low: the raw value up to which it is 0; without it, all below the target is 1.
-        high: the raw value from which on it is 0; without it, all above the target is 1.
+        low: the raw value up to which the transform is 0; None: it is 1 everywhere below the target.
+        high: the raw value from which on the transform is 0; None: it is 1 everywhere above the target.
         exponent_low: above 1, only values near the target are desirable; below 1, most above `low` are.
         exponent_high: the same for values above the target.
 
@@ -282,7 +283,7 @@ class Desirability:
 
 
 def _sigmoid(exponent: Values) -> Values:
-    """Return 1 / (1 + 10^(−u)) without overflow for any u, since the power is that of −|u|."""
+    """Return 1 / (1 + 10^(−u)), computed from 10^(−|u|), which does not overflow."""
     small = np.power(10.0, -np.abs(exponent))
     return np.where(exponent >= 0, 1 / (1 + small), small / (1 + small))
 

@@ -1,8 +1,8 @@
-"""The filter ``unlikely_groups``: groups that score as well as others, and that hardly any chemist would make.
+"""The filter ``unlikely_groups``: it refuses groups that raise a score and that hardly any chemist would make.
 
-A generator that is rewarded finds them: they are cheap ways to a formula, a ring count or a lipophilicity, and no alert
-names them. Each group has a name, so that one can be allowed. Groups of known drugs pass, such as azides, trioxanes,
-nitrates, phosphoramides and disulfides.
+A generator that learns from rewards finds such groups: they are easy ways to a formula, a ring count or a
+lipophilicity, and no structural alert covers them. Each group has a name, so that a campaign can allow it. Groups of
+known drugs pass, such as azides, trioxanes, nitrates, phosphoramides and disulfides.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ UNLIKELY_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "bridgehead_alkenes": (),
     }
 )
-"""The SMARTS patterns of each group. ``bridgehead_alkenes`` has none: rings tell."""
+"""The SMARTS patterns of each group. ``bridgehead_alkenes`` has none, since it is found by the sizes of rings."""
 
 _bridgeheads: Callable[..., int] = rdMolDescriptors.CalcNumBridgeheadAtoms
 LARGEST_STRAINED = 7
@@ -75,7 +75,7 @@ class UnlikelyGroups:
     and the like; known drugs pass.
 
     Attributes:
-        allow: the names of groups that pass all the same, such as phosphines or imines.
+        allow: the names of groups that are not refused, such as phosphines or imines.
         name: stored with refused samples.
 
     Example:

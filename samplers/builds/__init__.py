@@ -1,1 +1,1 @@
-"""From a draw to a build: standardise, filter, screen for duplicates, score, count, and redraw what was rejected."""
+"""Builds of samplers: draw, standardise, filter, reject duplicates, score, and draw again for rejected rows."""

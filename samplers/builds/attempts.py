@@ -1,7 +1,8 @@
-"""The draws of a build: the first one, and those again of what was rejected.
+"""The draws of a build: a first draw, and further ones in place of rejected rows.
 
-To draw two rows again takes as many steps of a model as to draw the whole batch. So a sampler that can draws a few rows
-more at once, by the seed of the next attempt: they are what that attempt draws, if it needs no more, and nothing else.
+A model needs as many steps to draw two rows as to draw a whole batch. So a sampler that can do so draws a few spare
+rows together with the first draw, by the seed of the second one. They are the rows of the second draw if that needs no
+more, and are dropped otherwise.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from molbuffer.samplers.builds.checked_draws import draw_ahead_of, draw_rows_of
 from molbuffer.samplers.seeds import derive_seed
 
 SPARE_SHARE = 1 / 16
-"""The rows drawn ahead, of those of the first draw; of a good policy fewer are rejected."""
+"""The number of spare rows as a share of the first draw; fewer rows of a good policy are rejected."""
 
 
 @runtime_checkable
 class DrawsAhead(Protocol):
-    """A sampler that draws a few rows of the next attempt together with those of the first."""
+    """A sampler that can draw a few rows of the next attempt together with those of the first."""
 
     def draw_ahead(self, n: int, seed: int, spare: int, spare_seed: int) -> tuple[Draw, Draw | None]: ...
 
@@ -31,7 +32,7 @@ class Attempts:
 
     Attributes:
         sampler: the sampler.
-        seed: the seed of the build, from which that of each attempt follows.
+        seed: the seed of the build, from which the seed of each attempt is derived.
     """
 
     sampler: Sampler

@@ -16,9 +16,9 @@ from molbuffer.scoring import LENGTH, SOURCE, VALIDITY, PairJudgement, Standardi
 
 _OF_THE_FILE = (VALIDITY, LENGTH, VOCABULARY, SOURCE, f"{SOURCE}:{LENGTH}")
 REPORTED_ROWS = 20
-"""The rows that are named one by one; further ones are counted."""
+"""The largest number of rows that are logged one by one; further rows are counted."""
 SHOWN = 200
-"""The characters of a row that are shown."""
+"""The largest number of characters of a row that are shown."""
 
 _logger = logging.getLogger(__name__)
 
@@ -64,7 +64,13 @@ def bad_rows(
 
 
 def report_rows(path: str, rows: Sequence[object], consequence: str = "were left out") -> None:
-    """Log rows whose text has their line, molecule and reason."""
+    """Log rows of a file; the text of each has its line, molecule and reason.
+
+    Args:
+        path: the file.
+        rows: the rows.
+        consequence: what happens to the rows, for the message about rows beyond ``REPORTED_ROWS``.
+    """
     _warn([f"{path}, {row}" for row in rows], path, consequence)
 
 
@@ -76,14 +82,14 @@ def report_bad_rows(
     *,
     largest_fragment: bool = False,
 ) -> None:
-    """Log the rows of a file that are no molecule, or not expressible by a policy: drawn, they are rejected.
+    """Log the rows of a file that a build would reject, since they are no molecule or not expressible by a policy.
 
     Only the first rows of a long file are checked, since reading millions of molecules takes many minutes;
     ``report_rejected`` logs the others when they are drawn.
     """
     for rows in _columns_of(Path(path), columns):
         found = bad_rows(rows[:CHECKED_ROWS], vocabulary, standardisation, largest_fragment=largest_fragment)
-        report_rows(path, found, "are no molecules or have tokens that are unknown to the policy, too")
+        report_rows(path, found, "are no molecules, or have tokens that the policy's vocabulary lacks, too")
         if len(rows) > CHECKED_ROWS:
             _logger.info("%s: rows after the first %d are checked when they are drawn", path, CHECKED_ROWS)
 
@@ -108,7 +114,7 @@ def _warn(rows: Sequence[str], whose: str, consequence: str) -> None:
 
 
 def _columns_of(path: Path, columns: Sequence[str | None]) -> list[list[FileRow]]:
-    """Return the first rows of each column, one more than are checked."""
+    """Return the first rows of each column, more than ``CHECKED_ROWS`` if the file has more."""
     rows: list[list[FileRow]] = [[] for _ in columns]
     for block in read_columns(path, columns):
         for found, texts in zip(rows, block.columns, strict=True):

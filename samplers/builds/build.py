@@ -1,7 +1,7 @@
-"""Making a build: draw from a sampler, standardise, filter, score. A build is ready to be committed.
+"""Making a build: draw from a sampler, standardise, filter and score. A build is ready to be committed.
 
-One function makes the builds of both events, of the buffer and of training batches. So both have the same rows,
-rejected ones included, the same scores and the same metrics.
+One function makes the builds of both events, of the buffer and of training batches. So both have the same kinds of
+rows, rejected ones included, of scores and of metrics.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from molbuffer.storage import Build, Event, Metric, Reward, Samples, ScreenedRow
 
 
 def make_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> Build:
-    """Make a build: draw until ``spec.wanted`` rows are kept or the redraw rounds are over.
+    """Make a build: draw until ``spec.wanted`` rows are kept, or the rounds of drawing again are over.
 
-    A shortfall is a metric of the build. The build of a sampler that recalls stored rows refers to them.
+    A shortfall is a metric of the build. The build of a sampler of stored rows refers to them.
 
     Raises:
-        SamplerError: a sampler of stored rows is asked for a build of the buffer, which has them.
+        SamplerError: a sampler of stored rows is to make a build of the buffer, which has these rows already.
     """
     return draw_build(sampler, spec, pipeline)[0]
 
@@ -46,8 +46,8 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
     if recall is not None:
         if spec.event is Event.BUILD_BUFFER:
             raise SamplerError(
-                f"the sampler {sampler.name!r} gives stored rows, which the buffer has already, and takes no part in "
-                "its builds; give it a p_batch alone, and let the selection of the buffer say how often rows come"
+                f"the sampler {sampler.name!r} gives stored rows, which the buffer has already, and cannot make builds "
+                "of the buffer; set only its p_batch, and choose a selection of the buffer that repeats rows"
             )
         return _recall_build(recall, spec, pipeline, provenance, clock), recall
     scores = BuildScores(pipeline.scorer)
@@ -78,7 +78,7 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
 def _screened(
     screener: Screener, spec: BuildSpec, samples: Samples, rewards: Sequence[Reward], scores: BuildScores
 ) -> list[Metric]:
-    """Have the models of later builds learn from a build, and return how good that of this one was."""
+    """Add a build to the training data of later screening models, and return the metrics of its own model."""
     of_rows = {reward.row: math.nan if reward.value is None else reward.value for reward in rewards}
     kept = [smiles for row in of_rows if (smiles := samples.smiles[row]) is not None]
     screener.learn(spec.place, scores.raw_values(kept), of_rows, samples.screened or ())
@@ -97,18 +97,18 @@ def evaluation_build(
     objective_sha256: str,
     chunk: int = 0,
 ) -> Build:
-    """Return a build of the draws by which a policy was judged, so that each has its policy, seed and likelihood.
+    """Return the build of an evaluation, with the rows by which a policy was judged.
 
     Args:
-        sampler: the sampler that drew them.
-        drawn: at least as many draws as count.
-        judged: what became of those that count [n].
-        reward_of_molecule: the reward of each kept molecule, NaN where a score failed.
+        sampler: the sampler that drew the rows.
+        drawn: the drawn rows; only the first n are part of the build.
+        judged: the judgements of the first n rows.
+        reward_of_molecule: the reward of each kept molecule by canonical SMILES, NaN where a score failed.
         run_id: the run that judges the policy.
-        iteration: the iterations that the policy has learned from.
+        iteration: the number of iterations that the policy has learned from.
         seed: the seed of the draws.
         objective_sha256: the objective of the rewards.
-        chunk: tells evaluations of one iteration apart.
+        chunk: a number that distinguishes evaluations of one iteration.
     """
     n, sampling, started = len(judged), sampler.sampling, now()
     samples = Samples(
@@ -146,7 +146,7 @@ def evaluation_build(
 def _recall_build(
     recall: Recall, spec: BuildSpec, pipeline: Pipeline, provenance: Mapping[str, Any], clock: float
 ) -> Build:
-    """Return a build of a batch that has no samples and refers to stored rows, neither judged nor scored again."""
+    """Return a build of a batch without samples; it refers to stored rows, which are not judged or scored again."""
     samples = Samples(recall.drawn.raw, recall.smiles, [None] * len(recall), recall.drawn.rows)
     objective_sha256 = pipeline.scorer.objective.sha256
     rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recall.rewards.tolist())]
@@ -164,7 +164,7 @@ def _recall_build(
 
 
 def _provenance(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> dict[str, Any]:
-    """Return the fields of a build that say where its rows come from."""
+    """Return the fields of a build with the provenance of its rows."""
     sampling = sampler.sampling
     return {
         "run_id": spec.run_id,
@@ -202,7 +202,7 @@ def _samples(drawn: Draw, judged: Sequence[PairJudgement], screened: Sequence[Sc
 
 
 def _rewards(samples: Samples, scores: BuildScores) -> list[Reward]:
-    """Return the reward of each kept row by its molecule, failed where it is NaN, pending where it is still to come."""
+    """Return the reward of each kept row: failed where it is NaN, pending where scores are still missing."""
     kept = [
         (row, smiles)
         for row, (smiles, keep) in enumerate(zip(samples.smiles, samples.kept, strict=True))

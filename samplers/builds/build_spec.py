@@ -1,4 +1,4 @@
-"""Which build to make: its place in a run, and the rows that it owes."""
+"""The specification of a build: its place in a run, and its number of rows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ class BuildSpec:
         run_id: the run.
         iteration: the iteration of the run.
         event: the event that the build belongs to.
-        sampler_order: the position of its sampler in the campaign.
-        wanted: the kept rows to make.
-        campaign_seed: the campaign's seed, from which the build's is derived.
-        chunk: the number of the chunk, where several builds share the rows of a sampler.
+        sampler_order: the position of the sampler in the campaign.
+        wanted: the number of rows to keep.
+        campaign_seed: the campaign's seed, from which the seed of the build is derived.
+        chunk: the number of the chunk, if several chunks divide the rows of a sampler.
         flow_run_id: the Prefect flow run that makes the build.
         task_run_id: the Prefect task run that makes the build.
-        attempt_id: identifies the attempt of that task run.
-        drawn_before: the rows that the sampler drew in the run before, where a sampler with epochs continues.
+        attempt_id: the id of the attempt of the task run.
+        drawn_before: the number of rows that the sampler drew in the run before, from which a sampler with epochs
+            continues.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""Draws of samplers, which may be those of somebody else, checked before anything is made of them."""
+"""Checks of draws, since a sampler may be a class that is not molbuffer's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from molbuffer.samplers.base import Draw, Recall, Sampler
 from molbuffer.samplers.files import EpochPosition, EpochSampler
 from molbuffer.storage import Rows
 
-_EXPECTED = "a Draw of up to {n} rows, whose strings, rows and other fields are of one number"
+_EXPECTED = "a Draw of up to {n} rows, whose strings, rows and other fields have the same length"
 _ALIGNED = ("stored", "source_smiles", "source_rows", "parents", "origins", "unchecked")
 
 
@@ -18,7 +18,7 @@ def draw_rows_of(sampler: Sampler, n: int, seed: int) -> Draw:
     """Return a draw of a sampler.
 
     Raises:
-        PluginError: the sampler fails, or gives no draw of up to n rows.
+        PluginError: the sampler fails, or does not return a draw of up to n rows.
     """
     with calling("sampler", sampler, f"to draw {n} rows"):
         drawn = sampler.draw(n, seed)
@@ -26,35 +26,35 @@ def draw_rows_of(sampler: Sampler, n: int, seed: int) -> Draw:
 
 
 def draw_ahead_of(sampler: Any, n: int, seed: int, spare: int, spare_seed: int) -> tuple[Draw, Draw | None]:
-    """Return a draw of a sampler, and one of rows for the next attempt; errors are those of ``draw_rows_of``."""
+    """Return a draw of a sampler, and spare rows for the next attempt; errors are those of ``draw_rows_of``."""
     with calling("sampler", sampler, f"to draw {n} rows"):
         drawn, more = sampler.draw_ahead(n, seed, spare, spare_seed)
     return _checked(sampler, drawn, n), None if more is None else _checked(sampler, more, spare)
 
 
 def draw_rows_from(sampler: EpochSampler, position: EpochPosition, n: int, seed: int) -> Draw:
-    """Return a draw of a sampler that goes on in its epoch; errors are those of ``draw_rows_of``."""
+    """Return a draw of a sampler that continues its epoch; errors are those of ``draw_rows_of``."""
     with calling("sampler", sampler, f"to draw {n} rows"):
         drawn = sampler.draw_from(position, n, seed)
     return _checked(sampler, drawn, n)
 
 
 def recall_rows(sampler: Sampler, n: int, seed: int) -> Recall | None:
-    """Return the stored rows that a sampler recalls, None for one that draws new rows.
+    """Return the stored rows that a sampler recalls; None if it draws new rows.
 
     Raises:
-        PluginError: the sampler fails, or gives something else.
+        PluginError: the sampler fails, or returns something else.
     """
     with calling("sampler", sampler, f"to recall {n} rows"):
         recalled = sampler.recall(n, seed)
     if recalled is None:
         return None
     if not isinstance(recalled, Recall):
-        raise wrong_result("sampler", sampler, shown(recalled), "a Recall, or None where it draws new rows")
+        raise wrong_result("sampler", sampler, shown(recalled), "a Recall, or None if it draws new rows")
     _checked(sampler, recalled.drawn, n)
     got = {"rows": len(recalled.drawn), "smiles": len(recalled.smiles), "ids": len(recalled.ids)}
     if len(set(got.values())) > 1:
-        raise wrong_result("sampler", sampler, _counts(got), "as many of each")
+        raise wrong_result("sampler", sampler, _counts(got), "equal numbers")
     return recalled
 
 

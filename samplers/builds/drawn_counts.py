@@ -13,9 +13,9 @@ from molbuffer.storage import BuildReceipt
 class DrawCounts:
     """The number of rows that each sampler of a run has drawn so far, rejected ones included.
 
-    When an iteration begins, it is the number of rows in the builds of earlier iterations. Within an iteration, a build
-    of the buffer may come before or after the live draws, and is not drawn again when the run is resumed. So the maker
-    of the iteration adds its live draws, and the rows that receipts report, one after another.
+    At the start of an iteration, the count is the number of rows in the builds of earlier iterations. Within an
+    iteration, a build of the buffer may come before or after the live draws, and is not made again when the run is
+    resumed. So the code that makes the iteration adds its live draws and the rows of its receipts as they come.
     """
 
     _rows: Counter[str] = field(default_factory=Counter)

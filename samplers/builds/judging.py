@@ -29,11 +29,11 @@ from molbuffer.scoring import (
 from molbuffer.storage import Score, ScreenedRow
 
 VOCABULARY = "vocabulary"
-"""The reason that rejects a molecule, or either end of a pair, that the policy in training cannot express."""
+"""The reason that rejects a molecule, or a pair, if the policy in training cannot express it."""
 DUPLICATE = "duplicate"
-"""The reason that rejects a repeated molecule: in a build that keeps each once, or in a run that does."""
+"""The reason that rejects a repeated molecule, if the build or the run keeps each molecule only once."""
 TAKEN_NAMES = (BUDGET, CHOICE, IMPROVEMENT, SCREENING)
-"""The reasons from which the oracle calls of a run are counted, or that are no filter's; no filter has such a name."""
+"""The reasons by which a run itself rejects rows; no filter may have such a name."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,26 @@ class Pipeline:
     """The steps from drawn strings to scored samples, the same for every sampler of a campaign.
 
     Attributes:
-        standardisation: of drawn strings.
-        filters: asked in their order; the first that refuses a molecule rejects it.
-        scorer: gives the rewards.
-        expressible: tells whether the policy in training can express a string; other rows are rejected.
-        seen: returns those of some canonical SMILES that occurred in the run before.
-        template: decides which pairs are kept, and their rewards; None keeps all pairs and rewards only the targets.
-        vocabulary_sha256: the vocabulary of that policy. Rows in this vocabulary are expressible if they have tokens:
-            the SMILES of a molecule that was drawn in SELFIES may need tokens that it was not drawn with.
-        calls: counts the oracle calls of the run, and rejects the rows that its budget has no call left for; None
-            neither counts nor rejects.
-        stage: the number of the stage of the run, which its builds have as well; None without stages.
-        choice: chooses the molecules that are worth a score among more than are wanted; None draws no more than that.
-        screener: chooses them by a model of the known scores; None has none. It goes with no other choice.
+        standardisation: the standardisation of drawn strings.
+        filters: the filters in order; the first filter that refuses a molecule rejects it.
+        scorer: the scorer that gives the rewards.
+        expressible: a function that returns whether the policy in training can express a string; rows that it cannot
+            express are rejected.
+        seen: a function of canonical SMILES that returns those that occurred in the run before.
+        template: the bounds of pairs and their rewards; None keeps all pairs and rewards only the targets.
+        vocabulary_sha256: the vocabulary of the policy in training. Rows in this vocabulary are expressible if they
+            have tokens; ``expressible`` is not called for them, since the SMILES of a row that was drawn in SELFIES may
+            need tokens that it was not drawn with.
+        calls: the oracle calls of the run, which reject rows beyond the budget; None counts and rejects nothing.
+        stage: the number of the run's stage, which is recorded in its builds; None without stages.
+        choice: the choice of the molecules to score, from more candidates than are wanted; None draws no more rows.
+        screener: the screener that chooses molecules by a model of the known scores; None without one. It excludes a
+            choice.
         approximate: whether other processes draw for the run at the same time, so that ``seen`` lacks some molecules.
 
     Raises:
-        ValueError: a filter has a name by which the run knows rows that it has scored, or had no call left for; there
-            are a choice and a screener; or pairs are rejected by scores of a backlog.
+        ValueError: a filter has one of ``TAKEN_NAMES``; there are both a choice and a screener; or pairs are rejected
+            by scores that only the backlog computes.
     """
 
     standardisation: Standardisation
@@ -77,7 +79,9 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         if taken := [each.name for each in self.filters if each.name in TAKEN_NAMES]:
-            raise ValueError(f"a filter cannot have the name {taken[0]!r}, which says why a run rejects rows itself")
+            raise ValueError(
+                f"a filter cannot have the name {taken[0]!r}, which is a reason for which a run itself rejects rows"
+            )
         if self.choice is not None and self.screener is not None:
             raise ValueError("molecules are chosen by a choice, or by screening, and not by both")
         improving = self.template is not None and self.template.min_improvement is not None
@@ -90,10 +94,10 @@ class Pipeline:
 
 @dataclass
 class BuildScores:
-    """The scores of a build's molecules, each looked up or computed once, however often it is asked for.
+    """The scores of a build's molecules, each of which is looked up or computed only once.
 
     Attributes:
-        scorer: looks scores up and computes them.
+        scorer: the scorer, which looks scores up and computes them.
         new: the scores to commit with the build.
     """
 
@@ -104,8 +108,9 @@ class BuildScores:
     _pending: set[str] = field(default_factory=set)
 
     def rewards(self, molecules: Iterable[str]) -> dict[str, float]:
-        """Return the rewards by canonical SMILES, NaN where one failed or is still to come, including those asked for
-        before.
+        """Return the rewards of these molecules and of all earlier ones, by canonical SMILES.
+
+        A reward is NaN if a score failed or is pending.
         """
         scored = self.scorer.score([text for text in dict.fromkeys(molecules) if text not in self._rewards])
         self.new += scored.new
@@ -116,12 +121,12 @@ class BuildScores:
         return self._rewards
 
     def are_pending(self, *molecules: str) -> bool:
-        """Return whether the reward of a row of these molecules is still to come: that of one is, and none failed."""
+        """Return whether the reward of a row of these molecules is pending: some are pending, and none has failed."""
         decided = (math.isnan(self._rewards[text]) for text in molecules if text not in self._pending)
         return not self._pending.isdisjoint(molecules) and not any(decided)
 
     def raw_values(self, molecules: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Return the raw values of molecules that were asked for, by component and canonical SMILES."""
+        """Return the raw values of molecules whose rewards were computed before, by component and canonical SMILES."""
         names = [each.component.name for each in self.scorer.objective.components]
         found: dict[str, dict[str, float]] = {}
         for name in names:
@@ -157,9 +162,9 @@ def filter_rows(drawn: Draw, pipeline: Pipeline) -> list[PairJudgement]:
 
 
 def pay_for_rows(judged: list[PairJudgement], pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
-    """Reject rows that the run has no oracle call left for, then pairs that improve too little.
+    """Reject the rows beyond the budget of oracle calls, then the pairs that improve too little.
 
-    The bound on the improvement comes last, since it scores both ends of the pairs that nothing else rejects.
+    The bound on the improvement comes last, since it scores both ends of all pairs that are not rejected otherwise.
     """
     return _improved(_within_budget(judged, pipeline), pipeline.template, scores)
 
@@ -174,7 +179,8 @@ def refuse_duplicates(
     Args:
         judged: the judgements of the rows of one draw.
         kept: the canonical SMILES kept in earlier draws; those of this draw are added.
-        seen: returns those of some canonical SMILES that the run has drawn before; None allows them.
+        seen: a function of canonical SMILES that returns those that the run has drawn before, which are rejected, too;
+            None does not reject them.
     """
     fates = []
     if seen is not None:
@@ -191,12 +197,12 @@ def refuse_duplicates(
 
 
 def refuse_unchosen(judged: Sequence[PairJudgement], wanted: int, choice: Choice, seed: int) -> list[PairJudgement]:
-    """Reject the rows whose molecule is not among the ``wanted`` ones that a choice takes, and repeats of those.
+    """Reject the rows whose molecule a choice does not choose, and repetitions of the chosen molecules.
 
     Args:
         judged: the judgements of the rows of one draw.
         wanted: the number of rows to keep.
-        choice: chooses among the different molecules of the rows that are kept so far.
+        choice: the choice among the different molecules of the rows that are not rejected yet.
         seed: the seed of the choice.
     """
     first = _first_rows(judged)
@@ -211,17 +217,17 @@ def refuse_unchosen(judged: Sequence[PairJudgement], wanted: int, choice: Choice
 def refuse_screened(
     judged: Sequence[PairJudgement], wanted: int, screener: Screener, place: BuildPlace, seed: int
 ) -> tuple[list[PairJudgement], list[ScreenedRow | None]]:
-    """Reject the rows whose molecule a screener does not pick, and repeats of those that it picks.
+    """Reject the rows whose molecule a screener does not pick, and repetitions of molecules.
 
     Args:
         judged: the judgements of the rows of one draw.
         wanted: the number of rows to keep.
-        screener: picks among the different molecules of the rows that are kept so far.
+        screener: the screener, which picks among the different molecules of the rows that are not rejected yet.
         place: the place of the build.
-        seed: the seed of what is drawn by lot.
+        seed: the seed of the random picks.
 
     Returns:
-        The judgements, and what screening says of each row; None of one that it did not see.
+        The judgements, and the result of screening for each row; None for a row that was not screened.
     """
     first = _first_rows(judged)
     said = screener.screen(list(first), wanted, place, seed)
@@ -239,7 +245,7 @@ def refuse_screened(
 
 
 def _first_rows(judged: Sequence[PairJudgement]) -> dict[str, int]:
-    """Return the first row of each molecule among the rows that are kept so far."""
+    """Return the first row of each molecule among the rows that are not rejected yet."""
     first: dict[str, int] = {}
     for row, each in enumerate(judged):
         if each.target.rejected_by is None and each.target.smiles is not None:
@@ -248,10 +254,10 @@ def _first_rows(judged: Sequence[PairJudgement]) -> dict[str, int]:
 
 
 def _chosen(choice: Choice, smiles: list[str], wanted: int, seed: int) -> list[str]:
-    """Return the molecules that a choice takes.
+    """Return the molecules that a choice chooses.
 
     Raises:
-        PluginError: the choice returns something else than different indices of the molecules, as many as are wanted.
+        PluginError: the choice does not return the wanted number of different indices of molecules.
     """
     with calling("choice", choice, f"to choose {wanted} of {len(smiles)} molecules"):
         indices = choice.choose(smiles, wanted, seed)
@@ -270,7 +276,7 @@ def _has_tokens(drawn: Draw, row: int) -> bool:
 
 
 def _within_budget(judged: list[PairJudgement], pipeline: Pipeline) -> list[PairJudgement]:
-    """Reject the rows that the run has no oracle call left for, and count the molecules of the others."""
+    """Reject the rows beyond the budget of oracle calls, and count the molecules of the others."""
     if pipeline.calls is None:
         return judged
     asked: dict[int, tuple[str, ...]] = {}

@@ -1,21 +1,21 @@
 """The metrics of every sampler, for both events.
 
-drawn               rows asked of the generator, rejected ones included
-parseable           rows that name a molecule
+drawn               drawn rows, rejected ones included
+parseable           rows that are a molecule
 kept                rows that passed every filter
 diversity           different molecules / parseable; null when no row parses
 duplicates          parseable − different molecules; null when no row parses
 valid               kept / drawn; null when nothing was drawn
 rewards             mean reward of the kept rows whose reward is complete; null without any
 new                 share of the kept rows whose molecule occurs for the first time in the run, in row order, this build
-                    included; null when none was kept. Where other processes draw for the run at the same time it is
-                    called new_approximate: what they have not committed yet is not known
+                    included; null when none was kept. It is called new_approximate if other processes draw for the run
+                    at the same time, whose uncommitted rows are not known
 internal_diversity  mean of 1 − Tanimoto over the pairs of a sample of the kept rows; null for fewer than two
 scaffolds           different Bemis-Murcko scaffolds / rows of the same sample; null when none was kept
 shortfall           wanted rows that are missing
-seconds             from the first draw to the last score
-policy_lag          for rows of the history: mean number of iterations since the run drew those that are its own; null
-                    when none is. For rows of the buffer it is a metric of the batch.
+seconds             time from the first draw to the last score
+policy_lag          for rows of the history: mean number of iterations since the run drew its own ones; null without own
+                    rows. For rows of the buffer it is a metric of the batch.
 
 A molecule that two samplers draw counts for each of them, since a build knows only its own rows. Only ``new`` depends
 on other builds.
@@ -31,11 +31,11 @@ from molbuffer.scoring import diversity_of
 from molbuffer.storage import Metric, Reward, Samples, ScoreStatus
 
 NEW, APPROXIMATE_NEW = "new", "new_approximate"
-"""The names of the share of new molecules, where all that was drawn before is known and where it is not."""
+"""The names of the share of new molecules: exact, and approximate while other processes draw at the same time."""
 
 MOST_COMPARED = 32
-"""Kept rows that are compared with each other: comparing all pairs of a batch would take longer than drawing it. The
-mean over these 496 pairs is within about 0.01 of that over all pairs."""
+"""The largest number of kept rows that are compared with each other, since comparing all pairs of a batch would take
+longer than drawing it. The mean over 496 pairs differs from that over all pairs by about 0.01."""
 
 
 def sampler_metrics(
@@ -51,9 +51,9 @@ def sampler_metrics(
 
     Args:
         samples: the rows of the build.
-        rewards: the rewards of its kept rows.
-        wanted: the kept rows that were asked for.
-        seen: returns those of some molecules that occurred in the run before this build.
+        rewards: the rewards of the kept rows.
+        wanted: the number of rows to keep.
+        seen: a function of molecules that returns those that occurred in the run before this build.
         seconds: the time from the first draw to the last score.
         new: the name of the share of new molecules.
     """
@@ -82,12 +82,12 @@ def sampler_metrics(
 def with_new_counted(
     metrics: Sequence[Metric], samples: Samples, seen: Callable[[Sequence[str]], set[str]]
 ) -> list[Metric]:
-    """Return the metrics of a build with ``new`` as of the time when all that comes before it is committed.
+    """Return the metrics of a build with ``new`` counted again, after all earlier builds are committed.
 
     Args:
-        metrics: those of ``sampler_metrics``, which may have been made before.
+        metrics: the metrics of ``sampler_metrics``, which may have been computed earlier.
         samples: the rows of the build.
-        seen: returns those of some molecules that occurred in the run before this build.
+        seen: a function of molecules that returns those that occurred in the run before this build.
     """
     share = Metric("new", _share_new(samples, seen))
     return [share if each.name == share.name else each for each in metrics]

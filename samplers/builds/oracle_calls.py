@@ -1,12 +1,11 @@
-"""The oracle calls of a run: the different molecules that it has asked its objective for, and the budget of them (R26).
+"""The oracle calls of a run: the different molecules that it asks its objective for, and the budget of them.
 
 A molecule costs one call when the run asks for it first, whether its score is computed or found in the store, and
-nothing when the run meets it again. The rows of a run say which molecules it has asked for: those that it kept, those
-that were refused for their improvement, which needs scores, and the sources of such pairs. So the count is the same
-after a kill, and in every process.
+nothing when the run draws it again. The calls follow from the stored rows of the run: they are the molecules of rows
+that are kept or rejected by ``improvement``, which needs scores, and the sources of such pairs. So the count is the
+same after a kill, and in every process.
 
-Rows are judged in row order. The first row whose molecules do not fit into the budget is rejected by ``budget``, and so
-is each later one that does not fit; none of them is scored.
+Rows are judged in row order. A row whose molecules do not fit into the budget is rejected by ``budget`` and not scored.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from molbuffer.scoring import IMPROVEMENT
 from molbuffer.storage import ACTORS_OF_RUN, RUN_AND_ACTORS, Event, SampleStore
 
 BUDGET = "budget"
-"""The reason that rejects a molecule which the run may not ask for."""
+"""The reason that rejects a molecule for which the budget has no oracle call left."""
 
 MOST_OF_A_ROW = 2
-"""The most molecules that one row needs: the two ends of a pair."""
+"""The largest number of molecules that a row needs: the two ends of a pair."""
 
 _BEFORE = """b.run_id = ? AND (
     b.iteration < ?
@@ -52,8 +51,8 @@ class OracleCalls:
     """The oracle calls of a run so far, committed or not.
 
     Attributes:
-        limit: the most calls of the run; None is without end.
-        count: the calls so far.
+        limit: the budget, the largest number of calls of the run; None is no limit.
+        count: the number of calls so far.
     """
 
     limit: int | None = None
@@ -71,14 +70,14 @@ class OracleCalls:
 
     @property
     def used_up(self) -> bool:
-        """Whether the budget has no call left, or fewer than the rows need that it has refused."""
+        """Whether the budget has no call left, or has refused rows and has too few calls left for a pair."""
         if self.limit is None:
             return False
         left = self.limit - self.count
         return left <= 0 or (self._refused and left < MOST_OF_A_ROW)
 
     def admit(self, rows: Sequence[Sequence[str]]) -> list[bool]:
-        """Judge rows in their order, and count the molecules of those that are admitted.
+        """Return for each row, in order, whether it fits into the budget, and count the molecules of those that fit.
 
         Args:
             rows: the canonical SMILES that the score of each row needs: one, or both ends of a pair.
@@ -97,12 +96,12 @@ class OracleCalls:
         return admitted
 
     def begin(self, iteration: int) -> None:
-        """Tell that the draws to come belong to an iteration."""
+        """Begin an iteration, to which all further live draws belong."""
         if iteration != self._iteration:
             self._iteration, self._in_iteration, self._refused = iteration, [], False
 
     def asked_in(self, iteration: int) -> tuple[str, ...]:
-        """Return the molecules that the live draws of an iteration have asked for first, as far as it has come."""
+        """Return the molecules that the live draws of an iteration have asked for first so far."""
         return tuple(self._in_iteration) if iteration == self._iteration else ()
 
     def _known(self, molecules: set[str]) -> set[str]:
@@ -117,12 +116,12 @@ class OracleCalls:
 
 @dataclass
 class CallsOfTraining(OracleCalls):
-    """The oracle calls of a run for its training, which keeps them in memory.
+    """The oracle calls of a run for its training; the molecules are kept in memory.
 
     Attributes:
         store: the store of the run.
         run_id: the run.
-        pairs: whether sources of pairs are scored.
+        pairs: whether the sources of pairs are scored.
     """
 
     _: KW_ONLY
@@ -131,7 +130,7 @@ class CallsOfTraining(OracleCalls):
     pairs: bool = False
 
     def read(self, iteration: int, event: Event) -> None:
-        """Add the molecules of the builds that come before those of an event of an iteration and are committed."""
+        """Add the molecules of the committed builds before the builds of an event of an iteration."""
         parameters = [IMPROVEMENT, self.run_id, iteration, iteration, event.value, 0, 0, self.pairs]
         found = self.store.read_arrow(_ASKED.replace("[which]", _BEFORE), parameters=parameters)
         self._count(found["smiles"].to_pylist())
@@ -142,7 +141,7 @@ class CallsOfTraining(OracleCalls):
             self._refused |= bool(refused)
 
     def read_builds(self, build_ids: Iterable[str]) -> None:
-        """Add the molecules of some builds that are committed."""
+        """Add the molecules of the given committed builds."""
         wanted = pa.table({"build_id": pa.array(build_ids, pa.string())})
         sql = _ASKED.replace("[which]", "b.build_id IN (SELECT build_id FROM wanted)")
         self._count(
@@ -150,7 +149,7 @@ class CallsOfTraining(OracleCalls):
         )
 
     def read_refusals(self) -> None:
-        """Look whether the budget has refused rows of actors of the run, although a call may be left."""
+        """Note whether the budget has refused rows of the run's actors, although a call may be left."""
         found = self.store.read_arrow(_REFUSED_OF_ACTORS, parameters=[BUDGET, self.run_id])
         self._refused |= bool(len(found))
 
@@ -170,16 +169,16 @@ def calls_before(
     pairs: bool = False,
     uncommitted: Iterable[str] = (),
 ) -> OracleCalls:
-    """Return the oracle calls of a run before one chunk of a build of the buffer, for a process that makes only this.
+    """Return the oracle calls of a run before a chunk of a build of the buffer, for a process that makes only this one.
 
-    The store answers which molecules were asked for, so that Python reads only those in question.
+    The earlier molecules stay in the store, which is queried for the molecules of each draw.
 
     Args:
         store: the store of the run.
-        limit: the most calls of the run.
+        limit: the budget of the run.
         run_id: the run.
         iteration: the iteration of the build.
-        sampler_order: the position of its sampler.
+        sampler_order: the position of the sampler in the campaign.
         chunk: the number of the chunk.
         pairs: whether sources of pairs are scored.
         uncommitted: the molecules that live draws of this iteration asked for before the build.
@@ -190,11 +189,11 @@ def calls_before(
 
 
 def calls_with_actors(store: SampleStore, limit: int, *, run_id: str, pairs: bool = False) -> OracleCalls:
-    """Return the oracle calls of a training and its actors together, as far as they are committed.
+    """Return the committed oracle calls of a training and its actors together.
 
     Args:
         store: the store of the runs.
-        limit: the most calls of all of them.
+        limit: the common budget of the runs.
         run_id: the run of the training.
         pairs: whether sources of pairs are scored.
     """

@@ -1,6 +1,6 @@
-"""The rewards of the pairs of a build, and the metrics of pairs beside those of every sampler.
+"""The rewards of the pairs of a build, and the metrics of pairs in addition to those of every sampler.
 
-sources_unusable  drawn sources that no pair has, since they are no molecule or not expressible
+sources_unusable  drawn sources without a pair, since they are no molecule or not expressible
 similarity        mean similarity of target and source over the kept pairs; null when no pair was kept
 improvement       mean of (reward of the target − reward of the source) over the kept pairs with both; null without any
 pair_rewards      mean reward of these pairs: the improvement, or its share of the possible improvement
@@ -25,8 +25,9 @@ from molbuffer.storage import Metric, Reward
 def pair_rewards(
     judged: Sequence[PairJudgement], template: ContrastiveTemplate, scores: BuildScores
 ) -> tuple[list[Reward], list[Metric]]:
-    """Return the reward of each kept pair, failed where the score of an end is, pending where one is still to come, and
-    the metrics of the pairs.
+    """Return the reward of each kept pair, and the metrics of the pairs.
+
+    A reward is failed if a score of an end has failed, and pending if a score of an end is pending.
     """
     kept = [
         (row, judgement.source, judgement.target.smiles)

@@ -12,10 +12,10 @@ from fractions import Fraction
 from molbuffer.samplers.errors import QuotaError
 
 CHUNK_ROWS = 2048
-"""Kept rows of a chunk of a build: about a second of work at least, and little to lose when a process is killed."""
+"""The number of kept rows of a chunk of a build: at least a second of work, and little to lose if a process dies."""
 
 TOLERANCE = 1e-9
-"""The excess over 1 that a sum of shares may have by the rounding of decimal fractions."""
+"""The tolerance by which a sum of shares may exceed 1, for rounding errors of decimal fractions."""
 
 
 def batch_quotas(batch_size: int, shares: Sequence[float]) -> list[int]:
@@ -44,7 +44,7 @@ def batch_quotas(batch_size: int, shares: Sequence[float]) -> list[int]:
         raise QuotaError(f"the shares of a batch must sum to at most 1, got {total:.12g} from {list(shares)}")
     if not shares:
         return []
-    # The decimal text, not the binary value: 0.1 means a tenth, so that equal remainders are equal.
+    # From the decimal text and not the binary value: 0.1 is exactly a tenth, so that equal remainders are equal.
     parts = [Fraction(str(share)) for share in shares]
     left = 1 - sum(parts)
     buffer = left if left > TOLERANCE else Fraction(0)

@@ -1,8 +1,8 @@
 """The rows of a build, drawn and judged in rounds until enough are kept.
 
-A round draws what is missing; where a choice or a screening decides what is scored, more candidates than that. A policy
-that has learnt draws many molecules again and again, of which a screening has nothing to judge: others are drawn in
-their place before it picks.
+A round draws the missing rows, or more candidates if a choice or screening decides which molecules are scored. A
+trained policy draws many molecules that the run has scored before; screening gains nothing from these, so that further
+rows are drawn before it picks.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from molbuffer.scoring import SCREENING, Choice, PairJudgement
 from molbuffer.storage import ScreenedRow
 
 REDRAW_ROUNDS = 4
-"""The number of times that rejected rows are drawn again before a build stays short."""
+"""The largest number of further rounds, after which a build has a shortfall."""
 CANDIDATE_DRAWS = 4
-"""The most draws in a round for the candidates of a screening, each of as many rows as there shall be candidates."""
+"""The largest number of draws in a round for candidates of screening, each of at most the number of candidates."""
 
 
 @dataclass
@@ -42,9 +42,9 @@ class Rounds:
     """The rounds of a build.
 
     Attributes:
-        sampler: draws the rows.
-        spec: the build.
-        seed: the seed of the build, from which that of each draw follows.
+        sampler: the sampler that draws the rows.
+        spec: the specification of the build.
+        seed: the seed of the build, from which the seed of each draw is derived.
         pipeline: the steps from drawn strings to scored samples.
         scores: the scores of the build.
     """
@@ -60,7 +60,7 @@ class Rounds:
     _met: set[str] = field(default_factory=set, init=False)
 
     def made(self) -> tuple[Draw, list[PairJudgement], list[ScreenedRow | None] | None]:
-        """Return all rows that were drawn, what became of each, and what screening says of each; None without it."""
+        """Return all drawn rows, the judgement of each, and the result of screening for each (None without it)."""
         missing, calls = self.spec.wanted, self.pipeline.calls
         for number in range(1 + REDRAW_ROUNDS):
             picked = self._picked(self._drawn(number, missing), number, missing)
@@ -74,7 +74,7 @@ class Rounds:
         return drawn, self._judged, screened
 
     def _drawn(self, number: int, missing: int) -> list[PairJudgement]:
-        """Draw the rows of a round, and return what filters say of them."""
+        """Draw the rows of a round, and return their judgements by the filters."""
         candidates = self._candidates(missing)
         if self._going is not None:
             start = self.spec.drawn_before + sum(map(len, self._draws))
@@ -92,7 +92,7 @@ class Rounds:
         return judged
 
     def _candidates(self, missing: int) -> int:
-        """Return the number of molecules among which those of a round are picked."""
+        """Return the number of candidates from which the rows of a round are picked."""
         if self.pipeline.screener is not None:
             return self.pipeline.screener.candidates(self.spec.place, missing)
         return missing if self._choice is None else math.ceil(missing * self._choice.candidates)
@@ -105,7 +105,7 @@ class Rounds:
         return refuse_duplicates(judged, self._met, self.pipeline.seen if self.sampler.unique == "run" else None)
 
     def _picked(self, judged: list[PairJudgement], number: int, missing: int) -> list[PairJudgement]:
-        """Reject the rows of a round that are not worth a score."""
+        """Reject the rows of a round that the choice or the screener does not pick."""
         if self._choice is not None:
             judged = refuse_unchosen(judged, missing, self._choice, derive_seed(self.seed, number, "choice"))
         if self.pipeline.screener is not None:
@@ -120,7 +120,7 @@ class Rounds:
 
     @cached_property
     def _choice(self) -> Choice | None:
-        # A row of a file that is not chosen would not come again in its epoch.
+        # A file's rows are not chosen from, since a rejected row would not be drawn again in the epoch.
         return self.pipeline.choice if self._going is None else None
 
     @cached_property
@@ -129,13 +129,13 @@ class Rounds:
 
 
 def _molecules(judged: Sequence[PairJudgement]) -> set[str]:
-    """Return the canonical SMILES of the rows that are kept so far."""
+    """Return the canonical SMILES of the rows that are not rejected yet."""
     kept = (each.target.smiles for each in judged if each.target.rejected_by is None)
     return {smiles for smiles in kept if smiles is not None}
 
 
 def _scored_only(screened: Sequence[ScreenedRow | None], judged: Sequence[PairJudgement]) -> list[ScreenedRow | None]:
-    """Return what screening says of rows; those that were refused after they were picked are picked by nothing."""
+    """Return the results of screening, with ``picked_by`` None for rows that were rejected after they were picked."""
     return [
         row if row is None or each.target.rejected_by is None else replace(row, picked_by=None)
         for row, each in zip(screened, judged, strict=True)

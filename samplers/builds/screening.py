@@ -1,9 +1,9 @@
-"""The screening stage of builds: a model of the known scores chooses which of the kept molecules are scored.
+"""The screening of builds: a model of the known scores picks the molecules to score.
 
-The model of a build is a function of the scores of all that the run kept before it, in row order, of the scores that
-other runs had stored when the run began, and of the run's seed. So a run that is gone on with screens as it would have.
-All samplers of a training batch have one model: of what was scored before their iteration, and in its build of the
-buffer. Each chunk of a build of the buffer has a model of its own, which knows the chunks before.
+The model of a build is a function of the scores of all rows that the run kept before, in row order, of the scores that
+other runs had stored when the run began, and of the run's seed. So a resumed run screens as an uninterrupted one would.
+All samplers of a training batch share one model, fitted on the scores of earlier iterations and of the builds of the
+buffer of their iteration. Each chunk of a build of the buffer has a model of its own, fitted also on earlier chunks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from molbuffer.scoring import (
 from molbuffer.storage import Event, Metric, PickedBy, SampleStore, ScreenedRow
 
 Values = Mapping[str, float]
-"""Raw values of molecules by canonical SMILES; NaN where one has none."""
+"""Raw values of molecules by canonical SMILES; NaN where there is none."""
 
 
 @dataclass(frozen=True, order=True)
@@ -63,13 +63,13 @@ _OF_RUNS = """AND smiles IN (SELECT s.smiles FROM {samples} AS s JOIN {builds} A
 
 @dataclass
 class _Found:
-    """What a build has found.
+    """The scored molecules of a build.
 
     Attributes:
-        molecules: what it kept.
+        molecules: the canonical SMILES of the kept molecules.
         values: the raw values by component and molecule.
-        best: the best reward.
-        errors: those of the predicted rewards, over the deviations that were told.
+        best: the best reward, at least 0.
+        errors: the errors of the predicted rewards, divided by their predicted standard deviations.
     """
 
     molecules: set[str] = field(default_factory=set)
@@ -80,7 +80,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _PlacedModel:
-    """The model of a build, None while too little is known, and the factor on its deviations."""
+    """The model of a build, None while there are too few scores, and the factor on its standard deviations."""
 
     place: BuildPlace
     model: RewardModel | None
@@ -89,14 +89,14 @@ class _PlacedModel:
 
 @dataclass
 class Screener:
-    """Screens the builds of a run.
+    """The screening of the builds of a run.
 
     Attributes:
         screening: the settings.
-        objective: whose dear components are predicted.
-        store: has the scores.
+        objective: the objective, whose expensive components are predicted.
+        store: the store with the scores.
         run_id: the run.
-        seed: the seed that the run's draws follow from.
+        seed: the seed of the run, from which the seeds of the models are derived.
     """
 
     screening: Screening
@@ -109,7 +109,7 @@ class Screener:
     _model: _PlacedModel | None = None
 
     def read(self, place: BuildPlace) -> None:
-        """Know the scores of all that the run has committed before a place, and nothing else of it."""
+        """Replace the known scores by those of all rows that the run has committed before a place."""
         event, order, chunk = place.event, place.sampler_order, place.chunk
         which = [self.run_id, place.iteration, place.iteration, event, event, order, chunk]
         kept = self.store.read_arrow(_KEPT, parameters=[self.objective.sha256, *which])
@@ -134,13 +134,13 @@ class Screener:
         rewards: Mapping[int, float],
         screened: Sequence[ScreenedRow | None],
     ) -> None:
-        """Add what a build has kept.
+        """Add the scores of a build.
 
         Args:
             place: the place of the build.
-            values: raw values by component.
+            values: the raw values of the kept molecules by component.
             rewards: the rewards by row, NaN where one failed.
-            screened: what screening said of each row.
+            screened: the result of screening for each row.
         """
         valid = {part.component.name: _valid(part, values[part.component.name]) for part in self._dear}
         molecules = {text for of_it in values.values() for text in of_it}
@@ -153,18 +153,18 @@ class Screener:
         self._found[place] = _Found(molecules, valid, max(known.values(), default=0.0), errors)
 
     def candidates(self, place: BuildPlace, wanted: int) -> int:
-        """Return the number of rows to draw for a number of rows to keep."""
+        """Return the number of rows to draw so that ``wanted`` of them can be picked."""
         return wanted if self._model_at(place).model is None else math.ceil(wanted * self.screening.candidates)
 
     def count_new(self, smiles: Collection[str]) -> int:
-        """Return the number of those of some different canonical SMILES that the run has not scored."""
+        """Return the number of the given distinct canonical SMILES that the run has not scored."""
         own = self._own
         return sum(text not in own for text in smiles)
 
     def screen(self, smiles: Sequence[str], wanted: int, place: BuildPlace, seed: int) -> dict[str, ScreenedRow]:
-        """Choose which of some different canonical SMILES are scored, and return what is said of each.
+        """Pick the molecules to score from distinct canonical SMILES, and return the result for each by its SMILES.
 
-        A molecule that the run has scored before is picked only when there are too few others: it brings no new score.
+        A molecule that the run has scored before is picked only if there are too few others, since it has no new score.
         """
         placed, own = self._model_at(place), self._own
         if placed.model is None:
@@ -179,7 +179,7 @@ class Screener:
         return {smiles[at]: row for at, row in sorted(rows.items())}
 
     def description(self, place: BuildPlace) -> str:
-        """Return the model of a build as JSON: its settings, and the scores that it has learned from."""
+        """Return a description of the model of a build as JSON: its settings, and the scores that it was fitted on."""
         model = self._model_at(place).model
         said = {
             "screening": repr(self.screening),
@@ -217,12 +217,12 @@ class Screener:
         return self._model
 
     def _best(self, place: BuildPlace) -> float:
-        """Return the best reward that the run has found before a build, 0 without any."""
+        """Return the best reward of the run before a build; 0 without any."""
         before = _place_of_model(place)
         return max((found.best for at, found in self._found.items() if at < before), default=0.0)
 
     def _inflation(self, before: BuildPlace) -> float:
-        """Return the factor on the deviations of a build, by the errors of the batches before it."""
+        """Return the factor on the standard deviations of a build, by the errors of the batches before it."""
         batches: dict[tuple[int, str], list[float]] = {}
         for at in sorted(each for each in self._found if each < before):
             batches.setdefault((at.iteration, at.event), []).extend(self._found[at].errors)
@@ -233,7 +233,7 @@ class Screener:
         return derive_seed(self.seed, "screening", place.iteration, place.event, place.sampler_order, place.chunk)
 
     def _known(self, name: str, before: BuildPlace) -> KnownValues:
-        """Return the values of a component: those of other runs first, then this run's in row order."""
+        """Return the values of a component: first those of other runs, then those of this run in row order."""
         found = dict(self._of_others[name])
         for place in sorted(each for each in self._found if each < before):
             found |= self._found[place].values.get(name, {})
@@ -253,7 +253,7 @@ class Screener:
 
     @cached_property
     def _of_others(self) -> dict[str, dict[str, float]]:
-        """The values by component that other runs had stored when this one began."""
+        """The values by component that other runs had stored when this run began."""
         runs = self.screening.runs
         if runs == ("own",):
             return {part.component.name: {} for part in self._dear}
@@ -274,16 +274,16 @@ class Screener:
 
 
 def screening_metrics(rows: Sequence[ScreenedRow | None], rewards: Mapping[int, float]) -> list[Metric]:
-    """Return how good the predictions of a build were, for the molecules that were scored then.
+    """Return the metrics of the predictions of a build, by the molecules that were scored afterwards.
 
     Args:
-        rows: what screening said of each row.
+        rows: the result of screening for each row.
         rewards: the rewards by row.
     """
     said = [(row, rewards[at]) for at, row in enumerate(rows) if row and row.mean is not None and at in rewards]
     refused = sum(row is not None and row.picked_by is None for row in rows)
     mean = np.array([row.mean for row, _ in said], np.float64)
-    # What the rows have is the deviation of a reward that is measured, noise included.
+    # The standard deviations of the rows are those of measured rewards, noise included.
     sd = np.array([row.sd for row, _ in said], np.float64)
     found = calibration(Prediction(mean, sd), np.array([reward for _, reward in said], np.float64))
     return [
@@ -305,7 +305,7 @@ def _stored_values(store: SampleStore, part: WeightedComponent, molecules: Seque
 
 
 def _valid(part: WeightedComponent, values: Values) -> dict[str, float]:
-    """Return the values that the objective can use: failed scores are no data."""
+    """Return the values that have a transformed value; failed scores are left out."""
     raw = np.fromiter(values.values(), np.float64, len(values))
     usable = ~np.isnan(np.where(np.isfinite(raw), part.transformed(raw), np.nan))
     return {text: value for (text, value), good in zip(values.items(), usable.tolist(), strict=True) if good}

@@ -1,4 +1,4 @@
-"""The molecules that a run has drawn before, which the metric ``new`` compares with.
+"""The molecules that a run has drawn before, with which the metric ``new`` compares a build.
 
 The row order of a run is (iteration, event, sampler order, chunk, row), with build_buffer before sample_batch. "Before"
 refers to this order, so that a retried or resumed run has the same metrics as the first attempt.
@@ -35,7 +35,7 @@ _OF_BUILDS = """
 class SeenBefore:
     """The molecules of a run that are committed before one build, for a process that makes only this build.
 
-    The store answers each question, so that Python reads only the molecules in question, however long the history is.
+    Each call queries the store, so that the history is never read into memory.
     """
 
     store: SampleStore
@@ -46,7 +46,7 @@ class SeenBefore:
     chunk: int = 0
 
     def __call__(self, smiles: Sequence[str]) -> set[str]:
-        """Return those of some canonical SMILES that the run has drawn before."""
+        """Return those of the canonical SMILES that the run has drawn before."""
         asked = pa.table({"smiles": pa.array(smiles, pa.string())})
         sql = _BEFORE.replace("[asked]", _ASKED)
         found = self.store.read_arrow(sql, parameters=self._parameters, asked=asked)
@@ -67,14 +67,14 @@ class SeenBefore:
 class SeenWithActors:
     """The molecules of a training and its actors that are committed at the moment.
 
-    What others draw at the same time is not among them, so that the metric ``new`` of a build is approximate.
+    Rows that other processes draw at the same time are not included, so that the metric ``new`` is approximate.
     """
 
     store: SampleStore
     run_id: str
 
     def __call__(self, smiles: Sequence[str]) -> set[str]:
-        """Return those of some canonical SMILES that one of the runs has drawn before."""
+        """Return those of the canonical SMILES that one of the runs has drawn before."""
         asked = pa.table({"smiles": pa.array(smiles, pa.string())})
         found = self.store.read_arrow(_WITH_ACTORS, parameters=[self.run_id], asked=asked)
         return set(found.column("smiles").to_pylist())
@@ -82,9 +82,9 @@ class SeenWithActors:
 
 @dataclass
 class SeenMolecules:
-    """The molecules of a run so far, committed or not, for a training, which asks for each live batch.
+    """The molecules of a run so far, committed or not, for a training, which needs them for each live batch.
 
-    They are kept in memory.
+    The molecules are kept in memory.
     """
 
     store: SampleStore
@@ -98,7 +98,7 @@ class SeenMolecules:
         ).all()
 
     def read_builds(self, build_ids: Iterable[str]) -> None:
-        """Add the molecules of some builds that are committed."""
+        """Add the molecules of the given committed builds."""
         wanted = pa.table({"build_id": pa.array(build_ids, pa.string())})
         self._molecules.update(self.store.read_arrow(_OF_BUILDS, wanted=wanted)["smiles"].to_pylist())
 
@@ -107,5 +107,5 @@ class SeenMolecules:
         self._molecules.update(text for text in build.samples.smiles if text is not None)
 
     def __call__(self, smiles: Sequence[str]) -> set[str]:
-        """Return those of some canonical SMILES that the run has drawn before."""
+        """Return those of the canonical SMILES that the run has drawn before."""
         return self._molecules.intersection(smiles)

@@ -1,4 +1,4 @@
-"""Files of molecules: reading any format in bounded memory, and drawing each row once an epoch."""
+"""Files of molecules: readers of several formats in bounded memory, and draws of each row once an epoch."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The columns of a table that hold the molecules, found by name regardless of case."""
+"""The columns of a table with the molecules, found by name regardless of case."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SMILES_COLUMNS = ("smiles", "canonical_smiles")
 
 
 def is_smiles_column(name: str) -> bool:
-    """Return whether a name, in any case, is one of a column of molecules."""
+    """Return whether a name, in any case, is that of a column of molecules."""
     return name.strip().casefold() in SMILES_COLUMNS
 
 
@@ -21,8 +21,8 @@ def find_columns(
 ) -> list[int]:
     """Return the positions of the wanted columns in the header of a table.
 
-    A named column is the one of exactly that name, or else the one that has it in another case. Blanks around the names
-    of the header do not count.
+    A column with exactly the wanted name is preferred to one with the name in another case. Blanks around the names of
+    the header are ignored.
 
     Args:
         path: the file, for errors.

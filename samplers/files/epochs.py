@@ -1,8 +1,8 @@
 """Drawing the rows of a file without replacement: epoch after epoch, each in an order of its own.
 
-The position of a run is one number, the rows drawn so far. Rows ``start`` to ``start + n`` of the sequence are a
-function of (rows of the file, seed, start, n) and of nothing else, so that a repeated build gets the same rows, and
-every row comes once before any row comes again, however the sequence is cut into draws.
+The position of a run is one number, the number of rows drawn so far. The rows [``start``, ``start + n``) of the
+sequence depend only on the number of rows of the file, the seed, start and n. So a repeated build has the same rows,
+and every row is drawn once before any row is drawn again, however the sequence is divided into draws.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class EpochPosition:
     """The position of a run in the rows of a file.
 
     Attributes:
-        start: the rows drawn before.
-        seed: the seed of the epochs' orders, the same for a whole run.
+        start: the number of rows drawn before.
+        seed: the seed of the orders of the epochs, the same for a whole run.
     """
 
     start: int
@@ -33,20 +33,20 @@ class EpochPosition:
 
 @runtime_checkable
 class EpochSampler(Protocol):
-    """A sampler whose draws can continue, within a run, where the draw before ended."""
+    """A sampler whose draws can continue, within a run, where the previous draw ended."""
 
     @property
     def has_epochs(self) -> bool:
-        """Whether draws continue from each other; a sampler with a base sampler has epochs if that one has."""
+        """Whether draws continue each other; a sampler with a base sampler has epochs if the base sampler has."""
         ...
 
     def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
-        """Draw up to n rows from a position on; allowed only where ``has_epochs`` is true.
+        """Draw up to n rows from a position on; ``has_epochs`` must be true.
 
         Args:
             position: the position of the run.
-            n: the rows to draw.
-            seed: decides whatever the position does not, as the seed of ``draw`` does.
+            n: the number of rows to draw.
+            seed: the seed of everything that the position does not determine, as in ``draw``.
         """
         ...
 
@@ -71,13 +71,14 @@ def rows_from(n_rows: int, start: int, n: int, seed: int) -> NDArray[np.int64]:
 def rows_of_draw(n_rows: int, n: int, rng: np.random.Generator, *, replacement: bool = False) -> NDArray[np.int64]:
     """Return the row numbers [n] of a draw that no other draw continues.
 
-    The cost in time and memory is that of n rows, while the order of a whole epoch costs that of the file.
+    Time and memory grow with n, while the order of an epoch needs those of the whole file.
 
     Args:
-        n_rows: the rows of the file, at least 1.
-        n: the rows to draw.
+        n_rows: the number of rows of the file, at least 1.
+        n: the number of rows to draw.
         rng: the source of randomness.
-        replacement: draw each row independently; otherwise every row comes once before any row comes again.
+        replacement: whether each row is drawn independently; otherwise every row is drawn once before any is drawn
+            again.
     """
     if replacement:
         return rng.integers(n_rows, size=n)
@@ -87,7 +88,7 @@ def rows_of_draw(n_rows: int, n: int, rng: np.random.Generator, *, replacement: 
 
 @lru_cache(maxsize=2)
 def _order(n_rows: int, seed: int, epoch: int) -> NDArray[np.integer]:
-    """Return the order of an epoch, at 4 bytes a row for files of up to two billion rows."""
+    """Return the order of an epoch, in 4 bytes a row for files of up to two billion rows."""
     order: NDArray[np.integer] = np.arange(n_rows, dtype=np.int32 if n_rows < 2**31 else np.int64)
     numpy_generator(seed, "epoch", epoch).shuffle(order)
     order.flags.writeable = False

@@ -16,23 +16,23 @@ from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.storage import FileOrigin
 
 CHECKED_ROWS = 20_000
-"""The rows of a sampler's file that are checked before a run begins, which takes seconds."""
+"""The largest number of rows of a file that are checked before a run begins, which takes seconds."""
 
 
 class FileSampler(Sampler):
     """A sampler that draws the rows of a file.
 
-    Without replacement, a run draws all rows of the file, in random order, before any row comes again, in another
-    order. Its position is the number of rows that its builds have drawn, rejected ones included, in the order of the
-    builds. When an iteration begins, or begins again, the store has that number for all earlier iterations. Within an
-    iteration, the trainer adds the live draws and the rows that builds of the buffer report, and gives each build its
-    position, so that a repeated build begins at the same row. A file inside a contrastive or a mutation sampler has the
-    position that follows from the rows of that sampler.
+    Without replacement, a run draws all rows of the file in random order before it draws any row again, in another
+    order. The position of the run is the number of rows that its builds have drawn, rejected ones included, in the
+    order of the builds. At the start of an iteration, also of a resumed one, the store has this number for all earlier
+    iterations. Within an iteration, the trainer adds the live draws and the rows of builds of the buffer, and passes
+    each build its position, so that a repeated build begins at the same row. The position in the file of a contrastive
+    or mutation sampler's base sampler follows from the rows of that sampler.
 
     Attributes:
         path: the file.
-        replacement: draw each row independently of all others.
-        id_column: the column that names the rows of the file, as ``read_columns`` has it; None without one.
+        replacement: whether each row is drawn independently of all others.
+        id_column: the column with the ids of the rows, for ``read_columns``; None without one.
     """
 
     path: Path
@@ -40,25 +40,25 @@ class FileSampler(Sampler):
     id_column: str | None
 
     def __post_init__(self) -> None:
-        # A text is a path, too; samplers are frozen.
+        # The path may be given as a text; samplers are frozen.
         object.__setattr__(self, "path", Path(self.path))
 
     @property
     @abstractmethod
     def rows(self) -> PackedRows:
-        """The rows of the file, none of which is held in memory."""
+        """The rows of the file, which stay on disk."""
 
     @abstractmethod
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
-        """Make a draw of n chosen rows of the file."""
+        """Return a draw of n chosen rows of the file."""
 
     @property
     def has_epochs(self) -> bool:
-        """Whether a run draws every row of the file before any comes again."""
+        """Whether a run draws every row of the file before any is drawn again."""
         return not self.replacement
 
     def draw(self, n: int, seed: int) -> Draw:
-        """Draw n rows in an order of this draw alone; more rows than the file has come from several epochs."""
+        """Draw n rows in an order of their own; more rows than the file has are drawn in several epochs."""
         rows, rng = self.rows, numpy_generator(seed, "rows")
         return self._drawn(rows, rows_of_draw(len(rows), n, rng, replacement=self.replacement))
 

@@ -1,8 +1,8 @@
 """Random access to the rows of a file of any format and size.
 
 The file is read once, in blocks, into an unpacked copy in the user's cache folder (``MOLBUFFER_CACHE`` names another).
-The copy is memory-mapped and has no name, so that it disappears with the process. A row costs no memory, only disk
-space, and the system keeps in memory what is drawn often.
+The copy is memory-mapped and has no name, so that it disappears with the process. Rows take disk space and no memory;
+the operating system caches rows that are drawn often.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from molbuffer.samplers.files.text_files import read_columns
 from molbuffer.storage import LOCATION_VARIABLE, default_folder
 
 FILES_KEPT_OPEN = 8
-"""Unpacked files of a process: a sampler is made anew for each chunk of a build, and must not read its file again."""
+"""The number of unpacked files that a process keeps, since samplers are made anew for each chunk of a build."""
 
 
 @dataclass(frozen=True)
 class PackedRows:
-    """The rows of some columns of a file, as it was when it was read.
+    """The rows of some columns of a file, as of the time when it was read.
 
     Attributes:
         n_columns: the number of columns.
-        has_ids: whether the texts of an id column follow them.
+        has_ids: whether there is an id column after them.
     """
 
     n_columns: int
@@ -45,11 +45,11 @@ class PackedRows:
         return len(self._lines)
 
     def take(self, rows: NDArray[np.integer]) -> tuple[list[str], ...]:
-        """Return the texts of some rows by column."""
+        """Return the texts of the given rows for each column."""
         return self._texts(rows, range(self.n_columns))
 
     def ids(self, rows: NDArray[np.integer]) -> list[str | None]:
-        """Return the texts of some rows in the id column; None where it is blank, or where there is none."""
+        """Return the texts of the given rows in the id column; None where it is blank, or without an id column."""
         if not self.has_ids:
             return [None] * len(rows)
         (ids,) = self._texts(rows, [self.n_columns])
@@ -61,16 +61,17 @@ class PackedRows:
         return tuple([self._text[ends[column] : ends[column + 1]].decode() for ends in bounds] for column in columns)
 
     def lines(self, rows: NDArray[np.integer]) -> list[int]:
-        """Return the lines of the file in which some rows begin, counted from 1."""
+        """Return the lines of the file in which the given rows begin, counted from 1."""
         return [int(line) for line in self._lines[rows]]
 
 
 def open_rows(path: Path, columns: Sequence[str | None], id_column: str | None = None) -> PackedRows:
-    """Return the rows of a file's columns, and of its id column, as of ``read_columns``; read once a process for as
-    long as the file stays the same.
+    """Return the rows of columns of a file, and of an id column, which are those of ``read_columns``.
+
+    A process reads a file only once, unless the file changes.
 
     Raises:
-        SmilesFileError: the file cannot be read or holds no molecule, or there is no room for its unpacked copy.
+        SmilesFileError: the file cannot be read or has no molecule, or there is no room for its unpacked copy.
     """
     try:
         found = path.stat()

@@ -1,4 +1,4 @@
-"""Tables of Parquet: the texts of wanted columns in blocks, and the values of the others."""
+"""Parquet tables: the texts of wanted columns in blocks, and the values of the other columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH_ROWS = 65_536
 
 
 def parquet_rows(path: Path, columns: Sequence[str | None], others: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield the number of each row, from 1, its wanted texts, and those of other columns by name."""
+    """Yield the number of each row, from 1, its texts in the wanted columns, and those in the other named columns."""
     with path.open("rb") as head:
         check_signature(path, head.read(512), b"PAR1")
     with pq.ParquetFile(path) as file:
@@ -33,13 +33,13 @@ def parquet_rows(path: Path, columns: Sequence[str | None], others: Sequence[str
 
 
 def other_columns(path: Path, columns: Sequence[str | None], rows: Sequence[int]) -> pa.Table:
-    """Return the columns that are not wanted, of some rows by their number from 1.
+    """Return the other columns, than the wanted ones, of rows given by their numbers from 1.
 
-    Values keep their type, unless few programs know it: those of extensions have the type they are stored in, and
-    intervals, and decimals of more than 38 digits, are texts.
+    Values keep their type, unless few programs know it: values of extension types have their storage type, and
+    durations, and decimals of more than 38 digits, become texts.
 
     Raises:
-        SmilesFileError: such a type is inside lists or structures.
+        SmilesFileError: such a type is inside of lists or structures.
     """
     with pq.ParquetFile(path) as file:
         wanted = find_columns(path, columns, file.schema_arrow.names)
@@ -51,7 +51,7 @@ def other_columns(path: Path, columns: Sequence[str | None], rows: Sequence[int]
 
 
 def _common(path: Path, field: pa.Field, values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return values in a type that data frames and texts have."""
+    """Return values in a type that data frames and text files can represent."""
     kind = field.type
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type

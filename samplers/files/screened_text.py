@@ -1,4 +1,4 @@
-"""Opening a text file of somebody else: lines of UTF-8, or an error that says what the file is instead."""
+"""Opening text files of users: lines of UTF-8, or an error that names the format or encoding found instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import BinaryIO, TextIO, cast
 from molbuffer.samplers.errors import SmilesFileError
 
 LONGEST_LINE = 2**24
-"""Bytes of a line. A file without line ends would otherwise have to fit into memory."""
+"""The largest number of bytes of a line; a file without line ends would otherwise have to fit into memory."""
 _HEAD = 4096
 
 _SIGNATURES = (
@@ -38,7 +38,7 @@ _MARKS = (
 
 
 def is_compressed(path: Path) -> bool:
-    """Return whether the name of a file says that it is compressed with gzip."""
+    """Return whether the name of a file ends in .gz, for gzip."""
     return path.suffix.lower() == ".gz"
 
 
@@ -47,11 +47,11 @@ def check_signature(path: Path, head: bytes, wanted: bytes = b"") -> None:
 
     Args:
         path: the file.
-        head: its first bytes.
+        head: the first bytes of the file.
         wanted: the signature that the file must have; empty for text.
 
     Raises:
-        SmilesFileError: the bytes are of a known format that is not wanted, or not the wanted ones.
+        SmilesFileError: the bytes are those of another known format, or lack the wanted signature.
     """
     for signature, kind in _SIGNATURES:
         if signature != wanted and head.startswith(signature):
@@ -68,12 +68,12 @@ def check_signature(path: Path, head: bytes, wanted: bytes = b"") -> None:
 def open_text(path: Path) -> Iterator[TextIO]:
     """Open a text file in UTF-8, with or without a byte order mark, compressed if its name ends in .gz.
 
-    Lines keep their ends, which are those of any system.
+    Lines keep their ends, which may be those of any operating system.
 
     Raises:
-        SmilesFileError: while it is open: the file is of another format or encoding, is damaged, has NUL bytes, or has
-            a line of more than ``LONGEST_LINE`` bytes.
-        OSError: it cannot be opened.
+        SmilesFileError: also while it is read: the file has another format or encoding, is damaged, has NUL bytes, or
+            has a line of more than ``LONGEST_LINE`` bytes.
+        OSError: the file cannot be opened.
     """
     with path.open("rb") as file:
         if is_compressed(path):
@@ -84,14 +84,14 @@ def open_text(path: Path) -> Iterator[TextIO]:
         with gzip.GzipFile(fileobj=file) if is_compressed(path) else nullcontext(file) as source:
             screened = _ScreenedBytes(path, cast(BinaryIO, source))
             try:
-                # utf-8-sig: the byte order mark that some editors write would become part of the first molecule.
+                # utf-8-sig, since a byte order mark would otherwise become a part of the first molecule.
                 yield io.TextIOWrapper(cast(BinaryIO, screened), encoding="utf-8-sig", newline="")
             except UnicodeDecodeError as error:
                 raise screened.not_utf_8(error) from error
 
 
 class _ScreenedBytes(io.BufferedIOBase):
-    """The bytes of a file, which are refused, with their line, where they cannot be text."""
+    """The bytes of a file; bytes that cannot be text raise an error with their line."""
 
     def __init__(self, path: Path, source: BinaryIO) -> None:
         self._path, self._source = path, cast(io.BufferedReader, source)
@@ -105,13 +105,13 @@ class _ScreenedBytes(io.BufferedIOBase):
         return True
 
     def read1(self, size: int = -1, /) -> bytes:
-        """Return some bytes, as a TextIOWrapper asks for them."""
+        """Return the next bytes, for a TextIOWrapper."""
         data, self._head = (self._read(size), None) if self._head is None else (self._head, None)
         self._lines_before = self._ended_lines
         if (at := data.find(0)) >= 0:
             raise SmilesFileError(
                 self._path,
-                "it has NUL bytes, which no text has: the file is damaged, or no text",
+                "it has NUL bytes, which text cannot have: the file is damaged, or is not text",
                 self._line_at(data, at),
             )
         self._ended_lines += self._line_ends(data)
@@ -125,7 +125,7 @@ class _ScreenedBytes(io.BufferedIOBase):
         return data
 
     def not_utf_8(self, error: UnicodeDecodeError) -> SmilesFileError:
-        """Return the error for bytes that were read last and could not be decoded."""
+        """Return the error for the last bytes, which could not be decoded."""
         line = self._lines_before + _line_ends(error.object[: error.start]) + 1
         found = f"the byte 0x{error.object[error.start]:02X} is not UTF-8, maybe Windows-1252 or Latin-1"
         return SmilesFileError(self._path, f"{found}; {self._conversion('WINDOWS-1252')}", line)
@@ -158,7 +158,7 @@ class _ScreenedBytes(io.BufferedIOBase):
         return self._ended_lines + self._line_ends(data[:at]) + 1
 
     def _line_ends(self, data: bytes) -> int:
-        """Count the line ends that data add to those before, of which the last may be the first half of one."""
+        """Count the line ends in data; a CR and LF that are split between the previous data and these count once."""
         return _line_ends(data) - (self._last == b"\r" and data.startswith(b"\n"))
 
 

@@ -1,6 +1,6 @@
 """Reading columns of .smi, .csv, .tsv and .parquet files in blocks, so that no file has to fit into memory.
 
-What a file is follows from its name, in any case, and a content that contradicts it is refused: ``screened_text``
+The format of a file follows from its name, in any case, and a content of another format is refused. ``screened_text``
 opens texts, ``text_tables`` splits them, ``parquet_tables`` reads Parquet, ``column_names`` finds columns of tables.
 """
 
@@ -26,7 +26,7 @@ LINE_FILES = (".smi", ".smiles", ".ism", ".txt")
 TABLES = (".csv", ".tsv")
 BLOCK_ROWS = 65_536
 NAME = "name"
-"""The other column of a file of lines: what follows the molecule."""
+"""The name of the other column of a file of lines: the text after the molecule."""
 _NO_NAME = (None,)
 
 
@@ -36,8 +36,9 @@ class TextBlock:
 
     Attributes:
         lines: the line in which each row begins, counted from 1, a header included; for Parquet the row number.
-        columns: the texts of each column, stripped of blanks, with a CXSMILES made plain as ``plain_smiles`` does.
-        ids: the text of each row in the id column, stripped of blanks, None where it is blank; None without one.
+        columns: the texts of each column, stripped of blanks, with each CXSMILES replaced by ``plain_smiles``.
+        ids: the text of each row in the id column, stripped of blanks, None where it is blank; None without an id
+            column.
     """
 
     lines: Sequence[int]
@@ -50,17 +51,17 @@ def read_columns(path: Path, columns: Sequence[str | None], id_column: str | Non
 
     In a .smi file the first word of a line is the molecule and the rest is its name, unless it is a CXSMILES. A first
     line that starts with the name of a column, such as ``SMILES``, is a header, and lines that begin with ``#`` are
-    comments. The delimiter of a .csv or .tsv file is found as ``open_table`` has it.
+    comments. ``open_table`` finds the delimiter of a .csv or .tsv file.
 
     Args:
         path: the file.
-        columns: the columns of a table, as ``find_columns`` has them: None is ``smiles`` or ``canonical_smiles``, in
-            any case. A .smi file has only those, as the first word of a line.
-        id_column: another column of a table, which names the rows; of a .smi file ``name``. It does not decide which
-            rows are blank.
+        columns: the columns of a table, for ``find_columns``: None is ``smiles`` or ``canonical_smiles``, in any case.
+            A .smi file has only this column, the first word of a line.
+        id_column: the column of a table with the ids of the rows; ``name`` for a .smi file. A row with an id alone
+            counts as blank.
 
     Raises:
-        SmilesFileError: the file cannot be read, has another format or encoding, lacks a column, or holds no molecule.
+        SmilesFileError: the file cannot be read, has another format or encoding, lacks a column, or has no molecule.
     """
     with _opened(path, columns, others=() if id_column is None else (id_column,)) as (_, rows):
         for block, rest in _blocks(path, rows):
@@ -70,7 +71,7 @@ def read_columns(path: Path, columns: Sequence[str | None], id_column: str | Non
 
 @dataclass(frozen=True)
 class FileRow:
-    """A molecule as a file has it.
+    """A molecule of a file.
 
     Attributes:
         line: the line of the file, counted from 1, a header included.
@@ -83,13 +84,13 @@ class FileRow:
 
 @dataclass(frozen=True)
 class MoleculeTable:
-    """All molecules of a file, and what the file says of them.
+    """All molecules of a file, and the other columns of their rows.
 
     Attributes:
         rows: the molecules [n].
-        others: the other columns of the table, in its order [n]: texts as they are written and null where they are
-            blank, or the values of Parquet. A file of lines has one, ``name``. Two may have one name. A column without
-            a name and values, as delimiters at the ends of lines make it, is left out.
+        others: the other columns [n], in the order of the file: texts as written, null where blank, or the values of
+            Parquet. A file of lines has one, ``name``. Names may occur twice. A column without a name and values, which
+            delimiters at the ends of lines make, is left out.
     """
 
     rows: Sequence[FileRow]
@@ -97,14 +98,14 @@ class MoleculeTable:
 
 
 def read_smiles_file(path: Path, column: str | None = None) -> list[FileRow]:
-    """Return all molecules of a file, as ``read_columns`` reads them; rows without one are skipped.
+    """Return all molecules of a file, read by ``read_columns``; rows without a molecule are skipped.
 
     Args:
         path: the file.
         column: the column of a table; None is ``smiles`` or ``canonical_smiles``, in any case.
 
     Raises:
-        SmilesFileError: the file cannot be read, has another format, lacks the column, or holds no molecule.
+        SmilesFileError: the file cannot be read, has another format, lacks the column, or has no molecule.
     """
     return [row for block in read_columns(path, [column]) for row in _file_rows(block)]
 
@@ -142,12 +143,12 @@ def _suffix(path: Path) -> str:
 def _opened(
     path: Path, columns: Sequence[str | None], *, others: Sequence[str] | None
 ) -> Iterator[tuple[Sequence[str], Iterator[Row]]]:
-    """Open a file; give the names of other columns and the rows with their texts.
+    """Open a file, and yield the names of the other columns and the rows.
 
     Args:
         path: the file.
         columns: the columns of molecules.
-        others: the names of the other columns; None is all of a text, of which Parquet gives none.
+        others: the names of the other columns; None is all columns of a text file, and no column of a Parquet file.
     """
     suffix = _suffix(path)
     try:
@@ -201,7 +202,7 @@ def _line_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
 
 
 def _row_of(number: int, line: str) -> Row:
-    """Return the molecule of a line, of which the rest may be a name or the extension of a CXSMILES, and the name."""
+    """Return the number, the molecule and the name of a line; a CXSMILES has an extension before the name."""
     words = line.split(maxsplit=1)
     if len(words) == 1:
         return number, (words[0],), _NO_NAME
@@ -212,10 +213,10 @@ def _row_of(number: int, line: str) -> Row:
 
 
 def _is_header(path: Path, line: str, number: int) -> bool:
-    """Return whether the first line has the names of columns.
+    """Return whether the first line is a header.
 
     Raises:
-        SmilesFileError: it is one of a table whose first word is not the molecule.
+        SmilesFileError: the line is the header of a table in which the molecule is not the first word.
     """
     if is_smiles_column(line.split(maxsplit=1)[0]):
         return True

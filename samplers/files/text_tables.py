@@ -1,4 +1,4 @@
-"""Text tables as spreadsheets and databases write them: the delimiter is found, and every fault has its line."""
+"""Text tables of spreadsheets and databases: the delimiter is detected, and errors name the line."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from molbuffer.samplers.errors import SmilesFileError
 from molbuffer.samplers.files.column_names import find_columns
 
 DELIMITERS = (",", "\t", ";", "|")
-"""The delimiters of tables, in order of preference where several fit equally well."""
+"""The delimiters of tables, in order of preference if several fit equally well."""
 _NONE = "\x1f"
-"""The delimiter of a table of one column, which no text has: the extension of a CXSMILES may have any other."""
+"""The delimiter of a table of one column. It occurs in no text, while a CXSMILES may have any other delimiter."""
 _BLANK = "".join(DELIMITERS) + '" \r\n'
-"""The characters of a line without a text, as spreadsheets write an empty row."""
+"""The characters of a line without a text, such as an empty row of a spreadsheet."""
 HEAD_LINES = 100
 _HEAD_LENGTH = 2**16
 _NAMED_DELIMITER = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-"""The first line by which Excel writes and reads the delimiter."""
+"""The first line of a file in which Excel names the delimiter."""
 
 Row = tuple[int, tuple[str, ...], tuple[str | None, ...]]
-"""The line of a row, its wanted texts, and the texts of other columns as written, None where blank."""
+"""The line of a row, its texts in the wanted columns, and those in other columns as written, None where blank."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class TextTable:
         """Yield the rows.
 
         Args:
-            others: the positions of the other columns whose texts are wanted.
+            others: the positions of the other columns to read.
 
         Raises:
-            SmilesFileError: the quotes of a row are wrong, or it has more fields than the header.
+            SmilesFileError: the quotes of a row are wrong, or a row has more fields than the header.
         """
         records = self._records()
         next(records)
         for line, fields in records:
             n = len(fields)
             if n > len(self.header) and (n > self._width or fields[-1].strip()):
-                # An unquoted delimiter has shifted the fields after it: molecules would be taken from the wrong ones.
+                # An unquoted delimiter has shifted the fields after it: molecules would be read from a wrong column.
                 raise self._too_many(line, str(n))
             texts = tuple([fields[at].strip() if at < n else "" for at in self.wanted])
             if self._delimiter == _NONE and any(map(texts[0].partition(" |")[0].__contains__, DELIMITERS)):
@@ -83,24 +83,24 @@ class TextTable:
     def _too_many(self, line: int, fields: str) -> SmilesFileError:
         advice = "quote a field that has a delimiter in it"
         return SmilesFileError(
-            self._path, f"the row has {fields} fields, and the header {len(self.header)}; {advice}", line
+            self._path, f"the row has {fields} fields, but the header has {len(self.header)}; {advice}", line
         )
 
 
 def open_table(path: Path, lines: Iterator[str], columns: Sequence[str | None]) -> TextTable:
     """Read the header of a text table.
 
-    Lines without a text before the header, and those that begin with ``#``, do not count. A line ``sep=;`` names the
-    delimiter. Otherwise it is the one that finds the wanted columns and gives most of the first rows as many fields as
-    the header.
+    Before the header, blank lines and lines that begin with ``#`` are skipped. A first line such as ``sep=;`` names the
+    delimiter. Otherwise the delimiter is the one with which the header has the wanted columns, and most of the first
+    rows have as many fields as the header.
 
     Args:
         path: the file, for errors.
-        lines: its lines with their ends.
-        columns: the wanted columns, as ``find_columns`` has them.
+        lines: the lines of the file with their ends.
+        columns: the wanted columns, for ``find_columns``.
 
     Raises:
-        SmilesFileError: there is no header, or it lacks a column, or has it more than once.
+        SmilesFileError: there is no header, or it lacks a wanted column, or has one more than once.
     """
     before, named, first = 0, None, None
     for line in lines:
@@ -111,10 +111,10 @@ def open_table(path: Path, lines: Iterator[str], columns: Sequence[str | None]) 
             break
         before += 1
     if first is None:
-        raise SmilesFileError(path, "it has no line, and a table begins with the names of columns")
+        raise SmilesFileError(path, "it has no lines, expected a table that begins with the names of columns")
     head, is_cut = _head_of(first, lines)
     layouts = [_layout(path, head, each, columns, is_cut) for each in ([named] if named else (*DELIMITERS, _NONE))]
-    # A delimiter that the header lacks makes one column of it, as none does.
+    # With a delimiter that the header lacks, it has one column, as without a delimiter.
     fitting = [each for each in layouts if named or each.delimiter == _NONE or len(each.header) > 1]
     best = max(fitting, key=lambda layout: layout.fitness)
     wanted = find_columns(path, columns, best.header, before + 1)
@@ -122,7 +122,7 @@ def open_table(path: Path, lines: Iterator[str], columns: Sequence[str | None]) 
 
 
 def _head_of(first: str, lines: Iterator[str]) -> tuple[list[str], bool]:
-    """Return the first lines, and whether there are further ones."""
+    """Return the first lines of a file, and whether there may be further ones."""
     head, length = [first], len(first)
     for line in lines:
         head.append(line)
@@ -134,12 +134,13 @@ def _head_of(first: str, lines: Iterator[str]) -> tuple[list[str], bool]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The first rows as one delimiter splits them.
+    """The layout of the first rows with one delimiter.
 
     Attributes:
+        delimiter: the delimiter.
         header: the names of the columns.
-        width: the most fields of a row, one more than the header's if all rows end with a delimiter.
-        fitness: whether the wanted columns are there, the share of rows as wide as that, and the number of columns.
+        width: the number of fields of a row: that of the header, or one more if all rows end with a delimiter.
+        fitness: whether the header has the wanted columns, the share of rows of this width, and the number of columns.
     """
 
     delimiter: str
@@ -150,7 +151,7 @@ class _Layout:
 
 def _layout(path: Path, head: Sequence[str], delimiter: str, columns: Sequence[str | None], is_cut: bool) -> _Layout:
     records: list[list[str]] = []
-    # A field that is too long begins with a quote by chance, and reading the table tells the line of it.
+    # An error here is reported with its line when the table is read with the chosen delimiter.
     with suppress(csv.Error):
         records.extend(fields for fields in csv.reader(head, delimiter=delimiter) if fields)
     header = [name.strip() for name in (records or [[head[0]]])[0]]

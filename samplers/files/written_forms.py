@@ -1,4 +1,4 @@
-"""The form in which the molecule of a file's row is drawn: as it is written, where a policy can learn that."""
+"""The form in which the molecule of a file is drawn: as written if the policy can express it, else canonical."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ def usable_texts(
     """Return each text of a file in the form in which it is drawn.
 
     A text with tokens that the vocabulary lacks, such as ``[CH3][CH2][OH]``, becomes the canonical SMILES of its
-    molecule, ``CCO``, if the vocabulary has that. Others stay as they are written, and so does what is no molecule.
+    molecule, ``CCO``, if the vocabulary can express it. Other texts stay as they are written, also those that are no
+    molecule.
 
     Args:
         texts: the texts [n].
-        expressible: whether the vocabulary has the tokens of each text [n]; the caller has encoded them anyway.
+        expressible: whether the vocabulary has all tokens of each text [n].
         vocabulary: the vocabulary of the policy in training.
-        standardisation: the campaign's.
+        standardisation: the campaign's standardisation.
     """
     usable = list(texts)
     strange = [at for at, known in enumerate(expressible) if not known]

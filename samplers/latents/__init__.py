@@ -1,4 +1,4 @@
-"""Latent vectors: the latent priors they are drawn from, given vectors, their versions and their decoding."""
+"""Latent vectors: latent priors, tables of vectors, their versions, and decoding."""
 
 import lazy_loader
 

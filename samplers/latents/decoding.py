@@ -21,7 +21,7 @@ class DecodedLatents(Sampler):
     """A sampler that decodes vectors of a source of latent vectors, which may be in training.
 
     Attributes:
-        policy: returns the policy that decodes, as it is at the time of the draw.
+        policy: a function that returns the policy that decodes, at the time of a draw.
         latents: the source of the latent vectors.
     """
 
@@ -41,7 +41,7 @@ class DecodedLatents(Sampler):
 
     @property
     def latent_sha256(self) -> str:
-        """The sha256 of the source."""
+        """The sha256 of the present version of the source of latent vectors."""
         return self.latents.sha256
 
     def decoded(self, latents: Tensor, seed: int) -> Draw:

@@ -1,4 +1,4 @@
-"""What a sampler of latent vectors begins with: a latent prior, or a table of vectors, that fits its policy."""
+"""The initial latent prior, or table of vectors, of a sampler of latent vectors, which must fit its policy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from molbuffer.samplers.policies import Policy
 from molbuffer.storage import SampleStore
 
 NORM_TOLERANCE = 1e-3
-"""Largest deviation of a unit vector's length from 1: a file may give its numbers with few digits."""
+"""The largest deviation of a unit vector's length from 1, since a file may have numbers with few digits."""
 
 
 def latent_space(policy: Policy) -> str:
@@ -21,10 +21,10 @@ def latent_space(policy: Policy) -> str:
 
 
 def stored_latents(sha256: str, store: SampleStore) -> LatentSource:
-    """Load a latent prior, or a table of vectors, that a store keeps.
+    """Load a latent prior, or a table of vectors, from a store.
 
     Args:
-        sha256: its sha256, or the start of it.
+        sha256: the sha256 of the prior or table, or its first characters.
         store: the store.
     """
     return load_latents(store.policies.folder(store.policies.resolve(sha256)))
@@ -57,11 +57,12 @@ def learnt_prior(sampler: str, policy: Policy, sha256: str, store: SampleStore) 
     Args:
         sampler: the name of the sampler, for errors.
         policy: the policy that decodes the latent vectors.
-        sha256: the sha256 of the prior, or the start of it.
-        store: the store that keeps the prior.
+        sha256: the sha256 of the prior, or its first characters.
+        store: the store with the prior.
 
     Raises:
-        LatentsError: it is no prior, or the policy has no latent vectors or those of another space.
+        LatentsError: the store has no prior under this sha256, or the policy has no latent vectors, or those of another
+            space.
     """
     size, space = latent_model(policy, sampler).latent_size, latent_space(policy)
     prior = stored_latents(sha256, store)
@@ -81,11 +82,11 @@ def learnt_vectors(sampler: str, sha256: str, store: SampleStore) -> Tensor:
 
     Args:
         sampler: the name of the sampler, for errors.
-        sha256: the sha256 of the vectors, or the start of it.
-        store: the store that keeps the vectors.
+        sha256: the sha256 of the vectors, or its first characters.
+        store: the store with the vectors.
 
     Raises:
-        LatentsError: the store keeps something else under this sha256.
+        LatentsError: the store has something else under this sha256.
     """
     table = stored_latents(sha256, store)
     if not isinstance(table, LatentTable):
@@ -94,15 +95,16 @@ def learnt_vectors(sampler: str, sha256: str, store: SampleStore) -> Tensor:
 
 
 def table_for(sampler: str, policy: Policy, vectors: Tensor) -> LatentTable:
-    """Make a table of the distinct latent vectors among some that a policy can decode.
+    """Return a table of the distinct vectors among latent vectors, for a policy that can decode them.
 
     Args:
         sampler: the name of the sampler, for errors.
-        policy: the policy that decodes them.
-        vectors: [m, d].
+        policy: the policy that decodes the vectors.
+        vectors: float32 [m, d].
 
     Raises:
-        LatentsError: the policy decodes none, or vectors of another size, or unit vectors where these are not.
+        LatentsError: the policy decodes no vectors, or vectors of another size, or needs unit vectors, which these are
+            not.
     """
     size, table = latent_model(policy, sampler).latent_size, LatentTable.of(vectors)
     if table.latent_size != size:

@@ -1,6 +1,6 @@
-"""The policies that share a latent space: vectors of one VAE mean nothing to another, whatever their size.
+"""The policies that share a latent space: the vectors of one VAE have no meaning for another, even if sizes agree.
 
-Reinforcement learning changes the decoder in small steps and leaves the encoder as it is, so that a vector nearly keeps
+Reinforcement learning changes the decoder in small steps and does not change the encoder, so that a vector nearly keeps
 its meaning. Pretraining, also from the weights of another policy, makes a new latent space.
 """
 
@@ -16,11 +16,11 @@ _PARENTS = """SELECT DISTINCT policies.sha256, policies.parent_sha256 AS parent
 
 
 def latent_relatives(store: SampleStore, sha256: str, snapshot: int | None = None) -> frozenset[str]:
-    """Return the policies, by sha256, that descend from the same pretrained policy as one does, itself included.
+    """Return the sha256 of all policies that descend from the same pretrained policy as the given one, itself included.
 
     Args:
         store: the store of the lineage.
-        sha256: the policy.
+        sha256: the sha256 of the given policy.
         snapshot: the snapshot whose lineage is read; None for the newest.
     """
     rows = store.read_arrow(_PARENTS, snapshot=snapshot, parameters=[RunKind.PRETRAIN.value]).to_pylist()

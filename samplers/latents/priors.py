@@ -1,7 +1,7 @@
 """Latent priors: the distributions of latent vectors, with learnable parameters, that PriorSampler draws from.
 
-A draw has no gradient; ``log_prob`` has one in the parameters. ``latents.source`` stores them as files. Their few
-numbers stay on the CPU, whatever the device of the policy that decodes.
+A draw has no gradient; ``log_prob`` has one in the parameters. ``latents.source`` stores latent priors as files. Their
+few parameters stay on the CPU, whatever the device of the policy that decodes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from molbuffer.samplers.models import log_normaliser, sample_directions
 from molbuffer.samplers.seeds import cpu_generator
 
 _FIRST_SPREAD = 0.5
-"""Standard deviation of the first means of a mixture: components that start equal would stay equal for good."""
+"""The standard deviation of the initial means of a mixture: components that start equal would stay equal."""
 
 
 class LatentSource(nn.Module, ABC):
@@ -34,11 +34,11 @@ class LatentSource(nn.Module, ABC):
     @property
     @abstractmethod
     def latent_size(self) -> int:
-        """The numbers d of a latent vector."""
+        """The size d of a latent vector."""
 
     @abstractmethod
     def architecture(self) -> Mapping[str, Any]:
-        """Return the sizes that build the source again, to be filled with its parameters; JSON values only."""
+        """Return the sizes from which a source of the same shape can be built, as JSON values."""
 
 
 class LatentPrior(LatentSource):
@@ -116,7 +116,7 @@ class SphericalPrior(LatentPrior):
 
     @property
     def mean(self) -> Tensor:
-        """The unit vector [d] that draws scatter around; the length of the parameter has no effect."""
+        """The mean direction, a unit vector [d]; the length of the parameter has no effect."""
         return functional.normalize(self.direction, dim=0)
 
     def architecture(self) -> Mapping[str, Any]:

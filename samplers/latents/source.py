@@ -1,7 +1,7 @@
 """Sources of latent vectors as files: the parameters of a latent prior, or the vectors themselves.
 
-Like a policy, a version of a source is a folder of the store that is named by its content, with
-``weights.safetensors`` and ``config.json``. Loading executes nothing of it.
+Like a policy, a version of a source is a folder of the store, named by the sha256 of its content, with
+``weights.safetensors`` and ``config.json``. Loading it executes no code.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class LatentState:
 
     @property
     def sha256(self) -> str:
-        """The name under which the store would keep the source as it is now."""
+        """The sha256 of the source with its present parameters, under which the store would keep it."""
         if self._sha256 is None:
             self._sha256 = content_sha256(latent_files(self.source))
         return self._sha256

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 ROWS_AT_ONCE = 512
-"""The molecules that are encoded, or the rows that are read, together."""
+"""The number of molecules that are encoded, or rows that are read, together."""
 
 
 def latent_model(policy: Policy, sampler: str) -> LatentModel:
     """Return the model of a policy that decodes latent vectors.
 
     Raises:
-        LatentsError: the model decodes none.
+        LatentsError: the model decodes no latent vectors.
     """
     if not isinstance(policy.model, LatentModel):
         raise LatentsError(
@@ -42,7 +42,7 @@ def read_vectors(path: Path) -> Tensor:
     """Read the vectors [m, d] of a .npy file (an array [m, d], or [d] for one), or of a .csv or .parquet file.
 
     A table has a row for each vector and a column for each number, or one column of lists. A .csv file may have a
-    header. Nothing of a file is ever executed.
+    header. Reading a file executes no code.
 
     Raises:
         LatentsError: the file cannot be read, or has something other than finite numbers.
@@ -91,7 +91,7 @@ def _table(table: pl.DataFrame) -> NDArray[np.float32]:
 def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Tensor:
     """Return the latent vectors [m, d] of the strings that are molecules and expressible by the policy, in order.
 
-    The molecules are standardised first, as those that a policy is trained on. The vectors are on the CPU.
+    The molecules are standardised first, like those that a policy is trained on. The vectors are on the CPU.
 
     Raises:
         LatentsError: no string is such a molecule, or the policy has no latent vectors.
@@ -115,9 +115,9 @@ def best_latents(index: HistoryIndex, count: int, latent_size: int, relatives: C
 
     Args:
         index: the rows of the history.
-        count: the most vectors to return.
-        latent_size: the numbers d of a vector.
-        relatives: the policies of the latent space by sha256, as ``latent_relatives`` returns them.
+        count: the largest number of vectors to return.
+        latent_size: the size d of a vector.
+        relatives: the sha256 of the policies of the latent space, as ``latent_relatives`` returns them.
         sampler: the name of the sampler, for errors.
 
     Raises:
@@ -133,7 +133,7 @@ def best_latents(index: HistoryIndex, count: int, latent_size: int, relatives: C
         raise LatentsError(
             f"sampler {sampler!r}: of the {len(index)} stored rows with a reward under this objective, its policy and "
             f"those trained from the same VAE drew {int(ours.sum())}, none of them from {latent_size} latents; vectors "
-            "of another VAE mean nothing to it; encode the best molecules instead (stored_latents = false)"
+            "of another VAE have no meaning for it; encode the best molecules instead (stored_latents = false)"
         )
     return torch.from_numpy(np.stack(found[:count]))
 
@@ -155,6 +155,6 @@ def _stored_latents(index: HistoryIndex, positions: Positions, latent_size: int)
         latents = index.gather(positions[start : start + ROWS_AT_ONCE]).latents
         if latents is None or latents.shape[1] < latent_size:
             return
-        # A history of several models has the width of the widest; the numbers that a row lacks are NaN.
+        # A history of several models has the width of the largest vectors; shorter vectors end with NaN.
         wider = np.isfinite(latents[:, latent_size:]).any(1)
         yield latents[np.isfinite(latents[:, :latent_size]).all(1) & ~wider, :latent_size]

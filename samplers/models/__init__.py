@@ -1,4 +1,4 @@
-"""The generative models, one a file, behind one protocol, and the decoding loop that all of them share."""
+"""The generative models, one in each file, with a common base class and a common decoding loop."""
 
 import lazy_loader
 

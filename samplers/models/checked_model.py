@@ -1,4 +1,4 @@
-"""What models draw and how likely they find it, checked: a model may be that of somebody else."""
+"""Checks of the draws and log-probabilities of models, which may be classes that are not molbuffer's own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def draw_sequences(
     Args:
         model: the model.
         n: the number of sequences.
-        condition: the condition of each.
+        condition: the condition of each sequence.
         sampling: the changes to the token distribution.
         generator: the source of randomness.
         tokens: the number of tokens of the vocabulary.

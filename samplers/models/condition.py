@@ -15,8 +15,8 @@ class ConditionKind(StrEnum):
     """The kind of condition that a model's sequences have.
 
     ``nothing``: the model draws without a condition.
-    ``latents``: a latent vector a row; without any, the model draws them from its own latent prior.
-    ``sources``: a source sequence a row, without which the model draws nothing.
+    ``latents``: one latent vector for each row; without them, the model draws latents from its own latent prior.
+    ``sources``: one source sequence for each row, which is required.
     """
 
     NOTHING = "nothing"
@@ -29,9 +29,9 @@ class Condition:
     """The condition of n rows. A model reads the fields of its ``condition_kind`` and ignores the others.
 
     Attributes:
-        latents: float32 [n, d].
-        sources: int64 [n, S], PAD after the end of a row.
-        source_lengths: int64 [n], END counted.
+        latents: float32 [n, d], the latent vectors; None without.
+        sources: int64 [n, S], the tokens of the sources, PAD after the end of a row; None without.
+        source_lengths: int64 [n], the lengths of the sources, END counted; None without.
     """
 
     latents: Tensor | None = None
@@ -50,7 +50,7 @@ class Condition:
         """Return the latents [n, size] for a model that is conditioned on latents.
 
         Raises:
-            ConditionError: the condition has no latents, or not n of this size.
+            ConditionError: the condition has no latents, or latents of another shape.
         """
         if self.latents is None or self.latents.shape != (n, size):
             got = "none" if self.latents is None else list(self.latents.shape)
@@ -61,7 +61,7 @@ class Condition:
         """Return the sources [n, S] and their lengths [n] for a model that is conditioned on sources.
 
         Raises:
-            ConditionError: the condition has no sources, or not n, or one of them is empty.
+            ConditionError: the condition has no sources, or another number of them, or one of them is empty.
         """
         if self.sources is None or self.source_lengths is None:
             raise ConditionError(f"expected the sources of {n} rows, got none: a conditional model needs one a row")

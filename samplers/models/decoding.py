@@ -24,7 +24,7 @@ class DecodingStep(Protocol):
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all rows but some, bool [m]."""
+        """Keep the rows where the mask [m] is True, and drop the others."""
         ...
 
 
@@ -45,8 +45,8 @@ def decode(
 
     Args:
         step: the state of the model before the first token of n rows.
-        n: the sequences to draw.
-        longest: the most tokens of a row, END included.
+        n: the number of sequences to draw.
+        longest: the largest number of tokens of a row, END included.
         sampling: the changes to the token distribution.
         generator: the source of randomness.
         device: the device of the step.
@@ -55,7 +55,7 @@ def decode(
 
 
 def uniform_numbers(n: int, longest: int, generator: torch.Generator) -> Tensor:
-    """Return the numbers [n, longest] in [0, 1), on the device of their generator, that n sequences are drawn by."""
+    """Return random numbers [n, longest] in [0, 1), on the device of their generator, for ``decode_by``."""
     return torch.rand(n, longest, generator=generator, device=generator.device)
 
 
@@ -84,8 +84,9 @@ def decode_by(step: DecodingStep, uniform: Tensor, sampling: Sampling) -> Sequen
 
 
 def chosen_log_probs(logits: Tensor, tokens: Tensor, lengths: Tensor, sampling: Sampling = UNTRUNCATED) -> Tensor:
-    """Return the log-probability [n, L] of each token of int64 [n, L] by its logits [n, L, V]; 0 at and after lengths
-    [n].
+    """Return the log-probability [n, L] of each token of int64 [n, L], given the logits [n, L, V].
+
+    It is 0 at and after the lengths [n].
     """
     distribution = log_distribution(logits, sampling)
     inside = token_mask(lengths, tokens.shape[1])
@@ -100,7 +101,7 @@ def tokens_before(tokens: Tensor) -> Tensor:
 
 
 def impossible_tokens(vocabulary_size: int) -> Tensor:
-    """Return the summand of logits [V] that keeps PAD and START from being drawn."""
+    """Return a vector [V] to add to logits, -inf for PAD and START, so that these are never drawn."""
     added = torch.zeros(vocabulary_size, device="cpu")
     added[[PAD, START]] = -torch.inf
     return added

@@ -71,8 +71,8 @@ def log_distribution(logits: Tensor, sampling: Sampling) -> Tensor:
 def draw_tokens(log_probs: Tensor, uniform: Tensor) -> Tensor:
     """Draw one token a row from log-probabilities [n, V] by inversion of uniform numbers [n] in [0, 1).
 
-    With inversion, unlike with a multinomial draw, the token of a row depends only on the number of that row, so that a
-    row is the same however rows are split into batches and whichever rows have ended.
+    With inversion, unlike with a multinomial draw, the token of a row depends only on the random number of that row. So
+    a row does not depend on the batches into which rows are split, nor on the rows that have ended.
 
     Raises:
         DivergedPolicyError: the log-probabilities of a row are NaN.

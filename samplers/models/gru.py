@@ -2,7 +2,7 @@
 
 Training runs ``GRUStack`` over packed sequences, and the head over the tokens inside them. Sampling uses the same
 weights one token at a time, several times faster than the usual loop: the first layer's input projection is a table
-with one row for each token, the gates of a layer take two matrix products, the quickest of the machine
+with one row for each token, the gates of a layer take two matrix products by the fastest library of the machine
 (``recurrent.products``), and rows that have ended leave the batch (``decode``).
 """
 
@@ -36,7 +36,7 @@ class GRUArchitecture:
         layers: number of recurrent layers.
         dropout: probability of dropping a number of a layer's output during training, in [0, 1); the states that a
             layer passes to its next step keep all numbers (Zaremba et al. 2014, arXiv:1409.2329).
-        max_length: the most tokens of a sequence, END included; sampling stops there.
+        max_length: the largest number of tokens of a sequence, END included; sampling stops there.
     """
 
     vocabulary_size: int
@@ -77,8 +77,12 @@ class GRULanguageModel(LanguageModel):
         return packed_log_probs(self._logits(packing, tokens, known), packing, tokens, sampling)
 
     def _logits(self, packing: Packing, tokens: Tensor, known: Sequence[LayerStates] | None = None) -> Tensor:
-        """Return the next-token logits [T, V] before each packed token of [n, L], of which the layers' states may be
-        known.
+        """Return the next-token logits [T, V] before each packed token of [n, L].
+
+        Args:
+            packing: the packing of the rows.
+            tokens: int64 [n, L].
+            known: the states of each layer for the packed tokens, if they were kept.
         """
         table = self.recurrent.token_gates(self.embedding.weight)
         gates = functional.embedding(packing.pack(tokens_before(tokens)), table)

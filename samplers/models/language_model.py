@@ -1,4 +1,4 @@
-"""The base classes of the models of this package: of all of them, and of those that are not conditioned."""
+"""The base classes of the models of this package: of all models, and of those without a condition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SequenceModule(GenerativeModel):
 
     Attributes:
         sizes: a dataclass with ``vocabulary_size`` and ``max_length`` among its fields.
-        impossible: the summand of logits [V] that keeps PAD and START from being drawn.
+        impossible: a vector [V] to add to logits, -inf for PAD and START, so that these are never drawn.
     """
 
     sizes: Any
@@ -64,8 +64,9 @@ class LanguageModel(SequenceModule):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """Return the log-probability [n, L] of each token of int64 [n, L] under ``sampling``; 0 at and after lengths
-        [n].
+        """Return the log-probability [n, L] of each token of int64 [n, L] under ``sampling``.
+
+        It is 0 at and after the lengths [n].
         """
         return chosen_log_probs(self.logits(tokens), tokens, lengths, sampling)
 
@@ -90,8 +91,13 @@ class LanguageModel(SequenceModule):
 
     @torch.no_grad()
     def sample_parts(self, parts: Sequence[tuple[int, torch.Generator]], sampling: Sampling) -> Sequences:
-        """Draw the sequences of several draws together, each draw by its number and its generator: up to rounding those
-        that ``sample`` gives one draw after another.
+        """Draw the sequences of several draws in one batch.
+
+        Up to rounding, the sequences are those of ``sample`` for one draw after another.
+
+        Args:
+            parts: the number of sequences and the generator of each draw.
+            sampling: the changes to the token distribution.
         """
         numbers = [uniform_numbers(n, self.sizes.max_length, generator) for n, generator in parts]
         uniform = torch.cat(numbers).to(self.device)

@@ -25,9 +25,10 @@ class LSTMArchitecture:
         embedding_size: width of a token's embedding.
         hidden_size: width of each recurrent layer.
         layers: number of recurrent layers.
-        dropout: probability of dropping a layer's output on its way up during training, in [0, 1).
+        dropout: probability of dropping a number of a layer's output to the next layer or the head during training, in
+            [0, 1).
         layer_norm: whether the last layer's output is normalised to mean 0 and variance 1 at each token.
-        max_length: the most tokens of a sequence, END included; sampling stops there.
+        max_length: the largest number of tokens of a sequence, END included; sampling stops there.
     """
 
     vocabulary_size: int

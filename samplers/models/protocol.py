@@ -41,7 +41,7 @@ class GenerativeModel(nn.Module, ABC):
 
     Attributes:
         kind: the name under which policies of this architecture are stored.
-        condition_kind: what the model's sequences are conditioned on.
+        condition_kind: the kind of condition of the model's sequences.
     """
 
     kind: str
@@ -59,13 +59,13 @@ class GenerativeModel(nn.Module, ABC):
         """Draw n sequences without a gradient graph; the model is in evaluation mode.
 
         Args:
-            n: the sequences to draw.
-            condition: the condition of each, on the model's device.
+            n: the number of sequences to draw.
+            condition: the condition of each sequence, on the model's device.
             sampling: the changes to the token distribution.
             generator: the source of randomness, on the CPU whatever the device of the model.
 
         Raises:
-            ConditionError: the condition is not one of n rows of the model's ``condition_kind``.
+            ConditionError: the condition does not fit n rows of the model's ``condition_kind``.
         """
 
     @abstractmethod
@@ -77,10 +77,10 @@ class GenerativeModel(nn.Module, ABC):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """Return the log-probability [n, L] of each token of [n, L]; 0 after the end of a row. Differentiable.
+        """Return the log-probability [n, L] of each token of [n, L], differentiable; 0 after the end of a row.
 
         Raises:
-            ConditionError: the condition is not one of n rows of the model's ``condition_kind``.
+            ConditionError: the condition does not fit n rows of the model's ``condition_kind``.
         """
 
     @property
@@ -91,7 +91,7 @@ class GenerativeModel(nn.Module, ABC):
 
     @abstractmethod
     def architecture(self) -> Mapping[str, Any]:
-        """Return the sizes that build the model again, to be filled with its weights; JSON values only."""
+        """Return the sizes from which a model of the same shape can be built, as JSON values."""
 
 
 class LatentModel(GenerativeModel):
@@ -100,7 +100,7 @@ class LatentModel(GenerativeModel):
     @property
     @abstractmethod
     def latent_size(self) -> int:
-        """The numbers d of a latent vector."""
+        """The size d of a latent vector."""
 
     @abstractmethod
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ class ModelKind:
 
     Attributes:
         architecture: the dataclass of sizes, among them ``vocabulary_size`` and ``max_length``.
-        build: makes a model with random weights from torch's global generator.
-        condition: what its sequences are conditioned on.
+        build: a function of the sizes that makes a model with random weights from torch's global generator.
+        condition: the kind of condition of the model's sequences.
         converted: whether models of the kind are only made from files of other programs, so that none of its sizes can
             be chosen.
     """
@@ -47,7 +47,7 @@ class ModelKind:
         return self.condition is ConditionKind.SOURCES
 
     def make(self, sizes: Mapping[str, Any]) -> GenerativeModel:
-        """Make a model of these sizes.
+        """Return a model of these sizes with random weights.
 
         Raises:
             TypeError: a size is missing, or the architecture has no size of that name.
@@ -75,7 +75,7 @@ AUTOENCODER = ModelKind(VAEArchitecture, lambda sizes: _VAES[sizes.architecture]
 
 
 def _as_model(found: Any) -> ModelKind:
-    """Return the kind of a class of models, which names the dataclass of its sizes as ``Sizes``."""
+    """Return the kind of a class of models, whose attribute ``Sizes`` is the dataclass of its sizes."""
     if isinstance(found, ModelKind):
         return found
     if not (isinstance(found, type) and issubclass(found, GenerativeModel)):
@@ -99,8 +99,8 @@ def check_new_model(kind: str, sizes: Mapping[str, Any]) -> None:
     check_sizes(kind, sizes)
     if MODELS[kind].converted:
         raise ModelSizeError(
-            f"a model of kind {kind!r} is not made anew: make and save one with its own library, and start from its "
-            "folder"
+            f"a model of kind {kind!r} cannot be made with random weights: make and save one with its own library, and "
+            "start from its folder"
         )
 
 

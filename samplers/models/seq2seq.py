@@ -1,9 +1,9 @@
-"""A transformer encoder-decoder: target sequences given a source sequence each, such as a molecule and its variants.
+"""A transformer encoder-decoder: each target sequence is drawn given a source, such as variants of a molecule.
 
 The encoder's blocks see the whole source. Each layer of the decoder reads the encoded source and then goes through a
-causal block, both in the form that ``transformer_block`` describes. Queries to the source are rotated by their
-position, and its keys by theirs, so that copying, most of the work on a molecule, needs a shift and no search. A source
-is encoded once, and the keys and values that the decoder's layers read are kept while a target is drawn.
+causal block, both in the form that ``transformer_block`` describes. Queries of the target and keys of the source have
+rotary positions, so that copying, the main part of the task, needs only a relative position. A source is encoded once;
+its keys and values are kept while a target is drawn.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Seq2SeqArchitecture:
         decoder_layers: number of blocks of the decoder.
         heads: number of heads of each attention; hidden_size / heads is even.
         dropout: probability of dropping a number of the output of each part during training, in [0, 1).
-        max_length: the most tokens of a target, END included; sampling stops there. Sources may be longer.
+        max_length: the largest number of tokens of a target, END included; sampling stops there. Sources may be longer.
     """
 
     vocabulary_size: int
@@ -147,8 +147,9 @@ class Seq2SeqModel(SequenceModule):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """Return the log-probability [n, L] of each token of int64 [n, L] given the sources; 0 at and after lengths
-        [n].
+        """Return the log-probability [n, L] of each token of int64 [n, L] given the sources.
+
+        It is 0 at and after the lengths [n].
         """
         dropout = self.sizes.dropout if self.training else 0.0
         memories = self.memories(*condition.sources_of(len(tokens)), dropout)

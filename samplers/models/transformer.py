@@ -34,7 +34,7 @@ class TransformerArchitecture:
         layers: number of blocks.
         heads: number of heads of each block's attention; hidden_size / heads is even.
         dropout: probability of dropping a number of the output of a block's parts during training, in [0, 1).
-        max_length: the most tokens of a sequence, END included; sampling stops there.
+        max_length: the largest number of tokens of a sequence, END included; sampling stops there.
     """
 
     vocabulary_size: int

@@ -1,4 +1,4 @@
-"""A policy: a generative model with its vocabulary, its files and hash, and those of REINVENT 4."""
+"""Policies: generative models with their vocabularies and files, and the conversion of REINVENT 4 models."""
 
 import lazy_loader
 

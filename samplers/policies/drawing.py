@@ -26,7 +26,7 @@ from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.storage import COLUMNS, Rows
 
 ROWS_AT_ONCE = 512
-"""The rows that a model draws together; more are no faster on CPUs and cost memory."""
+"""The number of rows that a model draws together; with more, CPUs are no faster and need more memory."""
 
 
 def draw_rows(
@@ -56,9 +56,14 @@ def draw_rows(
 
 
 def draw_parts(policy: Policy, parts: Sequence[tuple[int, torch.Generator]], sampling: Sampling) -> list[Draw] | None:
-    """Draw the rows of several draws at once; None where they are better drawn one after another.
+    """Draw the rows of several draws in one batch; return None if the model should draw them one after another.
 
-    A step of a GRU takes hardly longer for some rows more, and these are the same beside whichever others.
+    A step of a GRU takes hardly longer with a few more rows, and a row does not depend on the others of the batch.
+
+    Args:
+        policy: the policy.
+        parts: the number of rows and the generator of each draw.
+        sampling: the changes to the token distribution.
     """
     model, counts = policy.model, [n for n, _ in parts]
     if not isinstance(model, GRULanguageModel) or sum(counts) > ROWS_AT_ONCE:
@@ -80,7 +85,7 @@ def _draw_of(rows: Rows, vocabulary: Vocabulary) -> Draw:
 
 
 def _rows_of(sequences: Sequences, vocabulary: Vocabulary) -> Rows:
-    """Convert sequences of a model to rows: each tensor becomes the column of its name."""
+    """Convert the sequences of a model to rows: each tensor becomes the column of the same name."""
     dtypes = {name: column.dtypes[0] for name, column in COLUMNS.items()} | {"tokens": np.dtype(vocabulary.dtype)}
     there = {name: tensor.cpu().numpy() for name, tensor in vars(sequences).items() if tensor is not None}
     columns: dict[str, Any] = {name: array.astype(dtypes[name]) for name, array in there.items()}

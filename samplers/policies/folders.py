@@ -1,6 +1,6 @@
-"""The folder of a policy: what is wrong with it, as far as its texts and the header of its weights tell.
+"""Checks of the folder of a policy, by its JSON files and the header of its weights.
 
-Nothing here imports torch or loads a weight, so that a configuration can be checked quickly.
+The module imports no torch and loads no weights, so that a configuration can be checked quickly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def check_policy_folder(folder: Path) -> str:
     """Return the kind of the policy in a folder, of this project or of Hugging Face, and refuse one that is broken.
 
     Raises:
-        PolicyFormatError: a file is missing or damaged, or holds something else; it names the file.
+        PolicyFormatError: a file is missing or damaged, or has other content; the message names the file.
     """
     config = read_json(folder / CONFIG)
     if is_huggingface(folder):

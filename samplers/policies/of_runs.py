@@ -1,4 +1,4 @@
-"""The policy that a run has published last, which is named as "run:RUN_ID". Nothing here imports torch."""
+"""The policy that a run has published last, with the name "run:RUN_ID". The module imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from molbuffer.storage import SampleStore
 
 OF_RUN = "run:"
-"""The start of the name of a run's last policy, before the id of the run."""
+"""The prefix of the name of a run's last policy, before the id of the run."""
 
 _VOCABULARY, _STATE = "vocabulary.json", "state.json"
 _BEST = """
@@ -23,17 +23,17 @@ _BEST = """
 
 
 def last_policy(store: SampleStore, run_id: str) -> str:
-    """Return the sha256 of the policy that a run has published last: that of its newest checkpoint, if it has any.
+    """Return the sha256 of the policy that a run has published last: that of its newest checkpoint, if it has one.
 
-    Of an offline training with held-out rows it is the one that was best on them.
+    For an offline training with held-out rows, it is the policy that was best on these rows.
 
     Args:
         store: the store of the run.
-        run_id: the id of the run, or the start of it.
+        run_id: the id of the run, or its first characters.
 
     Raises:
         UnknownRunError: there is no such run.
-        UnknownPolicyError: the run has published none, or none that is kept.
+        UnknownPolicyError: the run has published no policy, or the store keeps none of them.
     """
     run = store.run(run_id)
     kept = set(store.policies.kept())
@@ -59,16 +59,16 @@ def last_policy(store: SampleStore, run_id: str) -> str:
 def policy_of_run(store: SampleStore, name: str, began: str | None = None) -> str:
     """Return the sha256 of the last policy of a run, by its name "run:RUN_ID".
 
-    A run that is gone on with keeps the policy that it began with, although the other run may have gone on since.
+    A resumed run keeps the policy that it began with, even if the named run has published later ones.
 
     Args:
         store: the store of the run.
         name: the name.
-        began: the sha256 of the policy that the run which is gone on with began with; None begins anew.
+        began: the sha256 of the policy that a resumed run began with; None for a new run.
 
     Raises:
         UnknownRunError: there is no such run.
-        UnknownPolicyError: the run has published none, or none that is kept.
+        UnknownPolicyError: the run has published no policy, or the store keeps none of them.
     """
     other = store.run(name.removeprefix(OF_RUN)).run_id
     if began is not None and _is_of_run(store, began, other):

@@ -1,8 +1,7 @@
 """Policies as files: a model's weights, its architecture and its vocabulary; and finding a policy by its name.
 
-A policy is a folder with ``weights.safetensors``, ``config.json`` and ``vocabulary.json``. Loading executes nothing of
-it: weights are read by safetensors only. A folder of a Hugging Face model stands for the policy that it is converted
-to.
+A policy is a folder with ``weights.safetensors``, ``config.json`` and ``vocabulary.json``. Loading it executes no code:
+weights are read by safetensors only. A folder of a Hugging Face model stands for the policy that it is converted to.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ class Policy:
 
     Attributes:
         model: the generative model.
-        vocabulary: the tokens that it draws.
-        sha256: the hash of the policy's files. It changes with every training step: ``fingerprint`` computes that of a
+        vocabulary: the vocabulary of the model.
+        sha256: the sha256 of the policy's files. It changes with every training step; ``fingerprint`` computes it for a
             policy in training.
         precision: the precision of the matrix products with which a GRU draws; all other models draw in float32.
-        drawn_states: of a policy in training, where the states that a GRU draws by are kept for its gradient.
+        drawn_states: for a policy in training, the store of the hidden states with which a GRU draws, for its gradient.
 
     Example:
         >>> policy = lab.policy("zinc-gru")
@@ -54,7 +53,7 @@ class Policy:
 
     @classmethod
     def of(cls, model: GenerativeModel, vocabulary: Vocabulary) -> Policy:
-        """Return a model with its vocabulary as a policy, under the hash of its present weights."""
+        """Return the policy of a model and its vocabulary, with the sha256 of the present weights."""
         return cls(model, vocabulary, fingerprint(model, vocabulary))
 
     @property
@@ -63,14 +62,14 @@ class Policy:
 
 
 def check_function(field: str, give: object) -> None:
-    """Refuse what is no function, where a sampler takes one that returns its policy.
+    """Refuse a value that is no function for a sampler's field that takes a function which returns a policy.
 
     Args:
         field: the name of the sampler's field.
-        give: the function.
+        give: the value of the field.
 
     Raises:
-        WrongKeyError: it is none.
+        WrongKeyError: the value is no function.
     """
     if not callable(give):
         hint = f": write {field}=lambda: policy" if isinstance(give, Policy) else ""
@@ -80,10 +79,10 @@ def check_function(field: str, give: object) -> None:
 
 
 def given_policy(field: str, give: Callable[[], object]) -> Policy:
-    """Return the policy that a sampler draws from, as the function that it was given returns it now.
+    """Return the policy that the function in a sampler's field returns now.
 
     Raises:
-        WrongKeyError: it is no function, or one that returns no policy.
+        WrongKeyError: the value is no function, or does not return a policy.
     """
     check_function(field, give)
     policy = give()
@@ -141,7 +140,7 @@ def load_policy(folder: Place, device: torch.device | str = "cpu") -> Policy:
 
 
 def read_policy_files(folder: Place) -> dict[str, bytes]:
-    """Return the files of the policy in a folder by name; those of a Hugging Face model are made by its conversion.
+    """Return the files of the policy in a folder by name; a Hugging Face model is converted.
 
     Raises:
         PolicyFormatError: a file is missing, or the Hugging Face model is refused.
@@ -163,8 +162,10 @@ def bundled_policies() -> list[str]:
 
 
 def find_policy(name: str, store: SampleStore | None = None) -> Place:
-    """Return the folder of a policy by its bundled name, its folder, (the beginning of) its sha256 in a store, or as
-    "run:RUN_ID", which names the last policy of a run.
+    """Return the folder of a policy.
+
+    A name is that of a bundled policy, a folder, a sha256 in the store or its first characters, or "run:RUN_ID" for the
+    last policy of a run.
 
     Raises:
         UnknownPolicyNameError: no policy has the name; the message lists all places that were searched.
@@ -198,7 +199,7 @@ def register_policy(policy_folder: Place, store: SampleStore) -> str:
 
 
 def open_policy(name: str, store: SampleStore, device: torch.device | str = "cpu") -> Policy:
-    """Load a policy by a name that ``find_policy`` takes onto a device, and keep its files in the store from now on."""
+    """Load a policy onto a device by a name that ``find_policy`` takes, and copy its files into the store."""
     sha256 = register_policy(find_policy(name, store), store)
     return load_policy(store.policies.folder(sha256), device)
 

@@ -7,7 +7,7 @@ models then give every sequence the same probability.
 Two differences are intended. The likelihood of a batch in REINVENT includes the probabilities of '$' after '$' for all
 but the longest row; here it ends with the first '$'. With layer normalisation, REINVENT draws from outputs that are
 normalised at each token, but computes likelihoods from outputs that are normalised over the whole sequence, so that
-they belong to no distribution; here they are those of the distribution that rows are drawn from.
+they belong to no distribution; here likelihoods are those of the distribution that rows are drawn from.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ FIRST, LAST = "^", "$"
 GATES = {3: "gru", 4: "lstm"}
 """The kind of a recurrent layer by its number of gates."""
 LONGEST = 10_000
-"""The greatest sequence length that a file may have."""
+"""The largest sequence length that a file may have."""
 NEVER = -1e4
-"""A logit whose probability is exactly 0, and that no sum turns into NaN."""
+"""A finite logit whose probability is exactly 0; unlike -inf, it cannot make a NaN."""
 EXPORTED_KINDS = ("gru", "lstm")
 
 
@@ -44,8 +44,8 @@ class ReinventPrior:
 
     Attributes:
         model: the model.
-        vocabulary: its tokens.
-        file_sha256: the hash of the imported file.
+        vocabulary: the vocabulary of the model.
+        file_sha256: the sha256 of the imported file.
         origin: the file's metadata on the origin of the model.
     """
 
@@ -56,7 +56,7 @@ class ReinventPrior:
 
     @property
     def only_drawn(self) -> list[str]:
-        """The tokens that the model can draw, but that the grammar makes of no SMILES string."""
+        """The tokens that the model can draw, but into which the grammar splits no SMILES string."""
         return [token for token in self.vocabulary.tokens[len(RESERVED) :] if not self._is_read(token)]
 
     def _is_read(self, token: str) -> bool:
@@ -70,8 +70,8 @@ def read_reinvent_prior(path: Path) -> ReinventPrior:
     """Read the model of a ``.prior`` or ``.model`` file.
 
     Raises:
-        PolicyFormatError: the file is damaged, would execute code, or has a model of no known architecture.
-        OSError: there is no such file, or it cannot be read.
+        PolicyFormatError: the file is damaged, would execute code, or has a model of an unknown architecture.
+        OSError: the file does not exist, or cannot be read.
     """
     # The file is read once, so that the hash is that of the imported bytes.
     content = path.read_bytes()
@@ -135,7 +135,7 @@ def write_reinvent_prior(policy: Policy, path: Path) -> None:
 
 
 def _tokens(saved: Any) -> list[str]:
-    """Return the tokens of a vocabulary by id; it is a dictionary in newer files, and an object in older ones."""
+    """Return the tokens of a vocabulary by id; it is a dictionary in newer files and an object in older files."""
     known = saved.get("tokens") if isinstance(saved, Mapping) else getattr(saved, "_tokens", None)
     if not isinstance(known, Mapping):
         raise ValueError("the vocabulary has no tokens")
@@ -149,7 +149,7 @@ def _tokens(saved: Any) -> list[str]:
 
 
 def _architecture(weights: Mapping[str, Tensor], saved: Mapping[str, Any], n_tokens: int) -> tuple[str, dict[str, Any]]:
-    """Return the kind and sizes of a network by the shapes of its weights, since not every file has them."""
+    """Return the kind and sizes of a network by the shapes of its weights, since not every file states them."""
     rows, embedding_size = weights["_embedding.weight"].shape
     if rows != n_tokens:
         raise ValueError(f"{n_tokens} tokens have {rows} embeddings")
@@ -198,7 +198,7 @@ def _our_weights(weights: Mapping[str, Tensor], tokens: list[str], vocabulary: V
 
 
 def _origin(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a file that are text, numbers or lists."""
+    """Return the metadata of a file, as far as they are text, numbers or lists."""
     metadata = saved.get("metadata")
     values = metadata if isinstance(metadata, Mapping) else vars(metadata) if hasattr(metadata, "__dict__") else {}
     names = {"origina_data_source": "data_source", "creation_date": "created", "comments": "comments"}

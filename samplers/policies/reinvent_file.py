@@ -1,8 +1,8 @@
-"""Reading the model files of REINVENT 4 without executing anything of them.
+"""Reading the model files of REINVENT 4 without executing code in them.
 
-Such a file is a pickle, and a pickle can execute any code when it is read. torch's restricted reader makes only tensors
-and plain values of it. Objects of REINVENT's own classes, which old files have, become records of their attributes; no
-class of the file is looked up. A file that names any other class or function is refused before it is read.
+Such a file is a pickle, which can execute any code when it is read. torch's restricted reader makes only tensors and
+plain values. Objects of REINVENT's own classes, which old files have, become records of their attributes; the classes
+are not imported. A file that names any other class or function is refused before it is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PLAIN_CLASSES = ("uuid.UUID",)
 
 
 class SavedObject:
-    """The saved attributes of an object of a file."""
+    """A record of the attributes of a REINVENT object in a file."""
 
 
 def read_reinvent_file(content: bytes, path: Path) -> dict[str, Any]:

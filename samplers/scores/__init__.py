@@ -1,4 +1,4 @@
-"""From molecules to scores: look up, compute the rest in the order of gates and cost, and claim what is dear."""
+"""Scores of molecules: look-up, computation in the order of gates and cost, and claims of expensive scores."""
 
 import lazy_loader
 

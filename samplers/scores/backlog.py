@@ -1,8 +1,8 @@
-"""The backlog of an objective: rows of builds that were committed with rewards to come are scored, and these completed.
+"""The backlog of an objective: committed rows with pending rewards, whose molecules are scored later.
 
-Molecules are claimed one call at a time, so that any number of scorers share one backlog, and a scorer that is killed
-leaves to the others all but what it was computing. Each score is stored as it comes, and the rewards that it completes
-within a second of it. A row whose scores are all known by then is completed without a call.
+Molecules are claimed one call at a time, so that any number of scorers can share a backlog, and a killed scorer holds
+back only the molecules of its last call. Each score is stored as it arrives, and the rewards that it completes within
+a second. A row whose scores are all known is completed without a call.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from molbuffer.storage import PendingRow, Reward, SampleStore, Score, ScoreStatu
 
 @dataclass(frozen=True)
 class WorkedOff:
-    """What became of some rows of a backlog.
+    """The result of working off rows of a backlog.
 
     Attributes:
-        computed: the scores that were computed, each of one molecule and component, whether good or failed.
-        completed: the rewards that are good now.
-        failed: the rewards of rows whose molecule has none.
-        lost: the molecules of which the machinery lost a score, with the reason.
-        left: the rows that are pending still: others compute their scores, or the machinery lost them.
+        computed: the number of computed scores, each of one molecule and component, good or failed.
+        completed: the number of rewards that are complete now.
+        failed: the number of rewards that have failed.
+        lost: the molecules with a lost score, with the reason.
+        left: the rows that are still pending: other scorers compute their scores, or the scores were lost.
     """
 
     computed: int = 0
@@ -43,10 +43,10 @@ class Backlog:
     """The backlog of an objective in a store.
 
     Attributes:
-        objective: gives the rewards.
-        store: has the rows.
-        template: gives the rewards of pairs; None without pairs.
-        owner: the name in claims, of host, process and scorer.
+        objective: the objective of the rewards.
+        store: the store with the rows.
+        template: the template of the rewards of pairs; None without pairs.
+        owner: the name in claims, made of host, process and scorer.
         pace: the intervals of claims and commits.
     """
 
@@ -58,7 +58,7 @@ class Backlog:
 
     @cached_property
     def pairs_sha256(self) -> str | None:
-        """The objective of pairs; None without pairs."""
+        """The sha256 of the objective of pairs; None without pairs."""
         return None if self.template is None else self.template.objective_sha256(self.objective)
 
     @property
@@ -71,14 +71,14 @@ class Backlog:
 
         Raises:
             ScoringError: a component does not keep its contract, or its worker processes died repeatedly.
-            StoreError: the store cannot be read or written; what was stored stays.
+            StoreError: the store cannot be read or written; scores that were stored before stay.
         """
         return _Work(self, rows, run_id).done()
 
 
 @dataclass
 class _Work:
-    """One portion of a backlog; scores come in one thread, and what they complete is stored by another."""
+    """The work on some rows of a backlog; one thread scores, and another stores the completed rewards."""
 
     backlog: Backlog
     rows: Sequence[PendingRow]
@@ -109,7 +109,7 @@ class _Work:
 
     def _scorer(self) -> Scorer:
         of = self.backlog
-        # What a gate lets through only now is computed at once, if it is cheap: else the row would wait for the others.
+        # If a gate opens by a new score, cheap scores behind it are computed at once, so that the row need not wait.
         looker = Scorer(of.objective, of.store, self.run_id, of_backlog=True, computes="cheap")
 
         def recorded(scores: Sequence[Score]) -> None:
@@ -137,7 +137,7 @@ class _Work:
                 for row, reward in settled:
                     if reward.status is status:
                         of_builds.setdefault(row.build_id, []).append(reward)
-                # Another scorer may have completed some of them.
+                # Another scorer may have completed some of the rewards.
                 self._counts[status] += self.backlog.store.add_rewards_of_builds(of_builds, self.run_id)
             for row, _ in settled:
                 del self._open[_key(row)]

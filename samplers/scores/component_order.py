@@ -1,6 +1,6 @@
 """The order in which the components of an objective are computed: gates first, then by cost, and calls together.
 
-The order has no effect on any score or reward. It decides only what is known when a dear component is asked.
+The order has no effect on any score or reward. It decides only which scores are known before an expensive component.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Group = list[WeightedComponent]
 def groups_of(objective: Objective, store: SampleStore | None) -> list[Group]:
     """Return the components of an objective in the order in which they are computed.
 
-    A component comes after those that its gate needs; among those that could come next, one of low cost before one of
-    high cost, then the one whose stored scores took less time on average, then as configured.
+    A component comes after the components that its gate needs. Of the components that may come next, low cost comes
+    before high cost, then a shorter mean time of the stored scores, then the order of the configuration.
     """
     groups = _together(objective.components)
     if len(groups) < 2:
@@ -47,7 +47,7 @@ def groups_of(objective: Objective, store: SampleStore | None) -> list[Group]:
 
 
 def _together(components: Sequence[WeightedComponent]) -> list[Group]:
-    """Return components that are claimed together, and have the same gate, as one group."""
+    """Return the components in groups of those that are claimed together and have the same gate."""
     groups: dict[object, Group] = {}
     for each in components:
         gate = None if each.gate is None else each.gate.alternatives
@@ -60,7 +60,7 @@ def _needed(group: Group) -> Sequence[str]:
 
 
 def _seconds(objective: Objective, store: SampleStore | None) -> dict[tuple[str, str], float]:
-    """Return the mean time of the stored scores of each component, where it matters which comes first."""
+    """Return the mean time of the stored scores of each component, in seconds; empty if the order needs no times."""
     dear = sum(each.component.cost == "high" for each in objective.components)
     if store is None or (dear < 2 and not objective.gates):
         return {}

@@ -1,4 +1,4 @@
-"""Scores that cost: each is claimed before it is computed, and committed as soon as it arrives."""
+"""Expensive scores: each molecule is claimed before it is scored, and each score is committed as soon as it arrives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 _AT_MOST_FASTER = 8
-"""One call may be quick by chance: no more molecules are claimed after it than so many times those before."""
+"""The largest factor by which the number of claimed molecules grows after a call, which may be fast by chance."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class ClaimTiming:
     """The intervals at which expensive scores are claimed, committed and looked up.
 
     Attributes:
-        claim_seconds: the time a claim outlives its last renewal; a killed scorer blocks a molecule no longer than
-            this.
+        claim_seconds: the time that a claim outlives its last renewal, the longest time that a killed scorer blocks a
+            molecule.
         renewal_seconds: the time between renewals, at most half of claim_seconds, so that a renewal may be late.
         flush_seconds: scores that arrive within this time of each other share a commit.
         poll_seconds: the time between look-ups of molecules that other scorers have claimed.
-        patience_seconds: how long scores are kept, and tried again, while the store cannot be reached.
-        ahead_seconds: molecules are claimed at once whose calls take so long, by the calls before.
+        patience_seconds: how long scores are kept in memory, and commits repeated, while the store cannot be reached.
+        ahead_seconds: the time of the calls, estimated by earlier calls, whose molecules are claimed at once.
     """
 
     claim_seconds: float = 60.0
@@ -53,13 +53,15 @@ class ClaimTiming:
 
 @dataclass
 class ClaimAhead:
-    """How many molecules are claimed at once: of quick calls those of two seconds, since claim and look-up take as
-    long as such a call; of others those of one call, since nobody else may compute what is claimed.
+    """The number of molecules that are claimed at once.
+
+    For fast calls, these are the molecules of several calls, since a claim with its look-up takes as long as such a
+    call. For slow calls, they are those of one call, since no other scorer may compute a claimed molecule.
 
     Attributes:
-        together: the molecules of one call.
-        most: the most molecules.
-        seconds: the time that the calls may take.
+        together: the number of molecules of one call.
+        most: the largest number of molecules.
+        seconds: the time that the calls of the claimed molecules may take.
     """
 
     together: int
@@ -69,20 +71,26 @@ class ClaimAhead:
 
     @property
     def number(self) -> int:
-        """The molecules to claim next."""
+        """The number of molecules to claim next."""
         return max(self.together, self._number // self.together * self.together)
 
     def took(self, molecules: int, seconds: float) -> None:
-        """Take note of the time from the last claim of some molecules to the next one."""
+        """Record the time from a claim to the next one.
+
+        Args:
+            molecules: the number of molecules of the claim.
+            seconds: the time.
+        """
         in_time = int(molecules * self.seconds / max(seconds, 1e-6))
         self._number = min(self.most, _AT_MOST_FASTER * self.number, in_time)
 
 
 @dataclass
 class ExpensiveScores:
-    """Commits expensive scores in a thread of its own, since the next call of a component may take hours.
+    """A context that commits expensive scores in a thread, since the next call of a component may take hours.
 
-    The thread also renews the claims on molecules being scored: they outlive a long call, but not a dead process.
+    The thread also renews the claims on molecules that are being scored, so that claims outlive a long call, but not a
+    dead process.
     """
 
     store: SampleStore
@@ -119,7 +127,7 @@ class ExpensiveScores:
         """Claim molecules, and return those that no other scorer has claimed.
 
         Raises:
-            StoreError: scores that arrived before could not be stored.
+            StoreError: the store cannot be reached, or scores that arrived before could not be stored.
         """
         self._check()
         granted = self.insist(partial(self._ask_for, smiles))
@@ -137,22 +145,22 @@ class ExpensiveScores:
             self.insist(partial(self.store.claims.release, name, version, released, self.owner))
 
     def put(self, scores: Sequence[Score]) -> None:
-        """Have the scores of a molecule stored; errors are those of ``claim``."""
+        """Pass the scores of a molecule to the thread that commits them; errors are those of ``claim``."""
         self._arrived.put(scores)
         self._check()
 
     def insist(self, work: Callable[[], Result], scores: int = 0) -> Result:
-        """Do work on the store, again and again while a network or a server is in its way; return what it returns.
+        """Return the result of a function that uses the store; the call is repeated while the store cannot be reached.
 
-        What was paid for waits in memory meanwhile.
+        Scores that are not stored yet wait in memory.
 
         Args:
-            work: the work.
+            work: the function.
             scores: the number of scores that wait for it, for the warning.
 
         Raises:
-            StoreError: of the last attempt, when the patience is at its end, the scoring ends by an error, or another
-                attempt would be no better.
+            StoreError: the error of the last attempt, if ``patience_seconds`` are over, the scoring ends by an error,
+                or a further attempt cannot succeed.
         """
         pause, last = _FIRST_PAUSE_SECONDS, time.monotonic() + self.pace.patience_seconds
         while True:
@@ -163,7 +171,7 @@ class ExpensiveScores:
                     raise
                 if pause == _FIRST_PAUSE_SECONDS:
                     kept = f"; {scores} scores of {self.component.name} are kept" if scores else ""
-                    _log.warning("%s%s, and it is tried again for %.0f s", error, kept, self.pace.patience_seconds)
+                    _log.warning("%s%s; the store is tried again for %.0f s", error, kept, self.pace.patience_seconds)
                 self._ending.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -185,13 +193,11 @@ class ExpensiveScores:
                 if time.monotonic() - renewed >= self.pace.renewal_seconds:
                     self.insist(self._renew)
                     renewed = time.monotonic()
-        except BaseException as error:  # handed to the thread that scores, which raises it
+        except BaseException as error:  # passed to the thread that scores, which raises it
             self._failure = error
 
     def _take(self) -> tuple[list[Score], bool]:
-        """Return the scores that arrive within ``flush_seconds`` of the first one, and whether the last one has
-        arrived.
-        """
+        """Return the scores that arrive within ``flush_seconds`` of the first one, and whether they are the last."""
         batch: list[Score] = []
         try:
             scores = self._arrived.get(timeout=self.pace.renewal_seconds)

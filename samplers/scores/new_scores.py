@@ -1,4 +1,4 @@
-"""Scores to store: from raw values, and failed where the transform of their component has no value for them."""
+"""Scores to store, made of raw values; a score is failed if the transform of its component has no value for it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Computed:
 
     Attributes:
         group: the components.
-        stored: whether the store has them already.
+        stored: whether the store has the scores already.
         by_name: the scores by component and molecule.
-        computed: those that were computed here.
+        computed: the scores that were computed by this scorer.
     """
 
     group: Group
@@ -48,17 +48,17 @@ class Computed:
         return [score for place, each in enumerate(raw) for score in self.add(place, [smiles], [each])]
 
     def know(self, found: Mapping[str, Mapping[str, Score]]) -> None:
-        """Add scores that the store has, by component and molecule."""
+        """Add stored scores, by component and molecule."""
         for name, scores in found.items():
             self.by_name[name] |= scores
 
     def missing(self, smiles: Sequence[str]) -> list[str]:
-        """Return the molecules that a component of the group has no score of."""
+        """Return the molecules for which a component of the group has no score."""
         return [text for text in smiles if any(text not in scores for scores in self.by_name.values())]
 
 
 def scores_of(weighted: WeightedComponent, smiles: Sequence[str], raw: Sequence[RawScore]) -> list[Score]:
-    """Return the scores to store: failed, too, where the transform has no value for the raw one, which they keep."""
+    """Return the scores to store; a score is failed, too, if its raw value, which is kept, has no transformed value."""
     outside = _outside(weighted, _numbers(raw))
     return [
         _score(weighted.component, text, result, out_of_range(weighted, result.value) if out else result.error)
@@ -67,14 +67,14 @@ def scores_of(weighted: WeightedComponent, smiles: Sequence[str], raw: Sequence[
 
 
 def unknown_scores(store: SampleStore, scores: Sequence[Score], run_id: str) -> list[Score]:
-    """Return the scores of a build that the store does not have by now.
+    """Return the scores of a build that the store does not have yet.
 
-    Builds that are made at the same time compute the scores of their common molecules twice where those cost little;
-    they are stored once, as if each build had been made after the one before.
+    Builds that are made at the same time compute cheap scores of their common molecules twice. The scores are stored
+    once, as if the builds had been made one after another.
 
     Args:
         store: the store.
-        scores: those that the build has computed.
+        scores: the scores that the build has computed.
         run_id: the run of the build, whose lost scores count as failed.
     """
     of_component: dict[tuple[str, str], list[str]] = {}
@@ -112,12 +112,12 @@ def _numbers(scores: Sequence[Score] | Sequence[RawScore]) -> NDArray[np.float64
 
 
 def _outside(weighted: WeightedComponent, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where a raw value has no transformed one."""
+    """Return the mask [n] of the raw values that have no transformed value."""
     return ~np.isnan(values) & np.isnan(weighted.transformed(values))
 
 
 def raw_values(weighted: WeightedComponent, scores: Sequence[Score]) -> NDArray[np.float64]:
-    """Return the raw values of scores, NaN where there is none or the transform has no value for it."""
+    """Return the raw values [n] of n scores, NaN where there is no raw value or no transformed value."""
     values = _numbers(scores)
     return np.where(_outside(weighted, values), np.nan, values)
 
@@ -135,28 +135,34 @@ def stds_of(smiles: Sequence[str], scores: Mapping[str, Score]) -> NDArray[np.fl
 
 
 def error_of(weighted: WeightedComponent, score: Score, value: float) -> str | None:
-    """Return why a molecule has no reward by a score whose raw value may be of no use; None if it can have one."""
+    """Return the reason why a molecule with a score has no reward; None if the score has a transformed value.
+
+    Args:
+        weighted: the component.
+        score: the score of the molecule.
+        value: its raw value, NaN if it has no transformed value.
+    """
     if np.isnan(value):
-        # It may have been stored under an objective with another transform.
+        # The score may have been stored under an objective with another transform.
         return (score.error if score.value is None else out_of_range(weighted, score.value)) or score.status.value
     if weighted.pessimism and score.std is None:
-        return f"got {value!r} without a standard deviation, of which {weighted.pessimism:g} count (pessimism)"
+        return f"got {value!r} without a standard deviation, which pessimism = {weighted.pessimism:g} needs"
     return None
 
 
 def out_of_range(weighted: WeightedComponent, value: float | None) -> str:
-    """Return the error of a raw value that has no transformed one."""
+    """Return the error of a raw value that has no transformed value."""
     if weighted.transform.kind == "identity":
         return f"got {value!r}, expected a value in [0, 1]; give the component a transform"
     return f"got {value!r}, for which the transform {type(weighted.transform).__name__} has no value in [0, 1]"
 
 
 _WARNED: set[tuple[str, str]] = set()
-"""The names and versions of the components of which this process has said that their values need a transform."""
+"""The names and versions of the components for which this process has warned that they need a transform."""
 
 
 def warn_of_range(weighted: WeightedComponent, scores: Sequence[Score]) -> None:
-    """Warn, once for each component, that raw values have no transformed ones."""
+    """Warn, once for each component, that raw values have no transformed values."""
     component = weighted.component
     values = _numbers(scores)
     outside = values[_outside(weighted, values)]

@@ -1,4 +1,4 @@
-"""Molecules that an earlier release named otherwise: their scores are given to the names that they have now."""
+"""Molecules to which an earlier release gave other names: their scores are copied to their present names."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from molbuffer.scoring import Standardisation, standardise_many
 from molbuffer.storage import SampleStore, Score, ScoreStatus
 
 NAMES_AT_ONCE = 100_000
-"""The stored names that are looked at together."""
+"""The number of stored names that are read at once."""
 
 
 @dataclass(frozen=True)
 class RenamedMolecules:
-    """What was done for molecules with another name.
+    """The numbers of renamed molecules and copied scores.
 
     Attributes:
-        molecules: the stored names with scores that were looked at.
-        renamed: those that are names no longer.
-        scores: the scores that were given to new names.
+        molecules: the number of stored names with scores.
+        renamed: the number of these names that standardisation no longer gives.
+        scores: the number of scores that were copied to new names.
     """
 
     molecules: int = 0
@@ -30,14 +30,14 @@ class RenamedMolecules:
 
 
 def copy_scores_of_renamed(store: SampleStore, standardisation: Standardisation) -> RenamedMolecules:
-    """Give each good or failed score of a name that is one no longer to the name that its molecule has now.
+    """Copy each good or failed score of an outdated name to the present name of its molecule.
 
-    So a molecule that is drawn anew is not scored once more. Rows of the old name stay as they are. To be repeated
-    without harm: a name that has the score already is left alone.
+    So a molecule that is drawn again is not scored again. Rows with the old name stay as they are. The function can be
+    called repeatedly: a name that already has the score is skipped.
 
     Args:
         store: the store.
-        standardisation: of the campaigns whose molecules these are.
+        standardisation: the standardisation of the campaigns in the store.
     """
     looked, renamed, copied = 0, 0, 0
     for names in _scored_names(store):
@@ -73,7 +73,7 @@ def _copy(store: SampleStore, new_of: dict[str, str]) -> int:
         component, version = pair["component"], pair["version"]
         old = store.find_scores(component, version, sorted(new_of))
         there = store.find_scores(component, version, sorted(new_of.values()))
-        # Of several old names of one molecule, the good score counts.
+        # If several old names belong to one molecule, a good score is preferred to a failed one.
         old_first = sorted(old.values(), key=lambda score: (score.status is not ScoreStatus.OK, score.smiles))
         fresh: dict[str, Score] = {}
         for score in old_first:

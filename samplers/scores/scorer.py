@@ -1,17 +1,17 @@
-"""The scorer: looks scores up in the store before it computes them, and stores failed ones, too.
+"""The scorer: it looks up scores in the store before it computes them, and stores failed scores, too.
 
 Scores of cheap components are computed together and committed with the build. A molecule is claimed before an expensive
 component (``cost = "high"``) scores it, so that two processes never pay for the same molecule. Each expensive score is
-committed within a second of its arrival, whatever becomes of the build that asked for it. Components of one call are
-claimed, computed and committed together.
+committed within a second of its arrival, even if the build that asked for it fails. Components of one call are claimed,
+computed and committed together.
 
-Components are computed after those that their gates need. A molecule for which a gate is not open is not looked up,
-claimed or scored by that component, and has its reward from the rule of the gate.
+A component is computed after the components that its gate needs. A molecule for which the gate is not open is not
+looked up, claimed or scored by the component; its transformed value is ``otherwise``.
 
-A score that the machinery lost counts as failed for the rest of its run, and is computed again in the next.
+A lost score counts as failed for the rest of its run, and is computed again in the next run.
 
 Components of the backlog (``Objective.backlog``) are left out of a build of the buffer, and computed later: molecules
-that lack their scores are ``unknown`` until then.
+without their scores are ``unknown`` until then.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from molbuffer.scoring.components import Component, claimed_as, score_many, scor
 from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus, new_claimant, release_ended
 
 CLAIMED_TOGETHER = 512
-"""The most molecules that a component of batches claims at once."""
+"""The largest number of molecules that are claimed at once for a component that takes batches."""
 
 Elsewhere = Callable[[Sequence[str], Sequence[str]], None]
-"""Has others compute scores that cost, and store them: a function of the names of the components of one call, and of
-the molecules."""
+"""A function by which other processes compute expensive scores and store them. Its arguments are the names of the
+components of one call, and the molecules."""
 
 Computes = Literal["all", "inline", "cheap", "nothing"]
-"""Which scores are computed that the store does not know: all, those of components that are not of the backlog, those
-of components of low cost among these, or none."""
+"""The scores to compute if the store does not have them: all scores; ``inline``, those of components that are not of
+the backlog; ``cheap``, those of components of low cost that are not of the backlog; or none."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class ScoredMolecules:
 
     Attributes:
         smiles: the canonical SMILES [n].
-        values: float64 [n] by component name, in the order of ``smiles``; NaN where the component failed, or was not
-            asked.
-        rewards: float64 [n], NaN where a component failed, or its score is unknown.
+        values: the raw values, float64 [n] by component name, in the order of ``smiles``; NaN where the score failed,
+            or is not known.
+        rewards: float64 [n], NaN where a score failed, or is unknown.
         new: the scores to commit with the build.
-        errors: the reason by SMILES, where there is no reward: of the first component that failed, with its name.
-        gated: the molecules that a component was not asked for, since its gate is not open, by its name.
-        unknown: the molecules that lack a score which was not to be computed, or which another scorer computes.
-        lost: the molecules without a reward because the machinery lost a score, and for no other reason.
-        computed: how many scores were computed, each of one molecule and component.
+        errors: for molecules without a reward, the error of the first component that failed, with its name; by SMILES.
+        gated: the molecules for which the gate of a component is not open, by the name of the component.
+        unknown: the molecules that lack a score, since it was not to be computed, or another scorer computes it.
+        lost: the molecules that have no reward only because a score was lost.
+        computed: the number of computed scores, each of one molecule and component.
         stds: float64 [n] by component name, the standard deviations of ``values``; NaN where there is none.
     """
 
@@ -74,38 +74,38 @@ class ScoredMolecules:
     lost: frozenset[str] = frozenset()
 
     def pending(self, *, of_backlog: bool = True) -> set[str]:
-        """Return the molecules whose reward is still to come: they lack a score, and none has failed.
+        """Return the molecules with a pending reward: they lack a score, and no score has failed.
 
         Args:
-            of_backlog: whether scores that the machinery lost are computed again.
+            of_backlog: whether lost scores count as pending, since they are computed again, and not as failed.
         """
         open_yet = self.unknown - (self.errors.keys() - self.lost)
         return set(open_yet | self.lost if of_backlog else open_yet)
 
     def reward_of(self) -> dict[str, float]:
-        """Return the reward by SMILES: rows are joined by identity, never by position."""
+        """Return the rewards by canonical SMILES."""
         return dict(zip(self.smiles, self.rewards.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores molecules under an objective; the store is its memory.
+    """A scorer of molecules under an objective, which looks up known scores in a store.
 
     Attributes:
         objective: the components and their aggregation.
-        store: holds known scores; None computes every score.
+        store: the store of known scores; None computes every score.
         run_id: the run that new expensive scores belong to.
         owner: the name in claims of expensive scores, unique to this scorer.
         pace: the intervals of claims and commits.
-        again: whether scores that failed are computed again, as if they were unknown.
-        computes: which scores are computed that the store does not know.
-        of_backlog: whether it works the backlog off: it leaves the molecules to others that these have claimed, and
-            computes again what the machinery lost, in the same run too.
-        recorded: called with expensive scores once they are stored, by another thread.
-        elsewhere: has expensive scores computed by others; None computes them in this process.
-        hands_over: whether expensive scores are handed over for another process to commit, and not committed.
-        ahead: how many molecules are claimed at once, by the version of the first component of a call; a scorer that is
-            used again goes on with what it knows.
+        again: whether failed scores are computed again, as if they were unknown.
+        computes: the scores to compute if the store does not have them.
+        of_backlog: whether the scorer works the backlog off: it does not wait for molecules that other scorers have
+            claimed, and computes lost scores again, also in the same run.
+        recorded: a function that another thread calls with expensive scores once they are stored.
+        elsewhere: a function by which other processes compute expensive scores; None computes them in this process.
+        hands_over: whether expensive scores are passed to another process, which commits them.
+        ahead: the number of molecules to claim at once, by the version of the first component of a call; it is kept
+            between calls of ``score``.
     """
 
     objective: Objective
@@ -122,8 +122,10 @@ class Scorer:
     ahead: dict[str, ClaimAhead] = field(default_factory=dict)
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
-        """Return the scores and rewards of the distinct molecules among canonical ``smiles``, in order of first
-        occurrence.
+        """Return the scores and rewards of the distinct molecules, in the order of their first occurrence.
+
+        Args:
+            smiles: canonical SMILES.
         """
         distinct = list(dict.fromkeys(smiles))
         found: dict[str, dict[str, Score]] = {}
@@ -135,7 +137,7 @@ class Scorer:
         computed = 0
         for group in self._groups:
             open_to = self._open(group[0], distinct, values)
-            # A build computes what it can, so that a failure is known before the backlog pays for a molecule.
+            # A build computes all scores that it may, so that a failed molecule never gets to the backlog.
             asked = open_to if self.computes == "inline" else [text for text in open_to if text not in unknown]
             known = {each.component.name: self._look_up(each.component, asked) for each in group}
             missing = [text for text in asked if any(text not in scores for scores in known.values())]
@@ -169,9 +171,10 @@ class Scorer:
         )
 
     def open_to(self, weighted: WeightedComponent, smiles: Sequence[str]) -> list[str]:
-        """Return the molecules for which the gate of a component is open, by what its gate needs.
+        """Return the distinct molecules for which the gate of a component is open.
 
-        Cheap scores that it needs are computed, and stored; where an expensive one is unknown, the gate is not open.
+        Cheap scores that the gate needs are computed and stored; where an expensive one is unknown, the gate is not
+        open.
         """
         distinct = list(dict.fromkeys(smiles))
         if weighted.gate is None:
@@ -188,8 +191,8 @@ class Scorer:
     def _groups(self) -> list[Group]:
         """The components in the order in which they are computed.
 
-        Where expensive scores are only looked up, those without a gate come first: cheap scores of a molecule that
-        stays without one would be computed for nothing.
+        If expensive scores are only looked up, those without a gate come first, so that no cheap scores are computed
+        for a molecule that has no expensive one yet.
         """
         groups = groups_of(self.objective, self.store)
         if self.computes == "cheap":
@@ -204,7 +207,7 @@ class Scorer:
         return self.computes == "all"
 
     def _is_expensive(self, group: Group) -> bool:
-        """Return whether molecules are claimed before a call of the components, and its scores stored at once."""
+        """Return whether molecules are claimed before a call of the components, and scores are stored at once."""
         return any(each.component.cost == "high" or each.component.name in self.objective.backlog for each in group)
 
     def _open(
@@ -217,8 +220,9 @@ class Scorer:
         return [text for text, is_open in zip(smiles, where.tolist(), strict=True) if is_open]
 
     def _errors(self, found: Mapping[str, Mapping[str, Score]]) -> tuple[dict[str, str], frozenset[str]]:
-        """Return why molecules have no reward, and those of them for which only the machinery is to blame; warn of
-        components whose values need a transform.
+        """Return the errors of molecules without a reward by SMILES, and the molecules with lost scores only.
+
+        Components whose values need a transform are warned of.
         """
         errors: dict[str, str] = {}
         lost, failed = set[str](), set[str]()
@@ -254,9 +258,9 @@ class Scorer:
         return scored
 
     def _score_expensive(self, store: SampleStore, group: Group, smiles: Sequence[str]) -> Computed:
-        """Score the molecules that no other scorer has claimed, and wait for the others, unless of the backlog.
+        """Score the molecules that no other scorer has claimed, and wait for the others, unless ``of_backlog``.
 
-        What a process of this machine had claimed when it was killed is taken at once.
+        Claims of killed processes of this machine are released at once.
         """
         scored, waiting = Computed(group, stored=True), list(smiles)
         components = [each.component for each in group]
@@ -265,7 +269,7 @@ class Scorer:
             found = {each.name: self._look_up(each, waiting) for each in components}
             scored.know(found)
             scored.computed += [score for of_component in found.values() for score in of_component.values()]
-            # What others have left, if anything, is computed here.
+            # Molecules that the other processes have not scored are scored here.
             waiting = scored.missing(waiting)
             if not waiting:
                 return scored
@@ -286,7 +290,10 @@ class Scorer:
         return scored
 
     def _claimed(self, expensive: ExpensiveScores, smiles: Sequence[str], scored: Computed) -> Iterator[str]:
-        """Yield the molecules that can be claimed, shortly before they are asked for; add those known by now."""
+        """Claim molecules shortly before they are scored, and yield those without a stored score.
+
+        Scores that have been stored meanwhile are added to ``scored``.
+        """
         components = [each.component for each in scored.group]
         together, pace = claimed_together(components[0]), self.pace.ahead_seconds
         ahead = self.ahead.setdefault(components[0].version, ClaimAhead(together, CLAIMED_TOGETHER, pace))
@@ -306,6 +313,6 @@ class Scorer:
 
 
 def claimed_together(component: Component) -> int:
-    """Return how many molecules are claimed at once for a component: those of one of its calls."""
+    """Return the number of molecules that are claimed at once for a component: those of one call."""
     size = getattr(component, "batch_size", CLAIMED_TOGETHER if getattr(component, "batch", False) else 1)
     return min(CLAIMED_TOGETHER, max(1, int(size)))

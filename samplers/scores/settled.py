@@ -1,4 +1,4 @@
-"""Rewards of rows, good or failed, as far as the scores of their molecules decide them."""
+"""Rewards of rows, good or failed, where the scores of their molecules are known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from molbuffer.storage import PendingRow, Reward, ScoreStatus
 
 
 def reward_of(row: int, value: float, objective_sha256: str, *, pending: bool = False) -> Reward:
-    """Return the reward of a row: pending if it is still to come, failed if it is NaN."""
+    """Return the reward of a row: pending if ``pending``, failed if the value is NaN, else good."""
     if pending:
         return Reward(row, objective_sha256, None, ScoreStatus.PENDING)
     failed = math.isnan(value)
@@ -26,13 +26,13 @@ def settled_rewards(
     template: ContrastiveTemplate | None = None,
     pairs_sha256: str | None = None,
 ) -> list[tuple[PendingRow, Reward]]:
-    """Return the rewards of rows that are to come no longer, in the order of the rows.
+    """Return the rows whose reward is no longer pending, with the rewards, in the order of the rows.
 
     Args:
         rows: rows whose molecules were scored, or looked up.
-        scored: the scores of these molecules, of both ends of a pair.
-        template: gives the rewards of pairs.
-        pairs_sha256: the objective of pairs; rows of another one have the reward of their molecule.
+        scored: the scores of these molecules, and of both ends of pairs.
+        template: the template of the rewards of pairs; None without pairs.
+        pairs_sha256: the objective of pairs; rows of another objective have the reward of their molecule.
     """
     pending, values, settled = scored.pending(), scored.reward_of(), []
     for row in rows:

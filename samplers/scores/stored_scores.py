@@ -1,4 +1,4 @@
-"""Scores that are stored: whether a component would compute them again, and the second attempt at those that failed."""
+"""Stored scores: a check whether components still compute the same values, and a second attempt at failed scores."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from molbuffer.scoring.components import Component, score_many
 from molbuffer.storage import PendingRow, Reward, SampleStore, ScoreStatus
 
 CHECKED = 8
-"""The stored scores of a component that are computed again at the start of a run."""
+"""The number of stored scores of a component that are computed again at the start of a run."""
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
-"""How far a value computed again may be from the stored one, since single precision varies with threads and devices."""
+"""The tolerances between a stored and a new value, since single precision varies with threads and devices."""
 
 
 _log = logging.getLogger(__name__)
 
 
 def check_stored_scores(objective: Objective, store: SampleStore) -> None:
-    """Compute a few stored scores of each cheap component again, and compare.
+    """Compute a few stored scores of each cheap component again, and compare them with the stored values.
 
-    Components that are not ``deterministic`` are left out, and so are scores that the machinery loses this time. It is
-    said of each component whether the store has scores of other versions only, which are not used.
+    Components that are not ``deterministic`` are left out, and so are new scores that are lost. A warning names each
+    component of which the store has only scores of other versions, which are not used.
 
     Raises:
-        StaleScoresError: a value differs, so that new scores would be mixed with those of another model.
+        StaleScoresError: a value differs, so that scores of different models would be mixed.
     """
     for weighted in objective.components:
         component = weighted.component
@@ -48,8 +48,8 @@ def _report_other_versions(component: Component, store: SampleStore) -> None:
     ).to_pylist()
     if counts["others"] and not counts["own"]:
         _log.warning(
-            "the %d stored scores of %r are of other versions and are not used: what it computes with has changed "
-            "(parameters, modules, files, installed packages, revision)",
+            "the %d stored scores of %r are of other versions and are not used: something that the component depends "
+            "on has changed (parameters, modules, files, installed packages, revision)",
             counts["others"],
             component.name,
         )
@@ -69,22 +69,22 @@ def _check(component: Component, store: SampleStore) -> None:
             raise StaleScoresError(
                 f"component {component.name!r} has the stored score {value!r} for {text!r}, and computes "
                 f"{now.error if now.value is None else now.value!r} now, although its version is the same: something "
-                f"changed that the version does not know. Name the files that it reads in `files`, or give it another "
-                f"`revision`, so that scores are computed again; a component whose values vary by nature has "
+                f"changed that the version does not cover. Name the files that it reads in `files`, or give it another "
+                f"`revision`, so that scores are computed again; if its values vary by nature, set "
                 f"`deterministic = false`"
             )
 
 
 @dataclass(frozen=True)
 class SecondAttempt:
-    """What became of scores that were computed again.
+    """The numbers of scores that were computed again, and of rewards that they complete.
 
     Attributes:
-        tried: the scores that were computed, each of one molecule and component.
-        scored: those that stand now.
-        failed: those whose molecule failed again.
-        lost: those that the machinery lost again.
-        rewards: the rewards of stored rows that are complete by it.
+        tried: the number of scores that were computed again, each of one molecule and component.
+        scored: the number of these scores that have a value now.
+        failed: the number of these scores that failed again.
+        lost: the number of these scores that were lost again.
+        rewards: the number of rewards of stored rows that are complete now.
     """
 
     tried: int = 0
@@ -105,11 +105,11 @@ def score_again(
     """Compute scores without a value again, and complete the rewards that lacked them; good scores stay.
 
     Args:
-        scorer: with the objective and the store.
+        scorer: the scorer, with the objective and the store.
         run_id: the run that the new scores and rewards belong to.
-        statuses: which are tried again, by the status of the last attempt.
-        names: the components; all of the objective if there are none.
-        template: the rewards of pairs are completed under it, too.
+        statuses: the statuses of the last attempt with which scores are computed again.
+        names: the names of the components; empty for all components of the objective.
+        template: the template of pairs, whose rewards are completed, too; None without pairs.
     """
     store = scorer.store
     assert store is not None
@@ -120,7 +120,7 @@ def score_again(
         if not wanted:
             continue
         molecules = {text for each in wanted for text in _without_score(store, each.component, statuses)}
-        # A gate may open with what was scored just now.
+        # A gate may open by the new scores of the groups before.
         molecules |= {text for name in _needed(wanted[0]) for text in scored.get(name, ())}
         tried = scorer.open_to(wanted[0], sorted(molecules))
         alone = Objective([replace(each, weight=1.0, after=None) for each in wanted])
@@ -154,7 +154,7 @@ def _without_score(store: SampleStore, component: Component, statuses: Collectio
 
 
 def _complete_rewards(scorer: Scorer, store: SampleStore, run_id: str, template: ContrastiveTemplate | None) -> int:
-    """Add the rewards that stored rows lack and can have by now, and return how many."""
+    """Add the rewards of stored rows that are complete by now, and return their number."""
     added = _complete(scorer, store, run_id, None)
     return added if template is None else added + _complete(scorer, store, run_id, template)
 

@@ -1,6 +1,6 @@
-"""The tables of samplers: the keys of each kind, and the sampler that a run makes of them.
+"""The tables of samplers: the configuration keys of each kind, from which a run makes the sampler.
 
-A table is light: it imports neither torch nor a model, so that a configuration is checked without them.
+A table imports neither torch nor a model, so that a configuration is checked quickly.
 """
 
 import lazy_loader

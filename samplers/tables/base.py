@@ -1,4 +1,4 @@
-"""The base class of the tables of samplers, and what a run gives them."""
+"""The base class of the tables of samplers, and the parts of a run that samplers are made with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from molbuffer.storage import Build, SampleStore
 
 INNER_SAMPLER = "base_sampler"
-"""The key of the sampler inside another."""
+"""The key of the base sampler in the table of another sampler."""
 
 
 BEST = "best"
@@ -26,23 +26,24 @@ BEST = "best"
 
 @dataclass(frozen=True)
 class RunParts:
-    """What the samplers of a run share.
+    """The parts of a run that its samplers share.
 
     Attributes:
         store: the open store.
         run_id: the run that the samplers draw for.
-        prior: the policy that the trained one is held to.
-        prior_name: its name in the configuration.
-        agent: returns the policy in training, at the time of a draw.
-        settled: returns the iteration before which all that the run drew is committed.
-        standardisation: how the campaign standardises molecules.
+        prior: the prior, to which the loss keeps the policy in training close.
+        prior_name: the name of the prior in the configuration.
+        agent: a function that returns the policy in training at the time of a draw.
+        settled: a function that returns the iteration before which all rows of the run are committed.
+        standardisation: the standardisation of the campaign.
         objective_sha256: the objective by whose rewards stored rows are drawn; None is that of the run.
-        inner_objective_sha256: the objective by whose rewards a sampler inside another draws stored rows; None is that
-            of the run.
-        latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
-            anew.
-        unsettled: returns the live builds of the iterations since, which are not committed; None if there was none.
-        best: returns the best agent of the run, at the time of a draw; None without training.
+        inner_objective_sha256: the objective by whose rewards a base sampler draws stored rows; None is that of the
+            run.
+        latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins with
+            new latents.
+        unsettled: a function that returns the live builds of the iterations since ``settled``, which are not committed;
+            None if there was no such iteration.
+        best: a function that returns the best agent of the run at the time of a draw; None without training.
     """
 
     store: SampleStore
@@ -59,7 +60,7 @@ class RunParts:
     best: Callable[[], Policy] | None = None
 
     def policy(self, name: str) -> Callable[[], Policy]:
-        """Return a function that returns the policy of a name at the time of a draw."""
+        """Return a function that returns the named policy at the time of a draw."""
         if name == "agent":
             return self.agent
         if name == BEST:
@@ -75,7 +76,7 @@ class RunParts:
         """Return the stored rows of runs.
 
         Args:
-            runs: "own", "all", or ids of runs or their starts.
+            runs: "own", "all", or ids of runs or their first characters.
             where: an SQL condition on ``sample_history``.
         """
         from molbuffer.samplers.history import RunHistory
@@ -98,14 +99,14 @@ class RunParts:
         )
 
     def of_inner(self) -> RunParts:
-        """Return the parts for a sampler inside another: its rows count by their own rewards, not by those of pairs."""
-        # The given latents belong to samplers of the campaign, one of which may have the name of the inner one.
+        """Return the parts for a base sampler, which draws stored rows by their own rewards, not by those of pairs."""
+        # The latents belong to samplers of the campaign, one of which may have the name of the base sampler.
         return replace(self, objective_sha256=self.inner_objective_sha256, latents={})
 
 
 @dataclass(frozen=True)
 class TokenSource:
-    """The distribution that a sampler draws tokens from, which says what its rows can be learned from.
+    """The distribution that a sampler draws tokens from, which decides the losses that can learn from its rows.
 
     Attributes:
         policy: the policy, by its name in the configuration; None for a sampler whose rows have no likelihood.
@@ -127,40 +128,40 @@ class SamplerTable(ABC):
         """Return the sampler.
 
         Args:
-            name: its name in the history and in metrics.
-            size: how much it draws, and when.
-            parts: what the samplers of the run share.
+            name: the name of the sampler in the history and in metrics.
+            size: the number of rows that the sampler draws, and its iterations.
+            parts: the parts of the run that its samplers share.
         """
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """The policies that it draws from, by their names in the configuration."""
+        """The policies that the sampler and its base sampler draw from, by their names in the configuration."""
         own = (value for value, _ in values_marked(self, PolicyName))
         return (*own, *(() if self.inner is None else self.inner.policies))
 
     @property
     def token_source(self) -> TokenSource | None:
-        """The distribution that its tokens are drawn from; None where that is known of each row alone."""
+        """The distribution that tokens are drawn from; None if it is recorded only with each row."""
         return None
 
     @property
     def inner(self) -> SamplerTable | None:
-        """The sampler inside it, if any."""
+        """The table of the base sampler; None without one."""
         found = getattr(self, INNER_SAMPLER, None)
         return found if isinstance(found, SamplerTable) else None
 
     @property
     def molecule_files(self) -> Iterator[tuple[str, list[str | None]]]:
-        """The files of molecules that it reads, each with its columns, less those of the sampler inside it."""
+        """The files of molecules that the sampler itself reads, each with its columns; without those of the base."""
         for path, marker in values_marked(self, MoleculeFile):
             yield path, [getattr(self, column) for column in marker.columns]
 
     @property
     def new_rows(self) -> bool:
-        """Whether it draws rows that are not stored yet, so that it can fill the buffer."""
+        """Whether the sampler draws new rows, so that it can fill the buffer."""
         return True
 
     @property
     def in_chunks(self) -> bool:
-        """Whether its rows of a build can be divided among tasks."""
+        """Whether the rows of a build can be divided among tasks."""
         return True

@@ -52,7 +52,7 @@ class MutationSamplerTable(OuterTable):
 
     Attributes:
         mutations: the number of changes of each parent.
-        valid_only: change each parent again until the result is a molecule other than the parent.
+        valid_only: repeat the changes of a parent until the result is a molecule other than the parent.
     """
 
     mutations: Count = 1

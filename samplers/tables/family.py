@@ -1,4 +1,4 @@
-"""The family of samplers: the kinds with a table, and classes of samplers, whose fields are the keys of one."""
+"""The family of samplers: kinds with a table, and classes of samplers, whose fields become the keys of a table."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class OuterTable(SamplerTable):
-    """The keys of a sampler that takes molecules of another one.
+    """The keys of a sampler that takes molecules of a base sampler.
 
     Attributes:
-        base_sampler: the sampler inside: a table of any kind of sampler, without a name and sizes.
+        base_sampler: the base sampler: a table of any kind of sampler, without a name and sizes.
     """
 
     base_sampler: InnerTable
 
     def base(self, name: str, parts: RunParts) -> Sampler:
-        """Return the sampler inside one of a name."""
+        """Return the base sampler of the sampler with a name."""
         from molbuffer.samplers.base import SamplerSize
 
         return self.base_sampler.sampler(f"{name}.{INNER_SAMPLER}", SamplerSize(), parts.of_inner())
 
 
 GIVEN = ("agent", "prior", "vocabulary", "store", "run_id", "standardisation")
-"""The fields that a run gives, beside name and size: the policy in training, as a function that returns it; the prior;
-the vocabulary of both; the open store; the id of the run; and the standardisation of the campaign."""
+"""The fields that a run sets, in addition to name and size: a function that returns the policy in training; the prior;
+the vocabulary of both policies; the open store; the id of the run; and the standardisation of the campaign."""
 
 
 @cache
 def table_of_sampler(cls: Any) -> type[SamplerTable]:
     """Return the table of a class of samplers.
 
-    The fields of the class are the keys, with their types, bounds and defaults. A run gives ``name``, ``size`` and the
+    The fields of the class are the keys, with their types, bounds and defaults. A run sets ``name``, ``size`` and the
     fields of ``GIVEN``; a field ``base_sampler`` takes any other sampler.
 
     Raises:
         TypeError: the class is no dataclass, or has no field ``name``.
     """
     if not hasattr(cls, "__dataclass_fields__"):
-        raise TypeError(f"{cls.__qualname__} is no dataclass: the keys of a sampler are the fields of one")
+        raise TypeError(f"{cls.__qualname__} is no dataclass, whose fields would be the keys of the sampler")
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     if "name" not in fields:
-        raise TypeError(f"{cls.__qualname__} has no field `name`, which a run gives")
+        raise TypeError(f"{cls.__qualname__} has no field `name`, which a run sets")
     hints = get_type_hints(cls, include_extras=True)
     keys: list[Any] = [
         (name, hints[name], _again(field))
@@ -73,7 +73,7 @@ def table_of_sampler(cls: Any) -> type[SamplerTable]:
 
 
 def _again(field: dataclasses.Field[Any]) -> Any:
-    """Return a field with the default of another."""
+    """Return a new field with the default of a field."""
     if field.default is not dataclasses.MISSING:
         return dataclasses.field(default=field.default)
     if field.default_factory is not dataclasses.MISSING:
@@ -82,7 +82,11 @@ def _again(field: dataclasses.Field[Any]) -> Any:
 
 
 def _as_table(found: Any) -> Any:
-    """Return the table that a class is, or that is made of a class of samplers."""
+    """Return a class that is a table, or the table of a class of samplers.
+
+    Raises:
+        TypeError: the class is neither.
+    """
     if isinstance(found, type) and issubclass(found, SamplerTable):
         return found
     from molbuffer.samplers.base import Sampler
@@ -96,4 +100,4 @@ SAMPLERS = Family("samplers", _as_table)
 """The kinds of samplers."""
 
 InnerTable = Annotated[SamplerTable, Typed(Annotated[KindTable, OneOf(SAMPLERS, inner=True)])]
-"""A sampler inside another."""
+"""The table of a base sampler."""

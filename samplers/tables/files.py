@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FileKeys(SamplerTable):
-    """The keys of a sampler of a file, whichever columns it reads."""
+    """The keys that all samplers of files share."""
 
     replacement: bool = False
     largest_fragment: bool = False
@@ -48,8 +48,8 @@ class DatasetSamplerTable(FileKeys):
             row again.
         largest_fragment: true: draw the largest fragment of a salt or mixture, in canonical form; false: draw it as it
             is written.
-        id_column: a column that names the rows, whose texts are stored with the samples as file_id; of a .smi file
-            "name".
+        id_column: the column with the ids of the rows, which are stored with the samples as file_id; "name" for a .smi
+            file.
     """
 
     path: Annotated[str, Typed(Text), MoleculeFile(("column",), "id_column")]
@@ -79,8 +79,9 @@ class PairDatasetSamplerTable(FileKeys):
         target_column: the column of the targets of pairs, which are the samples.
         replacement: true: draw each pair independently; false: a run draws every pair of the file once before any pair
             again.
-        largest_fragment: true: draw the largest fragment of a salt or mixture, in canonical form, at both ends.
-        id_column: a column that names the pairs, whose texts are stored with the samples as file_id.
+        largest_fragment: true: replace a salt or mixture by its largest fragment, in canonical form, in sources and
+            targets.
+        id_column: the column with the ids of the pairs, which are stored with the samples as file_id.
     """
 
     path: Annotated[str, Typed(Text), MoleculeFile(("source_column", "target_column"), "id_column")]

@@ -1,4 +1,4 @@
-"""The tables of samplers that draw from the stored history: its rows again, or children of its best molecules."""
+"""The tables of samplers that draw from the history: stored rows, or children of the best molecules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 SELECT = OneOf(SELECTIONS, bare=True, without=("consume_once",))
-"""The selections of draws, which do not count how often a row was delivered."""
+"""The selections that a history sampler may have: those that do not count how often a row was drawn before."""
 
 Weight = Annotated[float, Ge(0)]
 
@@ -26,17 +26,17 @@ Weight = Annotated[float, Ge(0)]
 @checked
 @dataclass(frozen=True, kw_only=True)
 class HistorySamplerTable(SamplerTable):
-    """Stored molecules that have a reward under this objective, drawn again with all that is stored of them.
+    """Stored rows with a reward under this objective, drawn again with all their columns.
 
-    They join the live rows of a batch. The sampler has no `buffer_size`: the buffer has them already, and its selection
-    says how often they come.
+    The rows join the live rows of a batch. The sampler has no `buffer_size`: the buffer has the rows already, and the
+    selection of the buffer decides how often they are used.
 
     Attributes:
-        select: which rows: uniform: every row with the same probability; each_molecule: every molecule; top_k: the best
-            molecules; quantile: the rows whose reward is at least a quantile of all rewards; recent: rows of the newest
-            iterations; scaffold: every scaffold with the same probability.
+        select: the selection of rows: uniform: every row with the same probability; each_molecule: every molecule with
+            the same probability; top_k: the best molecules; quantile: the rows whose reward is at least a quantile of
+            all rewards; recent: rows of the newest iterations; scaffold: every scaffold with the same probability.
         runs: "own": rows of this run before its last checkpoint; "all": also rows of other runs, as of the start of
-            this run; or a list of ids of runs, or their starts, which may include "own".
+            this run; or a list of ids of runs, or their first characters, which may include "own".
         where: an SQL condition on ``sample_history`` that the rows must also fulfil, such as ``reward > 0.5``.
     """
 
@@ -46,7 +46,7 @@ class HistorySamplerTable(SamplerTable):
 
     @property
     def new_rows(self) -> bool:
-        """False: the buffer has its rows already."""
+        """False, since the buffer has the rows already."""
         return False
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
@@ -59,28 +59,29 @@ class HistorySamplerTable(SamplerTable):
 @checked
 @dataclass(frozen=True, kw_only=True)
 class GraphGASamplerTable(OuterTable):
-    """A genetic algorithm: children of the best stored molecules, in shares of four ways to make them.
+    """A genetic algorithm: children of the best stored molecules, made in four ways.
 
-    Molecules of the base sampler are parents while fewer are stored than children are drawn. The run's own rows count
-    from the next iteration on.
+    While fewer molecules are stored than children are drawn, molecules of the base sampler are parents, too. Rows of
+    this run become parents from the next iteration on.
 
     Attributes:
         parents: the number of best molecules that are parents.
-        weighting: the probability of a parent by its rank, which is 0 for the best: harmonic: in proportion to
-            1 / (k n + rank) among n; linear: to n - rank. Parents of equal rewards share theirs.
-        k: of harmonic: the share of the parents that are about as likely as the best.
-        immigrants: the probability that a parent is a fresh molecule of the base sampler, in [0, 1).
+        weighting: the probability of a parent by its rank among n parents, where the best has rank 0: harmonic:
+            proportional to 1 / (k n + rank); linear: proportional to n - rank. Parents with equal rewards have the mean
+            of their probabilities.
+        k: for harmonic: the share of the parents that are about as likely as the best.
+        immigrants: the probability that a parent is a new molecule of the base sampler, in [0, 1).
         fragment_crossover: the weight of children of two parents, joined at single bonds outside of rings.
-        token_change: the weight of parents with one token replaced, inserted, deleted or swapped.
+        token_change: the weight of children that are a parent with one token replaced, inserted, deleted or swapped.
         ring_crossover: the weight of children of two parents, joined by the halves of a ring.
-        graph_mutation: the weight of parents with one atom or bond changed.
-        crossover_rate: instead of the four weights, as in earlier versions: the share of children with two parents, in
-            [0, 1], half of them by rings; others are graph mutations.
-        mutation_rate: the share of children of two parents that are mutated as well, in [0, 1].
-        most_atoms: the most heavy atoms of a child: without a bound, molecules grow.
+        graph_mutation: the weight of children that are a parent with one atom or bond changed.
+        crossover_rate: the share of children with two parents, in [0, 1], half of them by rings; others are graph
+            mutations. It replaces the four weights, as in earlier versions.
+        mutation_rate: the share of children of two parents that are also mutated, in [0, 1].
+        most_atoms: the largest number of heavy atoms of a child, since molecules would grow without a bound.
         runs: the runs whose molecules are parents, as for the history sampler.
         unique: "run": keep no molecule that the run has drawn before, so that each reward is a new one; true: keep each
-            once in a build.
+            molecule once in a build.
     """
 
     parents: Annotated[int, Ge(2)] = 1024
@@ -99,7 +100,7 @@ class GraphGASamplerTable(OuterTable):
 
     def __post_init__(self) -> None:
         if self.crossover_rate is not None and self._weights != Breeding().weights:
-            raise ValueError(f"crossover_rate stands instead of {', '.join(WAYS)}; give it, or some of them")
+            raise ValueError(f"crossover_rate replaces {', '.join(WAYS)}; give either crossover_rate, or some of these")
         # The shares are checked before anything runs.
         self.breeding  # noqa: B018
 
@@ -126,7 +127,7 @@ class GraphGASamplerTable(OuterTable):
 
     @property
     def in_chunks(self) -> bool:
-        """Whether chunks are allowed: with ``unique`` they are not, since a chunk does not know what others kept."""
+        """Whether chunks are allowed; not with ``unique``, since a chunk does not know the molecules of the others."""
         return not self.unique
 
     @property

@@ -1,4 +1,4 @@
-"""The tables of samplers that decode latent vectors: where these come from, and whether they are trained."""
+"""The tables of samplers that decode latent vectors: the origin of the vectors, and their training."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class LearningKeys(PolicyKeys):
         optimise: train the latents towards higher rewards, by the REINFORCE gradient.
         learning_rate: the learning rate of Adam.
         gradient_norm: the largest norm of a step's gradient; longer gradients are scaled down to it.
-        baseline: what is subtracted from each reward: the mean over all rows, the mean over the other rows, or
-            nothing.
+        baseline: the value that is subtracted from each reward: the mean over all rows, the mean over the other rows,
+            or nothing.
     """
 
     optimise: Annotated[bool, Outermost()] = False
@@ -52,7 +52,7 @@ class LearningKeys(PolicyKeys):
         if name in parts.latents:
             latents = LatentState(stored_latents(parts.latents[name], parts.store))
         else:
-            # The prior encodes for the policy in training, so that a resumed run finds the same vectors.
+            # The prior encodes instead of the policy in training, so that a resumed run has the same vectors.
             latents = self.first(name, parts.prior if self.policy == "agent" else policy(), parts)
         return self.decoder(name, policy, latents, size=size, sampling=self.sampling)
 
@@ -62,10 +62,10 @@ class LearningKeys(PolicyKeys):
         raise NotImplementedError
 
     def first(self, name: str, policy: Policy, parts: RunParts) -> LatentState:
-        """Return the latents that a sampler begins with.
+        """Return the initial latents of a sampler.
 
         Raises:
-            LatentsError: there are none, or the policy cannot decode them.
+            LatentsError: there are no latents, or the policy cannot decode them.
         """
         raise NotImplementedError
 
@@ -78,9 +78,9 @@ class PriorSamplerTable(LearningKeys):
     Attributes:
         prior: normal: independent normal distributions, or a mixture of such; spherical: a von Mises-Fisher
             distribution of unit vectors. Default: the kind that fits the latent space of the policy.
-        components: for a normal prior: the number of distributions that it mixes.
+        components: the number of components of a normal prior, which is a mixture if there are several.
         learnt_prior: a latent prior that an earlier run has learnt, by its sha256 in the store; default: an untrained
-            one.
+            prior.
         replay_ratio_clip: train the latent prior also on stored rows of the batch that the sampler drew earlier in the
             run. Each is weighted by p_now(z) / p_then(z), but at most by this number. Default: stored rows train the
             decoder only.
@@ -131,7 +131,7 @@ class LatentSamplerTable(LearningKeys):
             file.
         best: start from this many of the best stored molecules under this objective, as of the start of the run.
         stored_latents: for best: use the latent vectors that the best rows were decoded from, instead of encoding the
-            molecules; only rows of the policy, or of one trained from the same VAE, have such vectors.
+            molecules; only rows of the policy, or of a policy trained from the same VAE, have such vectors.
         learnt_latents: latent vectors that an earlier run has learnt, by their sha256 in the store.
     """
 
@@ -185,7 +185,7 @@ class LatentSamplerTable(LearningKeys):
 
 
 def _rewarded_rows(parts: RunParts) -> HistoryIndex:
-    """Return the rewarded rows of the history as of the start of the run, so that a resumed run finds the same."""
+    """Return the rewarded rows of the history as of the start of the run, so that a resumed run has the same rows."""
     started = parts.store.run(parts.run_id)
     assert started.objective_sha256 is not None
     scope = storage.IndexScope(objective_sha256=started.objective_sha256, snapshot=started.pinned_snapshot)

@@ -1,4 +1,4 @@
-"""The table of model samplers, and the keys of all that draw from a policy."""
+"""The table of model samplers, and the keys of all samplers that draw from a policy."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ class ModelSamplerTable(PolicyKeys):
 
     Attributes:
         unique: true: keep each molecule once in a build of the buffer, and once in the draws for a batch; "run": keep
-            none that the run has drawn before, so that each reward is a new one. Repetitions are stored as rejected by
-            `duplicate`, without a score, and replaced by further draws.
+            no molecule that the run has drawn before, so that each reward is a new one. Repetitions are stored as
+            rejected by `duplicate`, without a score, and replaced by further draws.
     """
 
     unique: Annotated[bool | Literal["run"], Outermost()] = False
 
     @property
     def in_chunks(self) -> bool:
-        """Whether chunks are allowed: with ``unique`` they are not, since a chunk does not know what others kept."""
+        """Whether chunks are allowed; not with ``unique``, since a chunk does not know the molecules of the others."""
         return not self.unique
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:

@@ -1,4 +1,4 @@
-"""Strings to token ids and back: the vocabulary, and the grammars of SMILES and SELFIES."""
+"""Encoding of molecules as token ids: the vocabulary, and the grammars of SMILES, SELFIES and learnt tokenizers."""
 
 import lazy_loader
 

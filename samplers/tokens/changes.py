@@ -15,7 +15,7 @@ from molbuffer.samplers.tokens.grammars import SMILES
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 
 TRIES = 20
-"""The changes that are tried until the tokens can be SMILES."""
+"""The largest number of attempts to change tokens until they may be SMILES."""
 
 _KINDS = ("insert", "replace", "delete", "swap")
 _PAIRED = frozenset("()0123456789%")
@@ -23,13 +23,13 @@ _ORDERS = {"-": 1, "/": 1, "\\": 1, ":": 1, "~": 1, "=": 2, "#": 3, "$": 4}
 _MOST_BONDS = {"C": 4, "N": 3, "O": 2, "F": 1, "Cl": 1, "Br": 1, "S": 6, "c": 3, "n": 3, "o": 2}
 _BRACKET = re.compile(r"\[(?P<element>[A-Z][a-z]?|[cnosp])@?@?(?P<hydrogens>H\d?)?(?P<charge>[+-]?)\]")
 _SEVERAL = {"S": 98, "P": 99}
-"""Elements of several valences: a number of bonds that none exceeds, odd or even as their valences are."""
+"""The bound on the number of bonds of elements with several valences: large, and even or odd like their valences."""
 _LOWER = re.compile(r"\[?\d*[a-z]")
 _SINGLE = frozenset("-/\\")
 _ANY = 99
 _DOUBLES = {"c": 1, "cH": 1, "n": 2, "nH": 0, "n+": 1, "nH+": 1, "n-": 0, "o": 0, "o+": 1, "s": 0}
-"""Aromatic atoms with a double bond in their ring (1), without one (0), or with one as far as they have two neighbours
-(2).
+"""Whether an aromatic atom has a double bond in its ring in the Kekulé form: always (1), never (0), or only if it has
+two neighbours (2).
 """
 
 
@@ -38,11 +38,11 @@ class TokenChanges:
     """Random changes of the tokens of molecules.
 
     Attributes:
-        vocabulary: the vocabulary that new tokens come from.
+        vocabulary: the vocabulary from which new tokens are drawn.
         changes: the number of changes of each molecule.
-        plausible_only: repeat the changes until something has changed, and the tokens of SMILES may be a molecule as
-            ``may_be_smiles`` says. That takes a fifth of the time of parsing; nine tenths of what it lets pass are
-            molecules.
+        plausible_only: whether the changes are repeated until the tokens differ and, for SMILES, may be a molecule by
+            ``may_be_smiles``. This check takes a fifth of the time of parsing; nine tenths of the strings that pass it
+            are molecules.
     """
 
     vocabulary: Vocabulary
@@ -56,7 +56,7 @@ class TokenChanges:
     def __call__(self, smiles: str, rng: np.random.Generator) -> str | None:
         """Return a string after the changes, which may be no molecule.
 
-        None if the grammar of the vocabulary cannot express the string, or nothing plausible is found.
+        The result is None if the grammar of the vocabulary cannot express the string, or no plausible change is found.
         """
         grammar = self.vocabulary.grammar
         try:
@@ -67,15 +67,17 @@ class TokenChanges:
         for _ in range(TRIES if checked else 1):
             changed = list(tokens)
             alone = [_change(changed, self._choices, rng) for _ in range(self.changes)]
-            # A parenthesis or ring closure that comes or goes alone leaves another one without its partner.
+            # A single added or removed parenthesis or ring closure leaves another one without its partner.
             if not checked or (alone != [True] and changed != tokens and may_be_smiles(changed)):
                 return grammar.join(changed)
         return None
 
 
 def _change(tokens: list[str], choices: Sequence[str], rng: np.random.Generator) -> bool:
-    """Make one change, after which at least one token is left; return whether a parenthesis or a ring closure of
-    SMILES came or went.
+    """Make one change that leaves at least one token.
+
+    Returns:
+        Whether a parenthesis or ring closure of SMILES was added, removed or replaced.
     """
     of_kind, of_place, of_choice = rng.random(3).tolist()
     kind = _KINDS[int(of_kind * (len(_KINDS) if len(tokens) > 1 else 2))]
@@ -98,16 +100,17 @@ def _change(tokens: list[str], choices: Sequence[str], rng: np.random.Generator)
 
 
 class _Role(NamedTuple):
-    """What a token is.
+    """The role of a token in a SMILES string.
 
     Attributes:
-        kind: one of ``_ATOM`` and the following.
-        value: the order of a bond, or the most bonds of an atom; a bond of an aromatic atom counts once, whatever its
-            order.
-        doubles: whether an aromatic atom has a double bond in its ring when it is drawn so (1), or not (0); or whether
-            that is so with two neighbours alone (2), or is not known (3).
-        step: the bonds that an atom in brackets may lack are multiples of it, or it is a radical: 2 for sulfur and
-            phosphorus, which have several valences, and ``_ANY`` for others; 1 for all other tokens.
+        kind: the kind of token, one of ``_ATOM`` to ``_DOT``.
+        value: the order of a bond, or the largest number of bonds of an atom; a bond of an aromatic atom counts once,
+            whatever its order.
+        doubles: whether an aromatic atom has a double bond in its ring in the Kekulé form: always (1), never (0), only
+            if it has two neighbours (2), or not known (3).
+        step: the number of bonds that a bracket atom without unpaired electrons may lack is a multiple of it: 2 for
+            sulfur and phosphorus, which have several valences, ``_ANY`` for other bracket atoms; 1 for all other
+            tokens.
     """
 
     kind: int
@@ -121,13 +124,14 @@ _MARKS = {"(": _Role(_OPEN, 0), ")": _Role(_CLOSE, 0), ".": _Role(_DOT, 0)}
 
 
 def may_be_smiles(tokens: Sequence[str]) -> bool:
-    """Return whether parentheses and ring closures of tokens of SMILES fit together, no atom has too many bonds or, in
-    brackets, too few, and aromatic rings can be drawn with alternating bonds as far as the number of their atoms tells.
+    """Return whether SMILES tokens may be a molecule without radicals.
 
-    That is necessary for a molecule without radicals, but for a few odd spellings, and not sufficient.
+    Parentheses and ring closures must match, no atom may have too many bonds, no bracket atom too few, and the number
+    of atoms in aromatic rings must allow alternating bonds. Except for a few unusual spellings, the conditions are
+    necessary; they are not sufficient.
     """
-    # Of each atom the bonds that it has left, and what it is; the bonds between aromatic atoms, and the atoms with a
-    # double bond between an aromatic one and another.
+    # free: the number of bonds that each atom has left; atoms: the role of each; bonds: the bonds between aromatic
+    # atoms; outer: the atoms of double bonds between an aromatic atom and another one.
     free: list[int] = []
     atoms: list[_Role] = []
     bonds: list[tuple[int, int]] = []
@@ -179,7 +183,8 @@ def may_be_smiles(tokens: Sequence[str]) -> bool:
             free[atom] -= 1 if one_is else times
             free[other] -= 1 if other_is else times
             if one_is and other_is:
-                # The bond of a ring may be written at its other end: one too many lets pass what is none.
+                # The other ring closure may have a single bond. A bond too many refuses no molecule, and lets a few
+                # strings pass that are none.
                 if not single or kind == _RING:
                     bonds.append((atom, other))
             elif times > 1:
@@ -195,8 +200,10 @@ def may_be_smiles(tokens: Sequence[str]) -> bool:
 def _can_alternate(
     atoms: Sequence[_Role], free: Sequence[int], bonds: Sequence[tuple[int, int]], outer: Collection[int]
 ) -> bool:
-    """Return whether each aromatic atom has an aromatic neighbour, and those with a double bond in their rings are even
-    in number wherever they are connected, so that each may have another one.
+    """Return whether aromatic atoms may have alternating bonds.
+
+    Each aromatic atom needs an aromatic neighbour, and the number of connected atoms with a double bond in their ring
+    must be even, so that they can form pairs.
     """
     partners: dict[int, list[int]] = {}
     for one, other in bonds:

@@ -1,7 +1,7 @@
 """Grammars: splitting a molecule into tokens, and joining tokens to a molecule.
 
-The input and output are SMILES, whatever the notation of a policy: the rest of the project knows no other notation.
-The grammars of this module have no parameters; ``tokenizer_grammar`` has that of a learnt tokenizer.
+The input and output are SMILES, whatever the notation of a policy: the rest of the project uses no other notation.
+The grammars of this module have no parameters; ``tokenizer_grammar`` has the grammar of a learnt tokenizer.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Grammar(Protocol):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The texts that the sha256 of a vocabulary depends on, beside its tokens."""
+        """The texts, in addition to the tokens, that the sha256 of a vocabulary depends on."""
         ...
 
     def parameters(self) -> Mapping[str, Any]:
-        """Return what makes the grammar again, beside its name; JSON values only."""
+        """Return the parameters, as JSON values, from which the grammar can be made again."""
         ...
 
     def split(self, smiles: str) -> list[str]:
         """Split a molecule into tokens.
 
         Raises:
-            UnknownTokenError: the notation cannot express it.
+            UnknownTokenError: the notation cannot express the molecule.
         """
         ...
 
@@ -51,7 +51,7 @@ class SmilesGrammar:
     """SMILES: a token is an atom (bracket atoms, ``Cl`` and ``Br`` whole), a bond, a branch, or a ring closure."""
 
     name = "smiles"
-    # Vocabularies of SMILES had their sha256 before there were other grammars.
+    # Empty, so that SMILES vocabularies keep the sha256 that they had before there were other grammars.
     identity: tuple[str, ...] = ()
 
     def parameters(self) -> Mapping[str, Any]:
@@ -71,8 +71,8 @@ class SmilesGrammar:
 class SelfiesGrammar:
     """SELFIES (Krenn et al. 2020, doi:10.1088/2632-2153/aba947): any tokens make a molecule of usual valences.
 
-    Aromatic rings have alternating bonds, so that splitting and joining a string gives another string of the same
-    molecule.
+    SELFIES writes aromatic rings with alternating bonds, so that splitting and joining a SMILES string gives another
+    string of the same molecule.
     """
 
     name = "selfies"
@@ -84,7 +84,7 @@ class SelfiesGrammar:
     def split(self, smiles: str) -> list[str]:
         try:
             return list(selfies.split_selfies(selfies.encoder(smiles)))
-        # For some strings that are no molecules the encoder raises an IndexError of its own, or others of these.
+        # For some strings that are no molecules, the encoder raises an IndexError or another of these errors.
         except (selfies.EncoderError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise UnknownTokenError(smiles, smiles) from error
 

@@ -1,7 +1,7 @@
 """The grammar of a learnt tokenizer, such as byte pair encoding, whose tokens may have several characters of a SMILES.
 
-One string has many token sequences: a model may draw any of them, while the tokenizer encodes a string as one. So the
-string of a drawn row is the decoding of its tokens, and encoding this string again may give other tokens.
+One string has many token sequences. A model may draw any of them, while the tokenizer encodes a string as a single one.
+So the string of a drawn row is decoded from its tokens, and encoding the string again may give other tokens.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class TokenizerGrammar:
     """SMILES in the tokens of a ``tokenizer.json``, as the library ``tokenizers`` reads it.
 
     Attributes:
-        tokenizer_json: the content of the file, without what makes an encoding random, cuts it or fills it up.
-        longest: the most tokens of a row, END included, that the model has positions for; longer strings cannot be
-            expressed.
+        tokenizer_json: the content of the file, without dropout, truncation and padding.
+        longest: the largest number of tokens of a row, END included, that the model has positions for; longer strings
+            cannot be expressed.
     """
 
     tokenizer_json: str
@@ -35,7 +35,7 @@ class TokenizerGrammar:
 
     @classmethod
     def of_file(cls, content: bytes, longest: int) -> Self:
-        """Make the grammar of the content of a ``tokenizer.json``.
+        """Return the grammar of a ``tokenizer.json``.
 
         Raises:
             ValueError: the content is no tokenizer.
@@ -53,10 +53,10 @@ class TokenizerGrammar:
 
     @classmethod
     def from_parameters(cls, stored: Mapping[str, Any]) -> Self:
-        """Make a grammar from what ``parameters`` returned.
+        """Return the grammar with the given parameters, as ``parameters`` returns them.
 
         Raises:
-            ValueError: something else is given.
+            ValueError: the parameters are invalid.
             MissingExtraError: the library ``tokenizers`` is not installed.
         """
         tokenizer, longest = stored.get("tokenizer"), stored.get("longest")
@@ -73,7 +73,7 @@ class TokenizerGrammar:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer itself."""
+        """The tokenizer of the library ``tokenizers``."""
         try:
             from tokenizers import Tokenizer
         except ImportError as error:
@@ -87,8 +87,8 @@ class TokenizerGrammar:
         """Split a SMILES string into the tokens that the tokenizer encodes it as.
 
         Raises:
-            UnknownTokenError: the tokens are not those of the string, since the tokenizer lacks some or changes it, or
-                they are too many for the model.
+            UnknownTokenError: the tokens do not decode to the string, since the tokenizer lacks tokens or changes the
+                string, or there are too many tokens for the model.
         """
         tokens: list[str] = self.tokenizer.encode(smiles, add_special_tokens=False).tokens
         if self.join(tokens) != smiles:
@@ -98,7 +98,7 @@ class TokenizerGrammar:
         return tokens
 
     def join(self, tokens: Sequence[str]) -> str:
-        """Join tokens to a string, without the blanks that some tokenizers put at its ends."""
+        """Join tokens to a string, without the blanks that some tokenizers add at its ends."""
         present = [token for token in tokens if token]
         decoder = self.tokenizer.decoder
         text = "".join(present) if decoder is None else decoder.decode(present)
@@ -106,5 +106,5 @@ class TokenizerGrammar:
 
 
 def _json_text(stored: Mapping[str, Any]) -> str:
-    # Not sorted: the order of added tokens and of merges has a meaning, and that of keys is kept, too.
+    # Keys are not sorted, since the order of added tokens and of merges has a meaning.
     return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))

@@ -30,7 +30,7 @@ class Vocabulary:
 
     Attributes:
         tokens: all tokens, the three reserved ones first.
-        grammar: the notation that they belong to.
+        grammar: the grammar that the tokens belong to.
     """
 
     tokens: tuple[str, ...]
@@ -44,7 +44,7 @@ class Vocabulary:
 
     @classmethod
     def from_smiles(cls, smiles: Iterable[str], grammar: Grammar = SMILES) -> Vocabulary:
-        """Make the vocabulary of the tokens that occur in the strings, in alphabetical order."""
+        """Return the vocabulary of the tokens that occur in the strings, in alphabetical order."""
         found: set[str] = set()
         for text in smiles:
             found.update(grammar.split(text))
@@ -52,10 +52,10 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
-        """Make a vocabulary from the JSON text that ``to_json`` returns.
+        """Return the vocabulary of a JSON text, as ``to_json`` returns it.
 
         Raises:
-            ValueError: the text is not a vocabulary, or one of a grammar that is not known.
+            ValueError: the text is not a vocabulary, or its grammar is unknown.
         """
         try:
             stored = json.loads(text)
@@ -85,7 +85,7 @@ class Vocabulary:
 
     @cached_property
     def sha256(self) -> str:
-        """The identity of the vocabulary, which segments of stored tokens name."""
+        """The identity of the vocabulary, which is stored with segments of tokens."""
         return hashlib.sha256("\n".join((*self.grammar.identity, *self.tokens)).encode()).hexdigest()
 
     @property

@@ -1,4 +1,4 @@
-"""Score components: QED, synthetic accessibility, properties, similarity, substructure, Python functions."""
+"""Score components: properties, similarity, substructures, docking, models, and functions, programs and services."""
 
 import lazy_loader
 

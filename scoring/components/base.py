@@ -1,8 +1,8 @@
 """Score components: each gives a molecule one raw value.
 
-A component is deterministic in the canonical SMILES of a molecule, or as deterministic as the experiment it stands for,
-and its value does not depend on other molecules. Its ``version`` is the hash of all that affects the raw value, and of
-nothing else, so that a stored score is used again exactly if computing it would give the same value.
+A component is deterministic in the canonical SMILES of a molecule, or as deterministic as the experiment that it stands
+for, and its value does not depend on other molecules. Its ``version`` is the hash of everything that affects the raw
+value, and of nothing else, so that a stored score is used again exactly if a new computation gives the same value.
 """
 
 from __future__ import annotations
@@ -61,20 +61,20 @@ class Component(Protocol):
 
 @runtime_checkable
 class StreamingComponent(Component, Protocol):
-    """A component that takes molecules as it can, and gives each score as soon as it is there.
+    """A component that takes molecules when it has capacity, and yields each score as soon as it is computed.
 
-    It decides itself in which processes it computes, whatever ``parallel`` says.
+    The component chooses the processes that compute; ``parallel`` has no effect on it.
     """
 
     def stream(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
-        """Yield each of some distinct canonical SMILES with its score, in no particular order."""
+        """Yield each of the given distinct canonical SMILES with its score, in no particular order."""
 
 
 @runtime_checkable
 class JointComponent(StreamingComponent, Protocol):
-    """A component whose call gives the values of other components, too.
+    """A component whose call also gives the values of other components.
 
-    ``call`` is the identity of the call: components with the same one are computed together.
+    ``call`` is the identity of the call: components with the same identity are computed together.
     """
 
     @property
@@ -82,13 +82,14 @@ class JointComponent(StreamingComponent, Protocol):
     def stream_jointly(
         self, components: Sequence[Any], molecules: Iterable[str]
     ) -> Iterator[tuple[str, Sequence[RawScore]]]:
-        """Yield each of some distinct canonical SMILES with one score for each of some components of the same call."""
+        """Yield each of the given distinct canonical SMILES with one score for each of the components of the call."""
 
 
 def claimed_as(component: Component) -> tuple[str, str]:
-    """Return the name and version under which molecules are claimed for a component: those of its call, if it has one.
+    """Return the name and version under which molecules are claimed for a component.
 
-    Who scores a molecule by one component of a call has the values of the others, too.
+    For a joint component, these are the name and identity of its call, since one call gives the values of all of its
+    components.
     """
     if isinstance(component, JointComponent):
         return f"calls of {component.kind}", component.call
@@ -96,7 +97,12 @@ def claimed_as(component: Component) -> tuple[str, str]:
 
 
 def score_together(components: Sequence[Component], smiles: Iterable[str]) -> Iterator[tuple[str, Sequence[RawScore]]]:
-    """Yield each of some distinct canonical SMILES with its scores by components of one call, or by a single one."""
+    """Yield each of the given distinct canonical SMILES with its scores.
+
+    Args:
+        components: a single component, or the components of one call.
+        smiles: the molecules.
+    """
     first = components[0]
     if isinstance(first, JointComponent):
         yield from first.stream_jointly(components, smiles)
@@ -116,9 +122,9 @@ def score_many(component: Component, smiles: Sequence[str]) -> list[RawScore]:
 
 
 def score_stream(component: Component, smiles: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
-    """Yield each of some distinct canonical SMILES with its score, as soon as it is there.
+    """Yield each of the given distinct canonical SMILES with its score as soon as it is computed.
 
-    Molecules are taken one at a time, unless the component takes several.
+    Molecules are taken one at a time, unless the component is a streaming one.
 
     Raises:
         ScoringError: the component returned more or fewer scores than molecules.
@@ -131,7 +137,7 @@ def score_stream(component: Component, smiles: Iterable[str]) -> Iterator[tuple[
 
 
 def score_each(function: Callable[[Chem.Mol], float], smiles: Sequence[str]) -> list[RawScore]:
-    """Score each molecule by a function; an exception makes the score of that molecule a failed one."""
+    """Return the score of each molecule by a function; an exception fails the score of its molecule only."""
     with rdBase.BlockLogs():
         return [_score_one(function, text) for text in smiles]
 
@@ -149,7 +155,7 @@ def _score_one(function: Callable[[Chem.Mol], float], smiles: str) -> RawScore:
 
 
 def _checked_values(smiles: Sequence[str], component: Component) -> list[RawScore]:
-    # A class of somebody else may return numbers.
+    # A class that is not molbuffer's own may return numbers.
     scores = [each if isinstance(each, RawScore) else RawScore.of(each) for each in component.values(smiles)]
     if len(scores) != len(smiles):
         raise ScoringError(f"component {component.name!r} returned {len(scores)} scores for {len(smiles)} molecules")

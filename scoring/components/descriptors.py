@@ -1,4 +1,4 @@
-"""Components that are a property of the molecule: QED, synthetic accessibility, and any named property."""
+"""Components that compute a property of the molecule: QED, synthetic accessibility, and any named property."""
 
 from __future__ import annotations
 

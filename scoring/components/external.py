@@ -26,33 +26,34 @@ from molbuffer.scoring.workers import available_cores
 @checked
 @dataclass(frozen=True)
 class ExternalProgram(JointCalls):
-    """Raw values from a program, which is given molecules and answers with a table of values.
+    """Raw values from a program, which reads molecules and writes a table of values.
 
-    Rows of the answer belong to molecules by an id, and not by their order. Components with the same command and other
-    keys but `output` and `name` share their calls: a program that gives several values is called once for all of them.
+    Rows of the answer are matched to molecules by an id, and not by their order. Components that differ only in
+    `output` and `name` share their calls: a program that gives several values is called once for all of them.
 
     Attributes:
-        command: the program and its arguments. A program or script beside the configuration file is named as it is
-            called there; ``{python}`` is the Python of molbuffer. With ``{input}`` molecules are in that file instead
-            of stdin, with ``{output}`` the answer is read from that file instead of stdout.
-        protocol: csv: a table with the columns id and smiles goes to the program, and one with the id and the values
-            comes back; json: the same as JSON, a list of objects; smi: lines with a SMILES and its id go, a table in
-            CSV comes; reinvent: lines of SMILES go, and values come in their order, as scripts for ExternalProcess of
-            REINVENT 4 have it.
+        command: the program and its arguments. A program or script beside the configuration file is named by its path
+            from there; ``{python}`` is the Python of molbuffer. ``{input}`` stands for a file with the molecules, which
+            replaces stdin, and ``{output}`` for a file of the answer, which replaces stdout.
+        protocol: the format of molecules and answer. csv: the program reads a table with the columns id and smiles, and
+            writes one with the id and the values; json: the same as JSON, a list of objects; smi: the program reads
+            lines with a SMILES and its id, and writes a CSV table; reinvent: the program reads lines of SMILES and
+            writes values in their order, as scripts for ExternalProcess of REINVENT 4 do.
         output: the column of the answer with the value; it may be left out if there is only one.
-        std: the column with the standard deviation of the value, for components with `pessimism`; left out for none.
+        std: the column with the standard deviation of the value, for components with `pessimism`; by default there is
+            none.
         id_column: the column of the answer with the ids.
-        revision: a text to change when something changes that the values depend on; required unless `command` names a
-            file of `folder`.
-        files: files whose content decides the values, from `folder`, beside those that `command` names.
-        folder: the folder that the program works in; that of the configuration file, or else the present one.
+        revision: a text to change when something else changes that the values depend on; required unless `command`
+            names a file of `folder`.
+        files: files of `folder` whose content the values depend on, in addition to those that `command` names.
+        folder: the working folder of the program; by default that of the configuration file, or else the present one.
         cost: high: each score is committed as soon as its call is over, and no two processes compute the same score.
-        batch_size: the most molecules of a call.
+        batch_size: the largest number of molecules of a call.
         parallel: make as many calls at once as there are cores.
-        timeout: the longest time of a call, in seconds; then it is tried with half the molecules, and one that takes
-            longer alone is tried again in the next run. Default: any.
-        retries: how often a call that fails is made again, before it is tried with half the molecules.
-        pause: the seconds before the first of these; each further one waits twice as long.
+        timeout: the longest time of a call, in seconds. A call that takes longer is split in halves; a molecule that
+            takes longer alone is tried again in the next run. Default: no limit.
+        retries: how often a failed call is repeated before it is split in halves.
+        pause: the seconds before the first repetition; the pause doubles with each further one.
         deterministic: whether the same molecule has the same value each time.
         name: the component's name in the history, ``external:`` and the output or the program by default.
 
@@ -111,7 +112,7 @@ class ExternalProgram(JointCalls):
         return Path(words[0]).name
 
     def _check_script(self) -> None:
-        """Refuse a script that is not there, which an interpreter would say of every molecule."""
+        """Refuse a Python script that does not exist, for which the call would fail for every molecule."""
         if self.command[0] != PYTHON and not Path(self.command[0]).name.startswith("python"):
             return
         script = next(iter(self.command[1:]), "")
@@ -122,7 +123,7 @@ class ExternalProgram(JointCalls):
 
     @cached_property
     def call(self) -> str:
-        """The identity of the calls: all but which of the values is taken, and how the program is run."""
+        """The sha256 of everything that the answers depend on; components with the same one share their calls."""
         return sha256_of(
             {
                 "kind": self.kind,
@@ -140,7 +141,7 @@ class ExternalProgram(JointCalls):
 
     @property
     def processes(self) -> int:
-        """The most calls at once."""
+        """The largest number of simultaneous calls."""
         return available_cores() if self.parallel else 1
 
     def work(self, outputs: Outputs) -> tuple[Callable[..., list[Answer]], tuple[Any, ...]]:
@@ -155,7 +156,7 @@ class ExternalProgram(JointCalls):
 
     @cached_property
     def _command(self) -> tuple[str, ...]:
-        """The command with the path of a program of the folder."""
+        """The command; the program is replaced by its path if it is a file of the folder."""
         program = Path(self.folder, self.command[0])
         return (str(program), *self.command[1:]) if program.is_file() else tuple(self.command)
 

@@ -1,7 +1,7 @@
-"""Calls of a program for molecules, in the process that runs it.
+"""Calls of a program for molecules, in the worker process that starts it.
 
-A program gets files for its input, output and errors, so that nothing waits for a pipe that a child of it holds open.
-It runs in the process group of its caller, which ends with it; what else it has started is killed when a call is over.
+Input, output and errors of a program are files, since a child process of the program could hold a pipe open. The
+program runs in the process group of its worker and ends with it; child processes that are left are killed after a call.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from molbuffer.scoring.components.joint_call import (
 from molbuffer.scoring.components.raw_score import RawScore
 
 MOST_BYTES = 64 * 2**20
-"""The largest answer of a program."""
+"""The largest size of an answer, in bytes."""
 TEMPORARY_FAILURE = 75
-"""The exit code by which a program says that it cannot work for now, whatever the molecules: EX_TEMPFAIL."""
+"""The exit code of a program that cannot work for now, whatever the molecules: EX_TEMPFAIL."""
 PYTHON, INPUT, OUTPUT = "{python}", "{input}", "{output}"
-"""Words of a command that stand for this Python, and for the files of molecules and of the answer."""
+"""Words of a command that stand for the running Python, the file with the molecules and the file of the answer."""
 
 _POLL_SECONDS = 0.02
 _LONGEST_POLL = 0.25
@@ -49,30 +49,31 @@ _SECONDS_TO_DIE = 5.0
 _SHOWN = 300
 
 Protocol = Literal["csv", "json", "smi", "reinvent"]
-"""How molecules and values are written.
+"""The format of molecules and values.
 
-``csv``: a table with the columns id and smiles; a table with the column of ids and one of each value comes back.
-``json``: {"molecules": [{"id": ..., "smiles": ...}]}; a list of objects with an id and values comes back, or an object
-with such a list under ``results``.
-``smi``: lines of a SMILES, a tabulator and the id; a table as for ``csv`` comes back.
-``reinvent``: lines of SMILES; {"version": 1, "payload": {name: [values]}} comes back, in the order of the molecules, as
-REINVENT 4 has it for its component ExternalProcess.
+``csv``: the program reads a table with the columns id and smiles, and writes a table with the ids and a column for each
+value.
+``json``: the program reads {"molecules": [{"id": ..., "smiles": ...}]}, and writes a list of objects with an id and
+values, or an object with such a list under ``results``.
+``smi``: the program reads lines of a SMILES, a tabulator and the id, and writes a table as for ``csv``.
+``reinvent``: the program reads lines of SMILES, and writes {"version": 1, "payload": {name: [values]}} in the order of
+the molecules, as for the component ExternalProcess of REINVENT 4.
 """
 PROTOCOLS = get_args(Protocol)
 
 
 @dataclass(frozen=True)
 class ProgramCall:
-    """A program and how it is called.
+    """The settings of the calls of a program.
 
     Attributes:
         command: the program and its arguments.
-        folder: the folder that it works in.
-        protocol: how molecules and values are written.
-        timeout: the longest time of a call, in seconds; None is any.
-        retries: how often a call that failed is made again.
-        pause: seconds before the first of these; each further one waits twice as long.
-        outputs: the values that are wanted.
+        folder: the working folder of the program.
+        protocol: the format of molecules and values.
+        timeout: the longest time of a call, in seconds; None is no limit.
+        retries: how often a failed call is repeated.
+        pause: seconds before the first repetition; the pause doubles with each further one.
+        outputs: the values to read from the answer.
     """
 
     command: Sequence[str]
@@ -85,15 +86,15 @@ class ProgramCall:
 
 
 def score(molecules: Sequence[str], call: ProgramCall) -> list[Answer]:
-    """Return the answer for each of some molecules."""
+    """Return the answer for each molecule."""
     return answers_of(lambda part: _tried(part, call), molecules, len(call.outputs.names))
 
 
 def _tried(molecules: Sequence[str], call: ProgramCall) -> list[Answer]:
-    """Return the answers for molecules of a program that may fail a few times.
+    """Return the answers of a program for molecules, with a failed call repeated ``retries`` times.
 
     Raises:
-        CallError: it failed as often as it may, or had no time left.
+        CallError: the last repetition failed, or a call took too long.
     """
     for attempt in range(call.retries):
         try:
@@ -129,10 +130,10 @@ def _written(molecules: Sequence[str], protocol: Protocol) -> str:
 
 
 def _run(text: str, call: ProgramCall, folder: Path) -> str:
-    """Return what a program answers.
+    """Return the text that a program answers.
 
     Raises:
-        CallError: it cannot be started, ended with an error, took too long, or wrote no text.
+        CallError: the program cannot be started, ended with an error, took too long, or wrote no text.
     """
     given, answered, said = folder / "input", folder / "output", folder / "errors"
     given.write_text(text, encoding="utf-8")
@@ -164,7 +165,7 @@ def _wait(process: subprocess.Popen[bytes], timeout: float | None, files: Sequen
     """Return the exit code of a program.
 
     Raises:
-        CallError: it took or wrote too much.
+        CallError: the program took too long, or wrote too much.
     """
     deadline, pause = None if timeout is None else time.monotonic() + timeout, _POLL_SECONDS
     while True:
@@ -189,7 +190,7 @@ def _read(path: Path, said: Path) -> str:
 
 
 def _last_words(said: Path) -> str:
-    """Return the last line that a program wrote to its errors."""
+    """Return the last line that a program wrote to stderr, after a colon; empty without one."""
     with said.open("rb") as file:
         file.seek(max(0, said.stat().st_size - 4096))
         lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
@@ -208,7 +209,7 @@ def _table_of_csv(text: str) -> Table:
     """Return the rows of an answer in CSV.
 
     Raises:
-        CallError: it is no table.
+        CallError: the text is no CSV table.
     """
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), strict=True, restkey="", restval="")
     try:
@@ -220,10 +221,10 @@ def _table_of_csv(text: str) -> Table:
 
 
 def _in_order(text: str, molecules: Sequence[str], outputs: Outputs) -> list[Answer]:
-    """Return the answers in a JSON text of REINVENT, which has no ids: as many values as molecules, or none counts.
+    """Return the answers in a JSON text of REINVENT, which has values in the order of the molecules, and no ids.
 
     Raises:
-        CallError: it is none, or has another number of values.
+        CallError: the text is no such JSON, or its number of values is not that of the molecules.
     """
     found = parsed(text)
     payload = found.get("payload") if isinstance(found, dict) else None
@@ -243,15 +244,15 @@ def _in_order(text: str, molecules: Sequence[str], outputs: Outputs) -> list[Ans
 
 
 def _kill_descendants(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program and whatever else is in the process group of this process, which is that of a worker.
+    """Kill a program and all other processes in the group of this worker process.
 
-    A child that has made a group of its own escapes.
+    A child process that has made a group of its own is not killed.
     """
     if process.poll() is None:
         process.kill()
     process.wait()
     if os.getpgid(0) != os.getpid():
-        return  # called in a process that others share the group of
+        return  # the group has processes that this one did not start
     deadline = time.monotonic() + _SECONDS_TO_DIE
     while time.monotonic() < deadline and (others := [pid for pid in _of_group(os.getpid()) if pid != os.getpid()]):
         for pid in others:

@@ -1,4 +1,4 @@
-"""The content of files that decide the values of a component, as of when the component was made."""
+"""Digests of the files that the values of a component depend on, taken when the component was made."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from molbuffer.scoring.errors import ScoringConfigurationError
 
 @dataclass(frozen=True)
 class FileDigests:
-    """Files of a component.
+    """The files that the values of a component depend on.
 
     Attributes:
-        folder: where relative names start.
+        folder: the folder of files with relative names.
         names: the names of the files.
-        of: what is made of them, for errors.
+        of: the name of the component, for error messages.
     """
 
     folder: str
@@ -27,7 +27,7 @@ class FileDigests:
 
     @cached_property
     def known(self) -> list[str]:
-        """The sha256 of each file, when this was first asked.
+        """The sha256 of each file at the first access to this property.
 
         Raises:
             ScoringConfigurationError: a file cannot be read.
@@ -38,7 +38,7 @@ class FileDigests:
         """Refuse files that have changed.
 
         Raises:
-            ScoringConfigurationError: one has another content, or cannot be read any more.
+            ScoringConfigurationError: the content of a file has changed, or the file cannot be read any more.
         """
         for name, digest in zip(self.names, self.known, strict=True):
             if self._now(name) != digest:

@@ -1,4 +1,4 @@
-"""A component of a class that is not molbuffer's own, whose version has that of its source."""
+"""Components of classes that are not molbuffer's own; their versions include the source of the class."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from molbuffer.scoring.identity import sha256_of
 
 @dataclass(frozen=True)
 class ForeignComponent:
-    """A component under a version that changes with the source of its class.
+    """A component whose version changes with the source of its class.
 
-    What the class does not say has the default of a function of the user: low cost, values in [0, 1], one process.
+    Attributes that the class does not define have the defaults of Python functions: low cost, values in [0, 1], one
+    process.
 
     Attributes:
         component: the component.
@@ -53,7 +54,7 @@ class ForeignComponent:
         return bool(self._said("parallel", False))
 
     def values(self, molecules: Sequence[str]) -> list[RawScore]:
-        """Return one score for each canonical SMILES; where the class fails for several, each is tried alone."""
+        """Return one score for each canonical SMILES; if the class fails for several, each is tried alone."""
         try:
             found = [each if isinstance(each, RawScore) else RawScore.of(each) for each in self._found(molecules)]
         except Exception as error:
@@ -73,24 +74,24 @@ class ForeignComponent:
 
 
 class ForeignStreamingComponent(ForeignComponent):
-    """A component of somebody else that gives each score as soon as it is there."""
+    """A foreign component that yields each score as soon as it is computed."""
 
     def stream(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
-        """Yield each of some distinct canonical SMILES with its score, in no particular order."""
+        """Yield each of the given distinct canonical SMILES with its score, in no particular order."""
         return score_stream(self.component, molecules)
 
 
 def foreign(component: Component, source_sha256: str) -> Component:
-    """Return a component of somebody else under a version that changes with its source."""
+    """Return a component that is not molbuffer's own, with a version that changes with the source of its class."""
     cls = ForeignStreamingComponent if isinstance(component, StreamingComponent) else ForeignComponent
     return cls(component, source_sha256)
 
 
 def complete(component: Any) -> Component:
-    """Return a component with all that an objective asks of one; what its class does not say has a default.
+    """Return a component with all attributes that an objective needs; those that its class lacks have defaults.
 
     Raises:
-        ScoringConfigurationError: it is no component.
+        ScoringConfigurationError: the object is no component.
     """
     if all(hasattr(component, name) for name in ("name", "kind", "version", "cost", "bounded", "parallel", "values")):
         found: Component = component

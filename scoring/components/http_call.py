@@ -1,4 +1,4 @@
-"""Calls of a service for molecules, in the process that makes them."""
+"""Requests to a service for molecules, in the worker process that sends them."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from molbuffer.scoring.components.joint_call import (
 )
 
 MOST_BYTES = 64 * 2**20
-"""The largest answer of a service."""
+"""The largest size of an answer, in bytes."""
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""The statuses after which a request is made again."""
+"""The HTTP statuses after which a request is repeated."""
 OF_MOLECULES = frozenset({400, 413, 422, 500})
-"""The statuses after which fewer molecules are tried; with the others, no molecule would have an answer."""
+"""The HTTP statuses that depend on the molecules: fewer are tried. With any other, no molecule has an answer."""
 REFUSED = frozenset({400, 413, 422})
-"""The statuses by which a service says that it has no value for a molecule that is alone."""
+"""The HTTP statuses by which a service refuses the only molecule of a request: its score is failed."""
 LONGEST_PAUSE = 60.0
-"""The most seconds between two requests, unless the service asks for more."""
+"""The longest pause between two requests, in seconds, unless the service asks for more."""
 
 _SHOWN = 200
 _TURNS = count(random.SystemRandom().randrange(1000))
-"""Which endpoint is next: those of a process take turns, and processes begin with different ones."""
+"""The number of the next endpoint: endpoints take turns, and processes begin with different ones."""
 
 
 @dataclass(frozen=True)
 class ServiceCall:
-    """A service and how it is called.
+    """The settings of the requests to a service.
 
     Attributes:
-        urls: its endpoints, which all give the same values.
-        parameters: what goes with the molecules.
-        headers: of the requests.
-        secret: what errors must not repeat; empty without one.
+        urls: the endpoints of the service, which all give the same values.
+        parameters: JSON values that are sent with the molecules.
+        headers: the headers of the requests.
+        secret: the secret that is removed from error messages; empty without one.
         timeout: the longest time of a request, in seconds.
-        retries: how often a request that failed is made again.
-        pause: seconds before the first of these; each further one waits twice as long.
+        retries: how often a failed request is repeated.
+        pause: seconds before the first repetition; the pause doubles with each further one.
         most_patience: the longest pause that the service may ask for, in seconds.
-        outputs: the values that are wanted.
+        outputs: the values to read from the answer.
     """
 
     urls: Sequence[str]
@@ -68,11 +68,11 @@ class ServiceCall:
 
 
 class _RequestError(Exception):
-    """A request had no answer.
+    """A request failed.
 
     Attributes:
-        status: of the response; None without one.
-        after: the seconds that the service asks to wait; None if it does not.
+        status: the HTTP status of the response; None without a response.
+        after: the seconds that the service asks to wait; None if it does not ask.
     """
 
     def __init__(self, message: str, status: int | None = None, after: float | None = None) -> None:
@@ -81,7 +81,7 @@ class _RequestError(Exception):
 
 
 def score(molecules: Sequence[str], call: ServiceCall) -> list[Answer]:
-    """Return the answer for each of some molecules."""
+    """Return the answer for each molecule."""
     with httpx.Client(timeout=call.timeout, headers=dict(call.headers)) as client:
         return answers_of(lambda part: _answers(part, call, client), molecules, len(call.outputs.names))
 
@@ -93,10 +93,10 @@ def _answers(molecules: Sequence[str], call: ServiceCall, client: httpx.Client) 
 
 
 def _text(body: bytes, call: ServiceCall, client: httpx.Client) -> str:
-    """Return the answer to a request, which may be made several times, at each endpoint in turn.
+    """Return the answer to a request; a failed request is repeated at the next endpoint.
 
     Raises:
-        CallError: there is none.
+        CallError: no request had an answer.
     """
     first = next(_TURNS)
     for attempt in count():
@@ -114,7 +114,7 @@ def _text(body: bytes, call: ServiceCall, client: httpx.Client) -> str:
                 raise CallError(reason, _fault_of(error.status)) from None
             if not again or attempt >= call.retries:
                 raise CallError(reason, _fault_of(error.status)) from None
-            # Another endpoint is asked at once, and the service as a whole after a pause.
+            # There is no pause before a request to another endpoint, only after all of them have failed.
             if error.after is not None or (attempt + 1) % len(call.urls) == 0:
                 time.sleep(_pause(attempt // len(call.urls), error.after, call))
     raise AssertionError("unreachable")
@@ -127,7 +127,7 @@ def _fault_of(status: int | None) -> Fault:
 
 
 def _pause(turn: int, after: float | None, call: ServiceCall) -> float:
-    """Return the seconds to wait: what the service asks for, else longer each time, and not for all alike."""
+    """Return the seconds to wait: those that the service asks for, else a doubling pause with random jitter."""
     if after is not None:
         return after
     spread: float = random.SystemRandom().uniform(0.75, 1.25)
@@ -160,7 +160,7 @@ def _ask(url: str, body: bytes, client: httpx.Client, timeout: float) -> str:
 
 
 def _retry_after(text: str | None) -> float | None:
-    """Return the seconds in a header Retry-After, which has a number of them or a date; None without one."""
+    """Return the seconds to wait by a header Retry-After, a number of seconds or a date; None without a header."""
     if text is None:
         return None
     try:
@@ -174,5 +174,5 @@ def _retry_after(text: str | None) -> float | None:
 
 
 def _without_secret(text: str, call: ServiceCall) -> str:
-    """Return a text without the secret, which a service may send back."""
+    """Return a text with the secret masked, which a service may repeat in its answer."""
     return text.replace(call.secret, "***") if call.secret else text

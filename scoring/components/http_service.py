@@ -24,32 +24,33 @@ _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization", "x-api-key"
 @checked
 @dataclass(frozen=True)
 class HTTPService(JointCalls):
-    """Raw values from a service, which is sent molecules and answers with a value of each.
+    """Raw values from a service, which receives molecules and answers with a value for each.
 
     A request is a POST of ``{"molecules": [{"id": ..., "smiles": ...}], "parameters": {...}}``; the answer is a list of
     objects with an id and values, or an object with such a list under ``results``. An object with a text under
-    ``error`` says that the molecule has no value. Components with the same settings but `output` and `name` share
-    their requests. Where the service is away, scores are lost, and tried again in the next run.
+    ``error`` says that the molecule has no value. Components that differ only in `output` and `name` share their
+    requests. While the service is not available, scores are lost, and tried again in the next run.
 
     Attributes:
-        urls: the endpoints of the service, which all give the same values; they take turns, and stand in for each
-            other.
-        revision: a text to change when the service changes what the values depend on.
+        urls: the endpoints of the service, which all give the same values. They take turns; a failed request is
+            repeated at the next one.
+        revision: a text to change when the service changes in something that the values depend on.
         output: the name of the value in the answer; it may be left out if there is only one.
-        std: the name of its standard deviation in the answer, for components with `pessimism`; left out for none.
+        std: the name of the standard deviation of the value in the answer, for components with `pessimism`; by default
+            there is none.
         id_column: the name of the id in the answer.
-        parameters: what is sent with the molecules; JSON values.
+        parameters: JSON values that are sent with the molecules.
         headers: further headers of the requests. They are stored with the run; a secret belongs to `auth`.
-        auth: the variable of the environment with the secret of the service, which is stored nowhere.
+        auth: the environment variable with the secret of the service, which is not stored.
         auth_header: the header with the secret.
         auth_scheme: the word before the secret.
         cost: high: each score is committed as soon as its request is answered, and no two processes ask for the same.
-        batch_size: the most molecules of a request.
-        connections: the most requests at once.
+        batch_size: the largest number of molecules of a request.
+        connections: the largest number of simultaneous requests.
         timeout: the longest time that a request waits for the service, in seconds.
-        retries: how often a request is made again that had no answer, or one of 408, 425, 429 or 5xx.
-        pause: the seconds before the first of these, unless the service says when by Retry-After or another endpoint is
-            left; each further one waits twice as long.
+        retries: how often a request is repeated after no response, or the status 408, 425, 429, 500, 502, 503 or 504.
+        pause: the seconds before the first repetition; the pause doubles with each further one. Retry-After of the
+            service overrides it, and a repetition at an endpoint that has not failed yet needs none.
         most_patience: the longest pause that the service may ask for, in seconds; with a longer one, scores are lost.
         deterministic: whether the same molecule has the same value each time.
         name: the component's name in the history, ``http:`` and the output or the host by default.
@@ -94,8 +95,8 @@ class HTTPService(JointCalls):
             _check_url(url)
         if secret := [name for name in self.headers if name.lower() in _SECRET_HEADERS]:
             raise ScoringConfigurationError(
-                f"headers are stored with the run, and {secret[0]} has a secret: put it into a variable of the "
-                "environment, and name that in `auth`"
+                f"headers are stored with the run, and {secret[0]} has a secret: put it into an environment variable, "
+                "and name the variable in `auth`"
             )
         object.__setattr__(self, "name", self.name or f"{self.kind}:{self.output or urlsplit(self.urls[0]).hostname}")
         try:
@@ -107,7 +108,7 @@ class HTTPService(JointCalls):
 
     @cached_property
     def call(self) -> str:
-        """The identity of the calls: all but which of the values is taken, and where and how the service is asked."""
+        """The sha256 of everything that the answers depend on; components with the same one share their requests."""
         return sha256_of(
             {
                 "kind": self.kind,
@@ -123,7 +124,7 @@ class HTTPService(JointCalls):
 
     @property
     def processes(self) -> int:
-        """The most requests at once."""
+        """The largest number of simultaneous requests."""
         return self.connections
 
     def work(self, outputs: Outputs) -> tuple[Callable[..., list[Answer]], tuple[Any, ...]]:
@@ -132,7 +133,7 @@ class HTTPService(JointCalls):
         Raises:
             ScoringConfigurationError: the environment does not have the secret.
         """
-        # Whoever only reads a configuration has no need of a client of HTTP.
+        # Imported here, since a process that only reads a configuration does not need an HTTP client.
         from molbuffer.scoring.components import http_call
 
         # Read now: the process that makes the call may have been started before the variable was set.
@@ -155,10 +156,10 @@ class HTTPService(JointCalls):
         secret = os.environ.get(self.auth, "").strip()
         if not secret:
             raise ScoringConfigurationError(
-                f"the environment has no {self.auth}, which {self.name!r} has its secret in"
+                f"the environment variable {self.auth} with the secret of {self.name!r} is not set"
             )
         if not (secret.isascii() and secret.isprintable()):
-            raise ScoringConfigurationError(f"the secret in {self.auth} has characters that no header can have")
+            raise ScoringConfigurationError(f"the secret in {self.auth} has characters that HTTP headers cannot have")
         return secret
 
 
@@ -170,8 +171,8 @@ def _check_url(url: str) -> None:
         )
     if parts.username or parts.password:
         raise ScoringConfigurationError(
-            f"the URL at {parts.hostname} has a password, which would be stored with the run: put it into a variable "
-            "of the environment, and name that in `auth`"
+            f"the URL at {parts.hostname} has a password, which would be stored with the run: put it into an "
+            "environment variable, and name the variable in `auth`"
         )
     try:
         _ = parts.port

@@ -1,4 +1,4 @@
-"""The component of scores that others have computed or measured: `molbuffer ingest` brings them into a store."""
+"""The component of imported scores, which `molbuffer ingest` brings into a store."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from molbuffer.scoring.identity import sha256_of
 @checked
 @dataclass(frozen=True)
 class Imported:
-    """Scores that were imported under a name; nothing computes them, so that no other molecule has one.
+    """Scores that were imported under a name, and that molbuffer cannot compute for other molecules.
 
-    They are an identity of their own: neither is one taken for the score of another component, nor the other way round.
-    Unless the values are in [0, 1], it needs a transform.
+    Their identity is the name: they never count as scores of another component. Unless the values are in [0, 1], the
+    component needs a transform.
 
     Attributes:
-        scores: the name that they were imported under.
+        scores: the name under which the scores were imported.
         name: the component's name in the history, ``imported:`` and the name of the scores by default.
 
     Example:
@@ -37,7 +37,7 @@ class Imported:
     bounded: ClassVar[bool] = True
     parallel: ClassVar[bool] = False
     deterministic: ClassVar[bool] = False
-    # As of a measurement: it is looked up, and never computed by the way.
+    # High, as for a measurement: components of low cost may be computed anywhere, as by screening for each candidate.
     cost: ClassVar[Cost] = "high"
 
     def __post_init__(self) -> None:
@@ -48,6 +48,6 @@ class Imported:
         return sha256_of({"kind": self.kind, "scores": self.scores})
 
     def values(self, molecules: Sequence[str]) -> list[RawScore]:
-        # Lost and not failed: that a score is not here yet is no property of the molecule.
+        # Lost and not failed: the score may still be imported.
         reason = "no score of {!r} was imported as {!r}, and nothing computes one"
         return [RawScore(None, reason.format(text, self.scores), lost=True) for text in molecules]

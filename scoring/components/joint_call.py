@@ -1,8 +1,8 @@
-"""Calls that give several values of several molecules: of a program, or of a service.
+"""Calls of a program or a service that give several values for several molecules.
 
-What a call does not answer is tried in halves, until the molecules at fault are alone. A molecule is known by an id
-that is made of its SMILES, and so by nothing that a program could count up by itself: a row with an id that was not
-asked for belongs to no molecule, and a molecule without a row has no value.
+A call that fails is split in halves, until the molecules at fault are alone. The id of a molecule is a hash of its
+SMILES, which a program cannot make up, as it could a running number: a row with an unknown id belongs to no molecule,
+and a molecule without a row has no value.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 from molbuffer.scoring.components.raw_score import RawScore
 
 MOST_FAILURES = 8
-"""So many molecules that fail alone, one after another, show that the program or service fails for all."""
+"""The number of molecules in a row that fail alone after which the program or service counts as failing for all."""
 MOST_TIMEOUTS = 3
-"""As ``MOST_FAILURES``, of molecules without an answer in time."""
+"""The same for molecules in a row without an answer in time."""
 _SHOWN = 200
 
 
@@ -29,7 +29,7 @@ class Table:
     """The rows of an answer.
 
     Attributes:
-        rows: values by the name of the column.
+        rows: for each row, values by the name of the column.
         columns: the names of the columns.
     """
 
@@ -39,11 +39,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The values that are wanted of each molecule.
+    """The columns of an answer to read for each molecule.
 
     Attributes:
-        names: the columns [k] of the answer; an empty name is the only column beside the id.
-        stds: the columns [k] with the standard deviations of the values; an empty name is none.
+        names: the columns [k] with the values; an empty name stands for the only column beside the id.
+        stds: the columns [k] with the standard deviations of the values; an empty name stands for none.
         id_column: the column with the ids.
     """
 
@@ -53,10 +53,13 @@ class Outputs:
 
 
 class Fault(StrEnum):
-    """Why there was no answer.
+    """The reason why a molecule has no answer.
 
-    ``ALONE``: not for this molecule, which is at fault if others have one. ``LOST``: not for this molecule, whose fault
-    it is not. ``TIMEOUT``: not in time. ``GONE``: not for any molecule. ``NOT_TRIED``: nobody asked.
+    ``ALONE``: the call failed for this molecule alone; the molecule is at fault if others have an answer.
+    ``LOST``: the call failed for this molecule, which is not at fault.
+    ``TIMEOUT``: the call took too long.
+    ``GONE``: the program or service fails for all molecules.
+    ``NOT_TRIED``: no call was made.
     """
 
     ALONE = "alone"
@@ -68,12 +71,12 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a molecule.
+    """The outcome of a call for one molecule.
 
     Attributes:
-        scores: one for each of the wanted values [k].
-        note: what is to be said of the call, and not of the molecule.
-        fault: why nothing was answered; None for an answer, also one that says that the molecule has no value.
+        scores: one score for each column [k] of the outputs.
+        note: a warning about the call as a whole; None without one.
+        fault: the reason why there is no answer; None for an answer, also one that says that the molecule has no value.
     """
 
     scores: Sequence[RawScore]
@@ -85,7 +88,7 @@ class CallError(Exception):
     """A call gave no answer.
 
     Attributes:
-        fault: what it means for a molecule that was alone; with ``GONE``, fewer molecules are not tried.
+        fault: the fault to record if the call was for a single molecule; after ``GONE``, the call is not split.
     """
 
     def __init__(self, message: str, fault: Fault = Fault.ALONE) -> None:
@@ -94,20 +97,20 @@ class CallError(Exception):
 
 
 def id_of(smiles: str) -> str:
-    """Return the id of a molecule in calls."""
+    """Return the id of a molecule in calls, a hash of its SMILES."""
     return hashlib.sha256(smiles.encode()).hexdigest()[:16]
 
 
 Call = Callable[[Sequence[str]], list[Answer]]
-"""Gives one answer for each of some molecules, or raises a CallError."""
+"""A function that returns one answer for each molecule, or raises a CallError."""
 
 
 def answers_of(call: Call, molecules: Sequence[str], values: int) -> list[Answer]:
-    """Return the answer for each of some molecules; where a call has none, its halves are tried.
+    """Return the answer for each molecule; a call that fails is split in halves.
 
     Args:
         call: the call.
-        molecules: what it is called for.
+        molecules: canonical SMILES.
         values: the number of values of a molecule.
     """
     found: dict[str, Answer] = {}
@@ -153,10 +156,10 @@ class _Trials:
 
 @dataclass
 class Vain:
-    """How many molecules in a row had no answer: whether it is in vain to ask for more.
+    """The count of molecules in a row without an answer, which decides whether further calls are in vain.
 
     Attributes:
-        reason: why it is; None if it is not.
+        reason: the error of molecules that are not tried any more; None while calls are made.
     """
 
     reason: str | None = None
@@ -164,7 +167,7 @@ class Vain:
     _timeouts: int = 0
 
     def note(self, answer: Answer) -> None:
-        """Take note of the next answer."""
+        """Count the next answer."""
         if answer.fault is None:
             self._alone = self._timeouts = 0
             return
@@ -179,13 +182,14 @@ class Vain:
 
 
 def settled(answers: Iterable[tuple[str, Answer]], vain: Vain) -> Iterator[tuple[str, Answer]]:
-    """Yield answers, but those of molecules that failed alone only when it is known whether they are at fault.
+    """Yield answers; those of molecules that failed alone are held back until it is known whether they are at fault.
 
-    They are if the program or service answers for another molecule, or if they are few; otherwise they are lost.
+    Such molecules are at fault if the program or service answers for another one, or if they are few; otherwise their
+    scores are lost.
 
     Args:
         answers: each molecule with its answer.
-        vain: takes note of them.
+        vain: counts the answers.
     """
     held: list[tuple[str, Answer]] = []
     for smiles, answer in answers:
@@ -211,12 +215,13 @@ def _timed(answer: Answer, seconds: float) -> Answer:
 
 
 def matched(table: Table, molecules: Sequence[str], outputs: Outputs) -> list[Answer]:
-    """Return the answers for molecules by the rows of a table, which are matched by their ids.
+    """Return the answers for molecules from the rows of a table, which are matched by their ids.
 
-    A molecule fails that has no row, or rows that differ; one whose row has a text under ``error`` fails with it.
+    A molecule fails if it has no row, or rows that differ. A text under ``error`` in the row of a molecule fails it,
+    too.
 
     Raises:
-        CallError: the table has no column of ids, or lacks a value that is wanted.
+        CallError: the table has no column of ids, or lacks a column of the outputs.
     """
     if table.columns and outputs.id_column not in table.columns:
         raise CallError(f"the answer has no column {outputs.id_column!r}; it has {_listed(table.columns)}")
@@ -264,7 +269,7 @@ def _of_row(
 
 
 def _error_of(row: Mapping[str, Any]) -> str:
-    """Return why a row says that its molecule has no value; empty if it does not."""
+    """Return the text under ``error`` in a row; empty without one."""
     return str(row.get("error") or "").strip()
 
 
@@ -276,7 +281,7 @@ def _value(value: Any, std: Any, error: str, *, uncertain: bool) -> RawScore:
 
 
 def number_in(value: Any) -> Any:
-    """Return the number that a text stands for, and other values as they are, but no truth value."""
+    """Return a value of an answer with a numeric text as a number, and with None for a boolean or a list."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -289,7 +294,7 @@ def table_of_json(text: str) -> Table:
     """Return the rows of a JSON answer: a list of objects, or an object with such a list under ``results``.
 
     Raises:
-        CallError: it is none.
+        CallError: the text is no such JSON.
     """
     found = parsed(text)
     rows = found.get("results") if isinstance(found, dict) else found
@@ -302,7 +307,7 @@ def parsed(text: str) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        CallError: it is none.
+        CallError: the text is no JSON.
     """
     try:
         return json.loads(text)
@@ -311,7 +316,7 @@ def parsed(text: str) -> Any:
 
 
 def json_of(molecules: Sequence[str], **more: Any) -> str:
-    """Return the JSON text that names molecules: {"molecules": [{"id": ..., "smiles": ...}]}."""
+    """Return the JSON text of a request: {"molecules": [{"id": ..., "smiles": ...}]} with further entries."""
     listed = [{"id": id_of(smiles), "smiles": smiles} for smiles in molecules]
     return json.dumps({"molecules": listed, **more})
 

@@ -1,4 +1,4 @@
-"""What components have in common whose call gives several values of several molecules: programs and services."""
+"""The base class of components whose calls give several values for several molecules: programs and services."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 class Caller(Protocol):
-    """A component that is computed by calls: its settings, and the work of one call in another process."""
+    """A component that is computed by calls in other processes."""
 
     name: str
     kind: Any
@@ -27,33 +27,33 @@ class Caller(Protocol):
     def call(self) -> str: ...
     @property
     def processes(self) -> int:
-        """The most calls at once."""
+        """The largest number of simultaneous calls."""
 
     def work(self, outputs: Outputs) -> tuple[Callable[..., list[Answer]], tuple[Any, ...]]:
-        """Return a module-level function that takes molecules and returns their answers, and its other arguments."""
+        """Return the function of a call and its arguments after the molecules; the function is at module level."""
 
 
 class JointCalls:
-    """The base class of such components: they may share a call, and molecules come in batches."""
+    """The base class of components that send molecules in batches and may share calls."""
 
     def values(self: Caller, molecules: Sequence[str]) -> list[RawScore]:
         found = {text: scores[0] for text, scores in stream_jointly([self], dict.fromkeys(molecules))}
         return [found[smiles] for smiles in molecules]
 
     def stream(self: Caller, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
-        """Yield each of some distinct canonical SMILES with its score, in no particular order."""
+        """Yield each of the given distinct canonical SMILES with its score, in no particular order."""
         for smiles, scores in stream_jointly([self], molecules):
             yield smiles, scores[0]
 
     def stream_jointly(
         self, components: Sequence[Any], molecules: Iterable[str]
     ) -> Iterator[tuple[str, Sequence[RawScore]]]:
-        """Yield each of some distinct canonical SMILES with its scores by components of the same call."""
+        """Yield each of the given distinct canonical SMILES with its scores by components of the same call."""
         return stream_jointly(components, molecules)
 
 
 def stream_jointly(components: Sequence[Caller], molecules: Iterable[str]) -> Iterator[tuple[str, Sequence[RawScore]]]:
-    """Yield each of some molecules with its scores by components of one call, which the first one makes."""
+    """Yield each molecule with its scores by components of one call; the first component makes the call."""
     first = components[0]
     vain, rest = Vain(), iter(molecules)
     names = list(dict.fromkeys((each.output, each.std) for each in components))
@@ -72,13 +72,13 @@ def stream_jointly(components: Sequence[Caller], molecules: Iterable[str]) -> It
 
 
 def _until(vain: Vain, molecules: Iterator[str]) -> Iterator[str]:
-    """Yield molecules as long as it is not in vain."""
+    """Yield molecules while calls are not in vain."""
     while vain.reason is None and (smiles := next(molecules, None)) is not None:
         yield smiles
 
 
 def _answer(found: Answer | NoAnswer, values: int) -> Answer:
-    """Return the answer for a molecule, also where the process that asked for it has ended."""
+    """Return the answer for a molecule; without one, because the worker ended, scores with that error."""
     if isinstance(found, Answer):
         return found
     score = RawScore(None, found.reason, lost=not found.final)

@@ -1,4 +1,4 @@
-"""The calls of a scoring function, in the process that it runs in, and what they return or raise."""
+"""Calls of a scoring function in the process that it runs in, and the scores that their results make."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 
 MOST_FAILURES = 8
-"""So many molecules that fail alone, one after another, show that a function of batches fails for all."""
+"""The number of molecules in a row that fail alone after which a function of batches counts as failing for all."""
 
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """A function and how it is called.
+    """The settings of the calls of a function.
 
     Attributes:
-        function: ``module:function``.
-        parameters: its keyword arguments.
-        batch: whether it takes a list of SMILES.
+        function: the function as ``module:function``.
+        parameters: the keyword arguments of the function.
+        batch: whether the function takes a list of SMILES.
     """
 
     function: str
@@ -63,9 +63,9 @@ def check(calls: Sequence[FunctionCall]) -> list[None]:
 
 
 def score(molecules: Sequence[str], call: FunctionCall) -> Iterator[RawScore]:
-    """Yield the score of each molecule; whatever the function raises or returns fails a molecule and ends nothing.
+    """Yield the score of each molecule; an exception or a wrong result fails the molecule and nothing else.
 
-    A batch for which the function raises, or returns another number of values, is tried in halves, until the molecules
+    A batch for which the function raises, or returns another number of values, is split in halves, until the molecules
     at fault are alone.
     """
     function = _load(call.function)
@@ -88,7 +88,7 @@ class _Batches:
     def __init__(self, function: Callable[..., Any], call: FunctionCall) -> None:
         self._function, self._call = function, call
         self._failures: list[RawScore] = []
-        """Those of the molecules that failed alone, since the last call that went well."""
+        """The scores of the molecules that failed alone since the last successful call."""
 
     def scores(self, molecules: Sequence[str]) -> Iterator[RawScore]:
         """Yield the score of each molecule."""

@@ -39,7 +39,7 @@ class PythonFunction:
     The function is called as ``function(smiles, **parameters)`` with one canonical SMILES and returns a number; with
     ``batch`` it is called with a list and returns as many numbers. Every exception, and every result that is no finite
     number, becomes a failed score with the reason: a failing function never stops a build. A molecule that ends the
-    process is found and fails alone. Without a transform, values are expected in [0, 1].
+    process is identified and fails alone. Without a transform, values must be in [0, 1].
 
     Attributes:
         function: the function as "module:function"; it takes a SMILES string and returns a number. The module is in
@@ -48,14 +48,14 @@ class PythonFunction:
         parameters: keyword arguments of the function; JSON values.
         batch: call the function with a list of SMILES strings; it then returns a list of as many numbers.
         parallel: divide the molecules among as many processes as there are cores, each of which imports the module.
-            Otherwise one process has them all, and keeps the function's state, licence or GPU.
-        in_process: call the function in the process of the run, which then ends with it.
+            Otherwise one process scores all of them, and keeps the function's state, licence or GPU.
+        in_process: call the function in the process of the run; a function that crashes then ends the run.
         timeout: the longest time of a call, in seconds; a molecule that takes longer is tried again in the next run.
-            Default: any.
-        files: files whose content decides the values, such as the weights of a model, from `folder`: with another
-            content, stored scores are computed again. So they are when the module changes, or a module in `folder`
-            that it imports.
-        folder: the folder of the module and of `files`; that of the configuration file, or else the present one.
+            Default: no limit.
+        files: files of `folder` that the values depend on, such as the weights of a model. If a file, the module, or a
+            module of `folder` that it imports changes, stored scores are computed again.
+        folder: the folder of the module and of `files`; by default that of the configuration file, or else the present
+            one.
         packages: whether stored scores are computed again when an installed package that the module imports has
             another version.
         deterministic: whether the same molecule has the same value each time. At the start of a run, a few stored
@@ -129,9 +129,9 @@ class PythonFunction:
         return [found[smiles] for smiles in molecules]
 
     def stream(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
-        """Yield each canonical SMILES with its score, as soon as it is there, in no particular order.
+        """Yield each canonical SMILES with its score as soon as it is computed, in no particular order.
 
-        Molecules are taken when a process is free.
+        A molecule is taken from the iterable when a process is free.
 
         Raises:
             ScoringConfigurationError: one of ``files`` has changed since the component was made.
@@ -156,7 +156,7 @@ class PythonFunction:
                 yield from zip([smiles], python_call.score([smiles], self._call), strict=True)
 
     def _unchanged(self, molecules: Iterable[str]) -> Iterator[str]:
-        """Yield the molecules, as long as the files are those of the version."""
+        """Yield the molecules; raise an error as soon as a file has changed."""
         for smiles in molecules:
             self._digests.check()
             yield smiles
@@ -167,7 +167,7 @@ class PythonFunction:
 
     @property
     def _isolation(self) -> Isolation:
-        """Equal sources and files share a process, whatever the function and its parameters."""
+        """The settings of the worker process; functions of the same sources and files share one."""
         source, function = self._source, self.function
         modules = {name: module.text for name, module in source.modules.items()}
         identity = sha256_of([source.folder, modules, self._digests.known, self.revision, function.partition(":")[0]])
@@ -203,14 +203,14 @@ class PythonFunction:
 
 
 _CHECKED: set[tuple[str, bool]] = set()
-"""The versions whose call this process has found possible, and whether in this process itself."""
+"""The version and ``in_process`` of each component whose call was checked in this process."""
 
 
 def _check_call(component: PythonFunction) -> None:
-    """Import the function where it will run, and refuse a call that it does not accept.
+    """Import the function in the process that it will run in, and refuse parameters that it does not accept.
 
     Raises:
-        ScoringConfigurationError: it cannot be imported, or called with its parameters.
+        ScoringConfigurationError: the function cannot be imported, or cannot be called with its parameters.
     """
     key = (component.version, component.in_process)
     if key in _CHECKED:

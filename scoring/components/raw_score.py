@@ -1,4 +1,7 @@
-"""The result of a component for one molecule. Worker processes import this module, and RDKit only if the work does."""
+"""The result of a component for one molecule.
+
+The module does not import RDKit, so that worker processes import it only if their work needs it.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ class RawScore:
     """The score of one molecule by a component.
 
     Attributes:
-        value: the value before any transform; None exactly if there is none.
-        error: the reason why there is none; None exactly if there is a value.
+        value: the value before any transform; None if the score is failed or lost.
+        error: the reason why there is no value; None if there is one.
         seconds: the time of the computation; for a batch, the batch's time divided by its size.
-        lost: whether the machinery failed, and not the molecule: another attempt may go well.
-        pose: what was scored, as a mol block with coordinates in the frame of the receptor; None without one.
-        std: the standard deviation of the value; None where the component gives none.
+        lost: whether the machine is at fault, and not the molecule: another attempt may succeed.
+        pose: the docked pose as a mol block with coordinates in the frame of the receptor; None without one.
+        std: the standard deviation of the value; None if the component gives none.
 
     Example:
         >>> mb.RawScore(0.5).value, mb.RawScore.of("none").error, mb.RawScore.of((0.5, 0.1)).std
@@ -48,8 +51,10 @@ class RawScore:
 
     @classmethod
     def of(cls, value: Any, seconds: float = 0.0) -> RawScore:
-        """Make the score from the result of a scoring function; it is failed unless the result is a finite number, or
-        a pair of one and its standard deviation.
+        """Return the score for the result of a scoring function.
+
+        The score is failed unless the result is a finite number, or a pair of a finite number and its standard
+        deviation.
         """
         if isinstance(value, tuple | list) and len(value) == 2:
             return cls._with_std(value[0], value[1], seconds)
@@ -75,18 +80,18 @@ class RawScore:
 
     @classmethod
     def failed(cls, error: BaseException, seconds: float = 0.0) -> RawScore:
-        """Make the score of a molecule for which a scoring function raised an error.
+        """Return the score of a molecule for which a scoring function raised an error.
 
-        It is lost if the error is one of the machinery: of memory, files, networks or programs.
+        The score is lost if the machine is at fault: memory, files, network or programs.
         """
         return cls(None, f"{type(error).__name__}: {error}", seconds, lost=is_of_machinery(error))
 
 
 def is_of_machinery(error: BaseException) -> bool:
-    """Return whether an error says nothing about the molecule for which it was raised.
+    """Return whether the machine is at fault for an error, and not the molecule for which it was raised.
 
-    These are a lack of memory, also that of a GPU, each error of the operating system (files, networks, programs that
-    are missing or do not answer), and ``ScorerUnavailableError``, which a scoring function raises itself.
+    Such errors are a lack of memory, also that of a GPU, all errors of the operating system (files, networks, programs
+    that are missing or do not answer), and ``ScorerUnavailableError``, which a scoring function raises itself.
     """
     machinery = (MemoryError, OSError, ScorerUnavailableError, subprocess.TimeoutExpired)
     return isinstance(error, machinery) or any(each.__name__ == "OutOfMemoryError" for each in type(error).__mro__)

@@ -26,7 +26,7 @@ from molbuffer.scoring.molecules import (
 )
 
 LARGEST_RADIUS = 10
-"""Larger environments contain the whole of any drug-like molecule."""
+"""The largest radius: larger environments contain the whole of any drug-like molecule."""
 
 
 def canonical_target(target: str, standardisation: Standardisation) -> str:
@@ -59,8 +59,8 @@ class Similarity:
     """Tanimoto similarity of count fingerprints with a target molecule, in [0, 1].
 
     Attributes:
-        target: the molecule, as SMILES. It becomes the canonical one, standardised as the molecules are, since no
-            standardised molecule may ever equal an unstandardised target.
+        target: the target molecule as SMILES. It is standardised like the drawn molecules, which may never equal a
+            target in another form.
         fingerprint: the features that are counted: circular environments of atoms (morgan), of pharmacophoric atoms
             (fcfp), or pairs of atoms (atom_pair).
         radius: the radius of a circular environment in bonds; atom pairs have none.
@@ -104,7 +104,7 @@ class Similarity:
         if self.fingerprint is not Fingerprint.ATOM_PAIR:
             settings["radius"] = str(self.radius)
         elif not has_pairs(_molecule_of(self.target)):
-            # Scores that were stored before such a target equalled itself were all 0.
+            # The hash changes, since the scores of such targets were all 0 in stores of earlier versions.
             settings["features"] = "atoms"
         return sha256_of(settings)
 
@@ -115,13 +115,13 @@ class Similarity:
 @checked
 @dataclass(frozen=True)
 class Rediscovery:
-    """The similarity with a molecule that is to be rediscovered, in [0, 1], as GuacaMol defines it.
+    """The similarity with a molecule to rediscover, in [0, 1], as GuacaMol defines it.
 
     It is the Tanimoto similarity of ECFP4 counts (Morgan, radius 2) with the target. It is 1 for the target and for
     molecules with the same fingerprint, such as its stereoisomers.
 
     Attributes:
-        target: the molecule, as SMILES, as ``Similarity`` has it.
+        target: the target molecule as SMILES, standardised as in ``Similarity``.
         standardisation: the campaign's standardisation.
         name: the component's name in the history; by default the kind and the target.
     """

@@ -1,4 +1,4 @@
-"""The component that tells whether a molecule contains a pattern."""
+"""The component of a substructure: whether a molecule contains a SMARTS pattern."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Substructure:
     """1 for molecules that contain the pattern, 0 for the others.
 
     Attributes:
-        smarts: the SMARTS pattern; hydrogens and configurations count, and one that can match nothing is refused.
+        smarts: the SMARTS pattern; hydrogens and configurations must match. A pattern that cannot match any molecule is
+            refused.
         name: the component's name in the history, ``substructure:`` and the pattern by default.
 
     Example:
@@ -43,7 +44,7 @@ class Substructure:
     @cached_property
     def version(self) -> str:
         settings = {"kind": self.kind, "smarts": self.smarts}
-        # Scores of other patterns, which were stored before these counted, are still right.
+        # Only the hash of patterns whose matches have changed is new: stored scores of the others are still right.
         if not reads_as_before(self.smarts):
             settings["matching"] = "hydrogens and configurations"
         return sha256_of(settings)

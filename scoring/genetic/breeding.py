@@ -1,4 +1,4 @@
-"""The settings by which molecules have children: the shares of the ways, and the size of children."""
+"""The settings of offspring: the shares of crossovers and mutations, and the size of children."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ WAYS = ("fragment_crossover", "token_change", "ring_crossover", "graph_mutation"
 class Breeding:
     """The shares of the ways to make a child, and the size of children.
 
-    The four shares are weights: they need no sum of 1.
+    The four shares are weights; their sum need not be 1.
 
     Attributes:
-        fragment_crossover: a part of each of two parents, joined at a single bond outside of rings.
-        token_change: a parent with one token replaced, inserted, deleted or swapped.
-        ring_crossover: a part of a ring of each of two parents, joined to a ring.
-        graph_mutation: a parent with one change of an atom or a bond.
+        fragment_crossover: the share of children that join a part of each of two parents by a single bond outside of
+            rings.
+        token_change: the share of children that are a parent with one token replaced, inserted, deleted or swapped.
+        ring_crossover: the share of children that join a part of a ring of each of two parents to a new ring.
+        graph_mutation: the share of children that are a parent with one change of an atom or a bond.
         mutation_rate: the probability that a child of two parents is also mutated, in [0, 1].
-        most_atoms: the most heavy atoms of a child.
-        largest_ring: the most atoms of a ring of a child that no parent has.
+        most_atoms: the largest number of heavy atoms of a child.
+        largest_ring: the largest size of a ring of a child, unless a parent has a ring at least as large.
     """
 
     fragment_crossover: float = 0.63

@@ -1,7 +1,7 @@
-"""Crossover: joins parts of two molecules to a new one, as in a graph genetic algorithm.
+"""Crossover: parts of two molecules are joined to a new one, as in a graph genetic algorithm.
 
-After Jensen 2019 (doi:10.1039/C8SC05372C): each parent is cut at a bond outside of rings, or at two bonds of one ring,
-and a part of one is joined to a part of the other at the cuts.
+The operators follow Jensen 2019 (doi:10.1039/C8SC05372C): each parent is cut at a bond outside of rings, or at two
+bonds of one ring, and a part of one is joined to a part of the other at the cuts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from molbuffer.scoring.genetic.fragments import CuttableSmiles, Fragment, join
 from molbuffer.scoring.genetic.mutations import written
 
 CUTS = 2
-"""The bonds of a ring that are cut."""
+"""The number of bonds of a ring that are cut."""
 
 
 def cross_fragments(
@@ -21,14 +21,14 @@ def cross_fragments(
 ) -> str | None:
     """Join a fragment of each parent, and return a SMILES of the result, which is not canonical.
 
-    None if a parent cannot be cut, or the result has too many atoms. The SMILES is one of a molecule if both parents
-    are: valences and aromaticity do not depend on what a single bond outside of rings leads to.
+    The result is None if a parent cannot be cut, or the child has too many atoms. The SMILES is valid if those of both
+    parents are: valences and aromaticity do not depend on what a single bond outside of rings leads to.
 
     Args:
         one: the first parent.
         other: the second parent.
         rng: the source of randomness.
-        most_atoms: the most atoms of the result but hydrogens.
+        most_atoms: the largest number of heavy atoms of the result.
     """
     numbers = rng.random(4).tolist()
     if not one.cuts or not other.cuts:
@@ -42,16 +42,16 @@ def _fragment(parent: CuttableSmiles, cut: float, side: float) -> Fragment:
 
 
 def cross_rings(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, most_atoms: int) -> str | None:
-    """Join a part of a ring of each parent to a ring, with what hangs on both, and return a SMILES as ``written`` does.
+    """Join a part of a ring of each parent, with its substituents, to a new ring, and return a SMILES of the result.
 
-    None if a parent has no ring that can be cut, or the result has too many atoms. Stereocentres at the cuts lose
-    their configuration.
+    The SMILES is that of ``written``. The result is None if a parent has no ring that can be cut, or the child has too
+    many atoms. Stereocentres at the cuts lose their configuration.
 
     Args:
         one: the Kekulé form of the first parent.
-        other: that of the second parent.
+        other: the Kekulé form of the second parent.
         rng: the source of randomness.
-        most_atoms: the most atoms of the result.
+        most_atoms: the largest number of atoms of the result.
     """
     first = _cut_ring(one, rng)
     second = None if first is None else _cut_ring(other, rng)
@@ -67,7 +67,7 @@ def _cut_ring(kekule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
     if not rings:
         return None
     ring = rings[int(rng.random() * len(rings))]
-    # Cutting a bond of two rings would leave the parts connected.
+    # After a cut of a bond that two rings share, the parts would still be connected.
     single = [
         bond
         for bond in ring
@@ -93,7 +93,7 @@ def _cut_ring(kekule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
 
 
 def _joined(one: Chem.Mol, other: Chem.Mol, *, crossed: bool) -> str | None:
-    """Join two parts by bonds in place of the two dummies that each ends with, in one of the two ways to do so."""
+    """Join two parts by two bonds at their dummies, which are removed; ``crossed`` exchanges the ends of the bonds."""
     both = Chem.RWMol(Chem.CombineMols(one, other))
     middle, end = one.GetNumAtoms(), both.GetNumAtoms()
     ours, theirs = [middle - 2, middle - 1], [end - 1, end - 2] if crossed else [end - 2, end - 1]

@@ -1,12 +1,12 @@
 """Fragments of a SMILES string: the two sides of each single bond outside of rings, ready to be joined to others.
 
 The cuts are found in the string, in less time than it takes to parse it. A fragment is the SMILES of one side with an
-open ring closure at the atom that was cut off, so that two fragments with a dot between them are the SMILES of a
-molecule with a bond where the dot is.
+open ring closure at the atom beside the cut, so that two fragments with a dot between them are the SMILES of a molecule
+in which these two atoms are bonded.
 
-What is joined takes the place of what was cut off, so that a stereocentre keeps its configuration. There are no cuts at
-stereocentres other than carbon. A double bond beside a cut keeps its configuration where another neighbour of its end
-defines it, and is without one otherwise.
+The joined fragment takes the place of the one that was cut off, so that a stereocentre keeps its configuration.
+Stereocentres other than carbon are not cut. A double bond beside a cut keeps its configuration if another neighbour of
+its end defines the configuration, and loses it otherwise.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _TOKEN = re.compile(r"\[[^\[\]]+\]|Br|Cl|[BCNOPSFIbcnops*]|%\(\d+\)|%\d\d|\d|[-=
 _BONDS, _RINGS = frozenset("-=#$:/\\~"), frozenset("0123456789%")
 _SINGLE = ("", "-", "/", "\\")
 _OPEN = "-%99"
-"""The open ring closure of a fragment. The bond is written, since one between two aromatic atoms is aromatic."""
+"""The open ring closure of a fragment. The bond is explicit, since the default between aromatic atoms is aromatic."""
 _HYDROGEN = re.compile(r"\[\d*H[^a-z]")
 _CARBON_CENTRE = re.compile(r"\[\d*C@@?H?\]")
 CACHED = 4096
-"""The number of strings whose cuts are remembered."""
+"""The number of strings whose cuts are cached."""
 
 
 class Fragment(NamedTuple):
-    """One side of a cut: its SMILES with an open ring closure, and the number of its atoms but hydrogens."""
+    """One side of a cut: its SMILES with an open ring closure, and the number of its heavy atoms."""
 
     smiles: str
     atoms: int
@@ -38,8 +38,8 @@ class Fragment(NamedTuple):
 class _Cut(NamedTuple):
     """A bond between a near atom and a far one, by the places of their tokens in the string.
 
-    What is beyond the bond is [far_start, stop), and all else is outside of [start, end). The open ring closure
-    inverts a stereocentre if it comes before an odd number of the neighbours that were before the other atom.
+    The string of the far side is [far_start, stop); that of the near side is outside of [start, end). The open ring
+    closure inverts a stereocentre if it is written before an odd number of the neighbours that preceded the cut bond.
     """
 
     near_start: int
@@ -61,7 +61,7 @@ class CuttableSmiles:
     Attributes:
         text: the string.
         cuts: the bonds.
-        atoms: the number of its atoms but hydrogens.
+        atoms: the number of heavy atoms.
     """
 
     text: str
@@ -69,7 +69,7 @@ class CuttableSmiles:
     atoms: int
 
     def fragment(self, number: int, *, far: bool) -> Fragment:
-        """Return one side of a cut: the far one is the part of the string after the bond, the near one all else."""
+        """Return one side of a cut: the far side is the branch after the bond, the near side the rest of the string."""
         text, cut = self.text, self.cuts[number]
         if far:
             atom = _inverted(text[cut.far_start : cut.far_stop], cut.far_inverted)
@@ -80,15 +80,15 @@ class CuttableSmiles:
 
 
 def join(one: Fragment, other: Fragment) -> str:
-    """Return a SMILES of the molecule of two fragments, which is not canonical."""
+    """Return a SMILES, which is not canonical, of the molecule that two fragments make."""
     return f"{one.smiles}.{other.smiles}"
 
 
 @lru_cache(CACHED)
 def cuttable(text: str) -> CuttableSmiles | None:
-    """Return a SMILES string with its cuts; None for a string that is no SMILES, or that of several molecules.
+    """Return a SMILES string with its cuts; None if it is no SMILES, or has several molecules.
 
-    Nothing but tokens, parentheses and ring closures is checked.
+    Only tokens, parentheses and ring closures are checked.
     """
     tokens = _TOKEN.findall(text)
     if sum(map(len, tokens)) != len(text) or "%99" in text:
@@ -102,21 +102,21 @@ def cuttable(text: str) -> CuttableSmiles | None:
 
 @dataclass(slots=True)
 class _Atom:
-    """An atom as the string is read.
+    """An atom of the string, with what the reader notes about it.
 
     Attributes:
         start: the place of its token.
         stop: the place after its token.
-        bond: the bond before it, as it is written.
-        before: the atom that it is bonded to.
-        place: the number of neighbours that the string has named after ``before`` and before it.
-        branch: the place of the parenthesis before it; -1 without.
-        rings: the ring closures that are open before it, as bits.
-        count: the number of atoms before it, hydrogens left out.
-        passed: the number of neighbours that the string has named after it.
-        end: the place after the branch that it is in.
-        rings_at_end: the ring closures that are open there.
-        count_at_end: the number of atoms before that place, hydrogens left out.
+        bond: the bond before the atom, as it is written.
+        before: the preceding atom that this one is bonded to; None for the first atom.
+        place: the number of neighbours of ``before`` that are written between ``before`` and this atom.
+        branch: the place of the parenthesis before the atom; -1 without one.
+        rings: the ring closures that are open before the atom, as bits.
+        count: the number of heavy atoms before the atom.
+        passed: the number of neighbours that are written after the atom so far.
+        end: the place after the branch that the atom is in.
+        rings_at_end: the ring closures that are open at ``end``, as bits.
+        count_at_end: the number of heavy atoms before ``end``.
     """
 
     start: int
@@ -134,10 +134,10 @@ class _Atom:
 
 
 def _read(tokens: Sequence[str]) -> tuple[list[_Atom], int] | None:
-    """Return the atoms of tokens, and the number of those that are no hydrogen; None if they do not fit together."""
+    """Return the atoms of tokens, and the number of heavy atoms; None if the tokens make no molecule."""
     atoms: list[_Atom] = []
     of_branch: list[_Atom] = []
-    # The atom that each open branch hangs on, and the atoms of the branch around it so far.
+    # For each open branch, the atom that it starts from, and the atoms so far of the branch around it.
     branches: list[tuple[_Atom, list[_Atom]]] = []
     labels: dict[str, int] = {}
     last: _Atom | None = None
@@ -161,7 +161,7 @@ def _read(tokens: Sequence[str]) -> tuple[list[_Atom], int] | None:
             for atom in of_branch:
                 atom.end, atom.rings_at_end, atom.count_at_end = start, rings, count
             if not branches:
-                # That is the end of the string, unless a parenthesis too many closes before it.
+                # This is the end of the string, unless it has a closing parenthesis too many.
                 return (atoms, count) if start == sum(map(len, tokens)) and atoms and not rings else None
             last, of_branch = branches.pop()
             bond, branch = "", -1
@@ -177,7 +177,7 @@ def _read(tokens: Sequence[str]) -> tuple[list[_Atom], int] | None:
 
 
 def _can_be_cut(atom: _Atom, text: str) -> bool:
-    """Return whether the bond before an atom is a single one outside of rings, at no stereocentre but carbon."""
+    """Return whether the bond before an atom is a single bond outside of rings, without stereocentres but carbon."""
     if atom.before is None or atom.bond not in _SINGLE or atom.rings != atom.rings_at_end:
         return False
     return all(
@@ -191,14 +191,14 @@ def _cut(atom: _Atom, text: str) -> _Cut:
     assert near is not None
     start = atom.start - len(atom.bond) if atom.branch < 0 else atom.branch
     end = atom.end if atom.branch < 0 else atom.end + 1
-    # An implicit hydrogen comes before all that is written after the atom.
+    # An implicit hydrogen counts as the first neighbour that is written after the atom.
     inverted = text[stop - 2] == "H"
     atoms = atom.count_at_end - atom.count
     return _Cut(near.start, near.stop, atom.place % 2 == 1, atom.start, stop, inverted, atom.end, start, end, atoms)
 
 
 def _inverted(token: str, inverted: bool) -> str:
-    """Return the token of an atom, with the other configuration if it is a stereocentre that is to be inverted."""
+    """Return the token of an atom, with the other configuration if ``inverted`` and the atom is a stereocentre."""
     if not inverted or "@" not in token:
         return token
     return token.replace("@@", "@") if "@@" in token else token.replace("@", "@@")

@@ -1,8 +1,8 @@
 """Small random changes of a molecule's graph: the mutations of a graph genetic algorithm.
 
-After Jensen 2019 (doi:10.1039/C8SC05372C): atoms are appended, inserted, deleted and exchanged, bonds change their
-order, rings open and close. Each edit makes at most one change to the Kekulé form; whether the result is a molecule is
-for its parser to say.
+The edits follow Jensen 2019 (doi:10.1039/C8SC05372C): atoms are appended, inserted, deleted and exchanged, bonds change
+their order, rings open and close. Each edit makes at most one change to the Kekulé form. The result may be no valid
+molecule; the caller parses it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from rdkit import Chem, rdBase
 
 T = TypeVar("T")
 Edit = Callable[[Chem.RWMol, np.random.Generator], bool]
-"""Changes a Kekulé molecule in place, and returns whether it did."""
+"""A function that changes a Kekulé molecule in place, and returns whether it has changed it."""
 
 ELEMENTS = (6, 7, 8, 9, 16, 17)
 """The elements of new and exchanged atoms: C, N, O, F, S, Cl."""
 VALENCES = {6: 4, 7: 3, 8: 2, 9: 1, 16: 2, 17: 1}
 ELEMENT_WEIGHTS = (0.5, 0.15, 0.15, 0.07, 0.06, 0.07)
-"""The probability of each element; beside carbon, about in the proportions of drug-like molecules."""
+"""The probability of each element; elements other than carbon have about the proportions of drug-like molecules."""
 _BOUNDS = list(accumulate(ELEMENT_WEIGHTS))
 RING_SIZES = (5, 6)
 ORDERS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
@@ -37,9 +37,9 @@ def kekule_form(molecule: Chem.Mol) -> Chem.Mol:
 
 
 def mutate(kekule: Chem.Mol, rng: np.random.Generator) -> str | None:
-    """Return a SMILES of a molecule after one random edit of its Kekulé form, as ``written`` gives it.
+    """Return the SMILES, by ``written``, of a molecule after one random edit of its Kekulé form.
 
-    None if the edit finds no place for a change. Atoms with other neighbours than before lose their configuration.
+    The result is None if the edit can change nothing. Atoms whose neighbours change lose their configuration.
     """
     changed = Chem.RWMol(kekule)
     edit = EDITS[int(rng.random() * len(EDITS))]
@@ -47,9 +47,9 @@ def mutate(kekule: Chem.Mol, rng: np.random.Generator) -> str | None:
 
 
 def written(changed: Chem.Mol) -> str | None:
-    """Return a SMILES of what atoms and bonds are put together to, which is not canonical and may be no molecule.
+    """Return a SMILES of edited atoms and bonds, which is not canonical and may be no valid molecule.
 
-    None if it cannot be written.
+    The result is None if RDKit cannot write a SMILES.
     """
     try:
         with rdBase.BlockLogs():
@@ -60,7 +60,7 @@ def written(changed: Chem.Mol) -> str | None:
 
 
 def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """Bond a new atom to one that has a hydrogen, by a single bond or, if both atoms allow it, a double bond."""
+    """Bond a new atom to an atom with a hydrogen, by a single bond or, if both atoms allow it, a double bond."""
     hosts = [atom for atom in molecule.GetAtoms() if atom.GetTotalNumHs() > 0]
     if not hosts:
         return False
@@ -89,7 +89,7 @@ def insert_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def delete_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """Delete an atom at an end, or one between two others, which are then bonded."""
+    """Delete an atom with at most two neighbours; two neighbours are then bonded to each other."""
     atoms = [atom for atom in molecule.GetAtoms() if atom.GetDegree() <= 2 and molecule.GetNumAtoms() > 1]
     if not atoms:
         return False
@@ -187,7 +187,7 @@ def _element(rng: np.random.Generator) -> int:
 
 
 def _take_hydrogens(atom: Chem.Atom, n: int) -> None:
-    """Remove explicit hydrogens, as of ``[nH]``, to make room for bonds, and the configuration of the atom."""
+    """Remove n explicit hydrogens, as of ``[nH]``, to make room for bonds, and the configuration of the atom."""
     atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
     atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - n))
 

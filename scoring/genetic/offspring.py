@@ -21,17 +21,17 @@ from molbuffer.scoring.genetic.mutations import kekule_form, mutate
 from molbuffer.scoring.molecules import canonical_smiles, matches, parse_smiles
 
 TRIES = 20
-"""The attempts at a child in one way, each with other parents, before another way is chosen."""
+"""The number of attempts at a child in one way, each with new parents, before the next way is drawn."""
 ROUNDS = 4
-"""The ways that are chosen for a child before it is left out."""
+"""The number of ways that are drawn for a child before it is given up."""
 CUMULATED = "[R]=[R]=[R]"
 CACHED = 1024
-"""The molecules that are remembered."""
+"""The number of molecules that are cached."""
 
 _RADICAL = rdqueries.NumRadicalElectronsGreaterQueryAtom(0)
 
 ChangeTokens = Callable[[str, np.random.Generator], str | None]
-"""Returns a SMILES string with a token changed, which may be no molecule; None if that fails."""
+"""A function that returns a SMILES string with one token changed, which may be no molecule; None if it fails."""
 
 
 def children(
@@ -42,28 +42,28 @@ def children(
     breeding: Breeding = Breeding(),
     change_tokens: ChangeTokens | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """Return up to n different children as canonical SMILES, none of them a parent, each with its one or two parents.
+    """Return up to n different children as canonical SMILES, each with its one or two parents.
 
-    Each is one molecule without radicals. The result depends on nothing but the arguments.
+    A child is one molecule without radicals, and none of the parents. The result depends only on the arguments.
 
     Args:
-        parents: canonical SMILES; one of several molecules, or of more than twice ``most_atoms`` atoms, has no
+        parents: canonical SMILES. A parent with several fragments, or with more than twice ``most_atoms`` atoms, has no
             children.
-        probabilities: float64, the probability of each parent, of sum 1.
-        n: the wanted children; the result has fewer if ``ROUNDS`` times ``TRIES`` attempts for each find no more.
+        probabilities: float64, the probability of each parent; the sum is 1.
+        n: the number of children; the result has fewer if ``ROUNDS`` times ``TRIES`` attempts at a child fail.
         rng: the source of randomness.
-        breeding: the shares of the ways to make a child, and its size.
-        change_tokens: makes token changes; without it, that way has no share.
+        breeding: the shares of the ways to make a child, and the size of children.
+        change_tokens: the function that changes a token; without it, token changes have no share.
 
     Raises:
-        ScoringConfigurationError: token changes are the only way, and nothing makes them.
+        ScoringConfigurationError: only token changes have a share, and there is no ``change_tokens``.
     """
     weights = [
         0.0 if way == "token_change" and change_tokens is None else weight
         for way, weight in zip(WAYS, breeding.weights, strict=True)
     ]
     if not any(weights):
-        raise ScoringConfigurationError("token_change is the only way with a share; give children a change_tokens")
+        raise ScoringConfigurationError("only token_change has a share, and it needs the argument change_tokens")
     if not parents:
         return {}
     nursery = _Nursery(parents, list(accumulate(probabilities.tolist())), rng, breeding, change_tokens)
@@ -83,14 +83,14 @@ def children(
 
 @dataclass(frozen=True)
 class _Nursery:
-    """What the ways to make a child share.
+    """The arguments of all ways to make a child.
 
     Attributes:
         parents: the SMILES of the parents.
-        bounds: the sums of the probabilities up to each.
+        bounds: the cumulative probabilities of the parents.
         rng: the source of randomness.
         breeding: the settings.
-        change_tokens: makes token changes.
+        change_tokens: the function that changes a token; None without one.
     """
 
     parents: Sequence[str]
@@ -100,7 +100,7 @@ class _Nursery:
     change_tokens: ChangeTokens | None
 
     def parent(self) -> str | None:
-        """Return a parent; None if the one that is drawn has no children."""
+        """Draw a parent; return None if the drawn one can have no children."""
         place = bisect_right(self.bounds, self.rng.random() * self.bounds[-1], hi=len(self.bounds) - 1)
         text, most = self.parents[place], 2 * self.breeding.most_atoms
         if not text or "." in text:
@@ -111,17 +111,17 @@ class _Nursery:
         return text
 
     def couple(self) -> tuple[str, str] | None:
-        """Return two parents; None if one that is drawn has no children."""
+        """Draw two parents; return None if one of them can have no children."""
         one, other = self.parent(), self.parent()
         return None if one is None or other is None else (one, other)
 
     def child(self, text: str | None, *parents: str, old_rings: bool = False) -> Chem.Mol | None:
-        """Return the molecule of a SMILES string if it is one that a child may be.
+        """Return the molecule of a SMILES string; None if it is not acceptable as a child.
 
         Args:
             text: the string; None is no molecule.
-            parents: the SMILES of the parents, whose rings a child may have however large they are.
-            old_rings: whether all rings are those of the parents.
+            parents: the SMILES of the parents; the rings of a child may be as large as theirs.
+            old_rings: whether the child has only rings of the parents, which need no check.
         """
         molecule = None if text is None else parse_smiles(text)
         if molecule is None or not 0 < molecule.GetNumHeavyAtoms() <= self.breeding.most_atoms:
@@ -131,8 +131,9 @@ class _Nursery:
         return molecule if old_rings or self._accepts_rings(molecule, parents) else None
 
     def _accepts_rings(self, molecule: Chem.Mol, parents: Sequence[str]) -> bool:
-        """Return whether no ring is strained by cumulated double bonds, or larger than the settings and the rings of
-        the parents allow.
+        """Return whether the rings of a child have no cumulated double bonds, and are not too large.
+
+        The largest ring may have ``largest_ring`` atoms, or as many as the largest ring of a parent.
         """
         if matches(molecule, CUMULATED):
             return False
@@ -141,7 +142,7 @@ class _Nursery:
 
 
 _Birth = tuple[Chem.Mol | None, tuple[str, ...]]
-"""A child, None where it was none, and its parents."""
+"""The child of one attempt, None if the attempt failed, and its parents."""
 _NO_CHILD: _Birth = (None, ())
 
 
@@ -176,11 +177,11 @@ def _by_mutation(nursery: _Nursery) -> _Birth:
 
 
 _WAYS = (_by_fragments, _by_tokens, _by_rings, _by_mutation)
-"""In the order of ``breeding.WAYS``."""
+"""The functions of the ways, in the order of ``breeding.WAYS``."""
 
 
 def _perhaps_mutated(child: Chem.Mol | None, nursery: _Nursery, *parents: str) -> Chem.Mol | None:
-    """Return a child of two parents, mutated with the probability of the settings; None if that fails."""
+    """Return a child of two parents, mutated with probability ``mutation_rate``; None if the mutation fails."""
     rate = nursery.breeding.mutation_rate
     if child is None or rate == 0 or nursery.rng.random() >= rate:
         return child
@@ -188,7 +189,7 @@ def _perhaps_mutated(child: Chem.Mol | None, nursery: _Nursery, *parents: str) -
 
 
 def _whole(text: str | None) -> str | None:
-    """Return a SMILES string if it is that of one molecule."""
+    """Return a SMILES string if it has a single fragment, else None."""
     return None if text is None or "." in text else text
 
 
@@ -198,6 +199,9 @@ def _largest_ring(molecule: Chem.Mol) -> int:
 
 @lru_cache(CACHED)
 def kekule(smiles: str) -> Chem.Mol:
-    """Return the Kekulé form of a molecule, which nobody may change; a molecule without atoms if there is none."""
+    """Return the Kekulé form of a molecule, from a cache, so that it must not be changed.
+
+    A string that is no molecule gives a molecule without atoms.
+    """
     molecule = parse_smiles(smiles)
     return Chem.MolFromSmiles("") if molecule is None else kekule_form(molecule)

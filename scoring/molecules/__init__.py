@@ -1,4 +1,4 @@
-"""One molecule: parsing, standardisation, properties, fingerprints, scaffolds, and its likeness to others."""
+"""Molecules: parsing, standardisation, properties, fingerprints, scaffolds and similarity."""
 
 import lazy_loader
 

@@ -1,9 +1,9 @@
 """CXSMILES: a SMILES, a blank, and an extension between two ``|``, of which a plain SMILES can hold only a part.
 
-The rule, for every kind of file: where a stereocentre or double bond is in a group ``&`` (a mixture of both forms) or
-``o`` (one of the two, unknown which), its configuration is removed, since as plain SMILES it would name one form alone.
-Groups ``a``, coordinates, labels and data are left out. A structure that only the extension has (repeating units,
-variable attachments, atropisomers) makes the row no molecule.
+The same rule applies to every kind of file. The configuration of a stereocentre or double bond in a group ``&`` (a
+mixture of both forms) or ``o`` (one of the two, unknown which) is removed, since a plain SMILES would name only one of
+the forms. Groups ``a``, coordinates, labels and data are left out. A row with a structure that only the extension
+describes (repeating units, variable attachments, atropisomers) is no molecule.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ ATROPISOMERS = (Chem.BondStereo.STEREOATROPCW, Chem.BondStereo.STEREOATROPCCW)
 
 
 def plain_smiles(text: str) -> str:
-    """Return the plain SMILES of a CXSMILES, unchanged where the extension says nothing more about the molecule.
+    """Return the plain SMILES of a CXSMILES, unchanged if the extension adds nothing about the molecule.
 
-    A text without an extension is returned as it is, and so is one that cannot be a plain SMILES, which is no molecule
-    because of its blank. An extension of too long a SMILES is not read.
+    A text without an extension is returned unchanged. So is a CXSMILES that no plain SMILES can express; its blank then
+    makes it invalid. If the SMILES is too long, the extension is removed without being read.
     """
     smiles, _, extension = text.partition(" ")
     if not extension.startswith("|") or "|" not in extension[1:]:
@@ -43,7 +43,7 @@ def plain_smiles(text: str) -> str:
 
 
 def _is_more_than_a_molecule(molecule: Chem.Mol) -> bool:
-    """Return whether the extension of a CXSMILES describes what no plain SMILES can."""
+    """Return whether the extension of a CXSMILES describes a structure that no plain SMILES can express."""
     return (
         any(group.GetProp("TYPE") != "DAT" for group in Chem.GetMolSubstanceGroups(molecule))
         or any(bond.HasProp("_MolFileBondEndPts") or bond.GetStereo() in ATROPISOMERS for bond in molecule.GetBonds())

@@ -20,9 +20,9 @@ def parse_smiles(smiles: str) -> Chem.Mol | None:
 
 
 def parse_canonical(smiles: str) -> Chem.Mol:
-    """Parse a result of ``canonical_smiles`` in a quarter of the time, without checking or perceiving anything again.
+    """Parse a result of ``canonical_smiles`` in a quarter of the time, without sanitising the molecule.
 
-    Rings are known and aromaticity is as written, which suffices for fingerprints and scaffolds.
+    Rings are perceived and aromaticity is taken as written, which suffices for fingerprints and scaffolds.
 
     Raises:
         ValueError: the string is no SMILES at all.
@@ -36,5 +36,5 @@ def parse_canonical(smiles: str) -> Chem.Mol:
 
 
 def canonical_smiles(molecule: Chem.Mol) -> str:
-    """Return the canonical isomeric SMILES of a molecule as it is; ``standardise`` makes the name it is stored by."""
+    """Return the canonical isomeric SMILES of a molecule, which is not standardised."""
     return str(Chem.MolToSmiles(molecule))

@@ -1,4 +1,4 @@
-"""Another SMILES of the same molecule, with its atoms in a random order."""
+"""Randomised SMILES: other SMILES of the same molecules, with the atoms in a random order."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from molbuffer.scoring.molecules.parsing import parse_smiles
 
 
 def random_smiles(smiles: Sequence[str], seeds: Sequence[int]) -> list[str | None]:
-    """Return another SMILES of each molecule, as it is written: nothing is standardised. It may be the same string.
+    """Return a randomised SMILES of each molecule, which is not standardised. It may be the same string.
 
     Args:
         smiles: SMILES [n].
-        seeds: the seed of the order of each one's atoms [n], from 1 to 2^31 - 1; the same seed gives the same SMILES.
+        seeds: the seed [n] of the order of the atoms of each molecule, from 1 to 2^31 - 1. The same seed gives the same
+            SMILES.
 
     Returns:
         SMILES [n]; None for a string that is no molecule.

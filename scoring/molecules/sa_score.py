@@ -19,7 +19,7 @@ EASIEST, HARDEST = 1.0, 10.0
 
 
 def sa_score(molecule: Chem.Mol) -> float:
-    """Return the synthetic accessibility of a molecule, from 1, easy, to 10, very hard.
+    """Return the synthetic accessibility of a molecule, from 1 (easy) to 10 (very hard).
 
     The first call of a process reads the table of fragments, which takes a second.
 
@@ -37,8 +37,8 @@ def check_sa_score() -> None:
     """
     if not _script().is_file():
         raise ScoringConfigurationError(
-            f"the SA score needs RDKit's contribution at {_script()}, which is not there: "
-            "install RDKit from its wheel or conda package with the contributions"
+            f"the SA score needs RDKit's contributed script {_script()}, which does not exist: "
+            "install RDKit from a wheel or conda package that has the contributed scripts"
         )
 
 

@@ -20,7 +20,7 @@ def scaffold_of(molecule: Chem.Mol) -> str:
 def generic_scaffold_of(molecule: Chem.Mol) -> str:
     """Return the scaffold with all atoms as carbon and all bonds as single ones; empty for a molecule without a ring.
 
-    What is left of a double bond at a ring, such as the oxygen of a ketone, is cut off again.
+    Atoms that are double-bonded to a ring, such as the oxygen of a ketone, are removed.
     """
     scaffold = MurckoScaffold.GetScaffoldForMol(molecule)  # type: ignore[no-untyped-call]
     generic = MurckoScaffold.MakeScaffoldGeneric(scaffold)  # type: ignore[no-untyped-call]

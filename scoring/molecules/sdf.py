@@ -1,4 +1,4 @@
-"""Records of SD files: a molecule with 2D coordinates or those of a pose, and its properties.
+"""Records of SD files: a molecule with 2D coordinates or the coordinates of a pose, and its properties.
 
 The format is that of BIOVIA's "CTfile formats": a title line and a connection table, then for each property a line
 ``> <name>``, its text and a blank line, then ``$$$$``. A name has no angle bracket, and a text no blank line.
@@ -22,9 +22,9 @@ def sdf_record(smiles: str, properties: Mapping[str, str], title: str = "") -> s
     """Return the record of a molecule; None for a string that is no molecule, or that no connection table can hold.
 
     Args:
-        smiles: the molecule, as it is written: nothing is standardised.
-        properties: the texts of its properties by name; line breaks in them become blanks, as do those of names.
-        title: the first line, of which 80 characters count.
+        smiles: the molecule, which is not standardised.
+        properties: the texts of the properties by name; line breaks in names and texts become blanks.
+        title: the first line, which is cut after 80 characters.
     """
     molecule = parse_smiles(smiles)
     if molecule is None:
@@ -39,8 +39,12 @@ def sdf_record(smiles: str, properties: Mapping[str, str], title: str = "") -> s
 
 
 def posed_record(block: str, properties: Mapping[str, str], title: str = "") -> str:
-    """Return the record of a mol block with its own coordinates, such as a pose; arguments are those of
-    ``sdf_record``.
+    """Return the record of a mol block with its coordinates, such as a pose.
+
+    Args:
+        block: the mol block.
+        properties: as in ``sdf_record``.
+        title: as in ``sdf_record``.
     """
     _, _, table = block.partition("\n")
     data = "".join(f">  <{_name(name)}>\n{_one_line(text)}\n\n" for name, text in properties.items())

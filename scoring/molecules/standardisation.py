@@ -1,14 +1,14 @@
-"""Standardisation: from a string to the one molecule, and the one name, that it is stored, scored and looked up by.
+"""Standardisation of a SMILES string to one molecule and one name, by which it is stored, scored and looked up.
 
-The name is the canonical isomeric SMILES of the standardised molecule, and standardising a name gives that name again.
+The name is the canonical isomeric SMILES of the standardised molecule. Standardising a name gives the same name again.
 
 Clean-up cuts the bonds of metals, and writes functional groups and separated charges in one form: nitro groups as
 ``[N+](=O)[O-]``, sulfoxides as ``[S+][O-]``, recombined 1,3 and 1,5 charges, the charge of a conjugated cation in one
-place. It is RDKit's, without its re-ioniser, which moves protons: ``C=C[CH-]C=C`` would become ``C=[C-]CC=C``. No atom
-gains or loses a hydrogen and the total charge stays; a clean-up that would change either is not used.
+place. It is RDKit's clean-up without the re-ioniser, which moves protons: ``C=C[CH-]C=C`` would become ``C=[C-]CC=C``.
+No atom gains or loses a hydrogen and the total charge stays; a clean-up that would change either is not used.
 
-Numbers of atom maps, as in ``[CH3:1]``, say nothing about the molecule and are removed. Dummy atoms (``*``) and bonds
-of any order (``~``) stay as they are written; the filter ``valence`` refuses them.
+Atom map numbers, as in ``[CH3:1]``, are removed. Dummy atoms (``*``) and bonds of any order (``~``) stay as they are
+written; the filter ``valence`` refuses them.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from molbuffer.scoring.molecules.parsing import canonical_smiles, parse_smiles
 from molbuffer.scoring.workers import map_chunks
 
 MAX_LENGTH = 2_000
-"""The default of the most characters of a SMILES. The time of naming a molecule grows with the square of its size: a
-chain of 2,000 atoms takes 0.1 s, one of 16,000 atoms 17 s."""
+"""The default of the largest number of characters of a SMILES. The time to standardise a molecule grows with the square
+of its size: a chain of 2,000 atoms takes 0.1 s, one of 16,000 atoms 17 s."""
 OUTPUT_ORDER = "_smilesAtomOutputOrder"
 """The property in which RDKit notes the order of the atoms in the SMILES that it wrote last."""
 KNOWN = 1024
-"""The molecules that others were compared with that are remembered."""
+"""The number of molecules that ``are_other_molecules`` caches."""
 MOST_ROUNDS = 100
-"""The rounds after which a molecule counts as one that cannot be named; two are enough for all but rare ones."""
+"""The number of rounds after which a molecule without a stable name is refused; nearly all molecules need two."""
 
 
 @checked
@@ -47,15 +47,15 @@ class Standardisation:
         cleanup: apply RDKit's clean-up: write functional groups and charges in one form, cut the bonds of metals; no
             atom gains or loses a hydrogen. Switch it off for benchmarks that score the molecule as drawn.
         largest_fragment: keep only the largest fragment of a salt or mixture.
-        neutralise: add or remove protons until charges are gone where that is possible (RDKit's Uncharger), so that
-            protonation states of a molecule count as one.
-        canonical_tautomer: replace each molecule by RDKit's canonical tautomer, so that tautomers count as one.
-            Stereochemistry that the tautomers of a
-            molecule do not share is lost, and a molecule takes 10 to 100 times as long.
-        stereo: "drop": stereoisomers count as one molecule, without configurations, so that an objective that cannot
-            tell them apart is asked for one of them; "keep": they count as different ones.
-        max_length: the most characters of a SMILES, as drawn and as canonical; longer ones are rejected by `length`
-            without being parsed.
+        neutralise: neutralise charges where protons can be added or removed (RDKit's Uncharger), so that protonation
+            states of a molecule count as one molecule.
+        canonical_tautomer: replace each molecule by RDKit's canonical tautomer, so that tautomers count as one
+            molecule. Stereochemistry that the tautomers do not share is lost, and the standardisation of a molecule
+            takes 10 to 100 times as long.
+        stereo: "drop": stereoisomers count as one molecule, without configurations, which saves oracle calls of an
+            objective that does not distinguish them; "keep": stereoisomers count as different molecules.
+        max_length: the largest number of characters of a SMILES, as drawn and as canonical; longer ones are rejected by
+            `length` without being parsed.
     """
 
     cleanup: bool = True
@@ -81,10 +81,10 @@ class NamedMolecule:
 
 
 def standardise(smiles: str, how: Standardisation = Standardisation()) -> NamedMolecule | None:
-    """Parse a SMILES string and standardise the molecule; None if there is none, or it is too long.
+    """Parse a SMILES string and standardise the molecule; None if the string is no molecule, or is too long.
 
-    Standardising the name of the result gives that name. RDKit's canonical form and its clean-up are no fixed points
-    for some molecules, which exchange two names for ever; the least name of such a cycle is the name of all of them.
+    Standardising the name of the result gives that name again. For some molecules, RDKit's canonical form and clean-up
+    have no fixed point and alternate between names; the alphabetically first name of such a cycle is then the name.
     """
     if len(smiles) > how.max_length:
         return None
@@ -94,10 +94,10 @@ def standardise(smiles: str, how: Standardisation = Standardisation()) -> NamedM
 
 
 def _name_at_once(smiles: str, how: Standardisation) -> NamedMolecule | None:
-    """Return the molecule if its canonical SMILES is a fixed point of writing, reading and of a round of
-    standardisation, as nearly all are; else None.
+    """Return the molecule if its canonical SMILES is a fixed point of parsing and of standardisation, else None.
 
-    The canonical SMILES is what is standardised, so that all spellings of a molecule give the same.
+    Nearly all molecules have such a SMILES. The canonical SMILES is standardised, and not the given one, so that all
+    SMILES of a molecule give the same result.
     """
     found = _read(smiles, how)
     if found is not None and found.smiles != smiles:
@@ -108,10 +108,10 @@ def _name_at_once(smiles: str, how: Standardisation) -> NamedMolecule | None:
 
 
 def _name_of_cycle(smiles: str, how: Standardisation) -> NamedMolecule | None:
-    """Return the molecule by the name to which its canonical SMILES leads.
+    """Return the molecule with the name that repeated standardisation of its canonical SMILES leads to.
 
-    Whatever RDKit does, the name of a name is that name, since a name lies on a cycle of the outer repetition. A name
-    that ``_name_at_once`` finds is a cycle of one.
+    The name is the least of a cycle of the outer repetition, so that standardising it gives it again, whatever RDKit
+    does. A name that ``_name_at_once`` finds is a cycle of length one.
     """
 
     def once(text: str) -> str | None:
@@ -128,9 +128,9 @@ def _name_of_cycle(smiles: str, how: Standardisation) -> NamedMolecule | None:
 
 
 def _least_of_cycle(text: str, step: Callable[[str], str | None]) -> str | None:
-    """Apply a step to a text, then to the result, and so on until a result comes again; return the least of the cycle.
+    """Apply a step to a text repeatedly until a result recurs, and return the least text of the cycle.
 
-    None if a step gives none, or no result comes again within ``MOST_ROUNDS``.
+    The result is None if a step returns None, or no text recurs within ``MOST_ROUNDS`` steps.
     """
     seen: list[str] = []
     while text not in seen:
@@ -143,8 +143,9 @@ def _least_of_cycle(text: str, step: Callable[[str], str | None]) -> str | None:
 
 
 def _read(smiles: str, how: Standardisation) -> NamedMolecule | None:
-    """Return the molecule as written, without the numbers of an atom map and with stereochemistry only if that is kept,
-    and its canonical SMILES.
+    """Return the molecule as written, and its canonical SMILES.
+
+    Atom map numbers are removed, and stereochemistry is removed unless the settings keep it.
     """
     molecule = parse_smiles(smiles)
     if molecule is None:
@@ -172,10 +173,11 @@ def _standardised(found: NamedMolecule, how: Standardisation) -> str:
 
 
 def _cleaned(found: NamedMolecule) -> NamedMolecule:
-    """Return the cleaned molecule, or the same where RDKit's clean-up fails, as on the ring ``C[n+]1noc([O-])c1C``, or
-    gives another molecule, as where a metal leaves an atom with a free bond, which a hydrogen then fills.
+    """Return the molecule after clean-up; unchanged if RDKit's clean-up fails or gives another molecule.
 
-    These are the steps of ``rdMolStandardize.Cleanup`` but the last one, the re-ioniser. The rest is what parsing does.
+    It fails, for example, on the ring ``C[n+]1noc([O-])c1C``. It gives another molecule where a cut bond of a metal
+    leaves a free valence, which a hydrogen then fills. The steps are those of ``rdMolStandardize.Cleanup`` without the
+    last one, the re-ioniser; parsing does the others.
     """
     disconnector, normalizer = _clean_up_steps()
     for disconnects in (True, False):
@@ -196,12 +198,12 @@ def _cleaned(found: NamedMolecule) -> NamedMolecule:
 
 
 def _is_same(before: Chem.Mol, after: Chem.Mol, order: str) -> bool:
-    """Return whether the atoms have kept their hydrogens, and the molecule its charge and its unpaired electrons.
+    """Return whether a clean-up has changed no atom's hydrogens, and neither the charge nor the unpaired electrons.
 
     Args:
         before: the molecule before the clean-up.
-        after: the molecule as read from the SMILES of the cleaned one.
-        order: the places of the atoms of ``after`` in ``before``, as RDKit notes them: ``[2,0,1,]``.
+        after: the molecule after the clean-up, parsed from its SMILES.
+        order: the indices in ``before`` of the atoms of ``after``, in RDKit's notation: ``[2,0,1,]``.
     """
     places = [int(place) for place in order.strip("[],").split(",")]
     return [_content(before.GetAtomWithIdx(place)) for place in places] == [
@@ -265,9 +267,10 @@ def _standardise_chunk(smiles: Sequence[str], how: Standardisation) -> list[str 
 
 
 def are_other_molecules(pairs: Sequence[tuple[str, str]]) -> list[bool]:
-    """Return for each pair whether the first string is a molecule other than the second one, after standardisation.
+    """Return for each pair whether its first string is a molecule that differs from the second after standardisation.
 
-    Many pairs differ in their atoms, which takes a tenth of the time to find. All cores are used when there are many.
+    Pairs whose atoms differ are not standardised, which saves nine tenths of the time. All cores are used when there
+    are many pairs.
     """
     return map_chunks(_compare_chunk, pairs)
 
@@ -280,7 +283,7 @@ def _is_other_molecule(one: str, other: str) -> bool:
     molecule = parse_smiles(one) if len(one) <= MAX_LENGTH else None
     if molecule is None:
         return False
-    # Clean-up moves bonds and charges, and no hydrogen: with other atoms it is another molecule.
+    # Clean-up changes bonds and charges, and no hydrogen: molecules with different atoms are different.
     second = _known(other)
     if second is None or CalcMolFormula(molecule) != second.formula or _composition(molecule) != second.composition:
         return True
@@ -290,7 +293,7 @@ def _is_other_molecule(one: str, other: str) -> bool:
 
 
 class _Known(NamedTuple):
-    """A molecule that others are compared with, and what of it is compared first; nobody may change it."""
+    """A cached molecule that others are compared with, and must not change; formula and composition come first."""
 
     molecule: Chem.Mol
     formula: str
@@ -306,7 +309,7 @@ def _known(smiles: str) -> _Known | None:
 
 
 def _composition(molecule: Chem.Mol) -> list[tuple[int, int]]:
-    """Return the sorted atomic numbers of all atoms but hydrogens, each with its hydrogens of all isotopes."""
+    """Return the sorted pairs of atomic number and number of hydrogens, of any isotope, of the heavy atoms."""
     return sorted(
         (number, atom.GetTotalNumHs(includeNeighbors=True))
         for atom in molecule.GetAtoms()

@@ -1,4 +1,4 @@
-"""Atoms and bonds of a molecule that a substance can hardly have."""
+"""Implausible atoms and bonds of molecules: radicals, unusual valences, and atoms or bonds of queries."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ NEUTRAL: Mapping[int, tuple[int, ...]] = {
     52: (2, 4, 6),
     53: (1, 3, 5, 7),
 }
-"""The usual valences of the neutral atoms, hydrogens included, by atomic number. Elements that are not listed, metals
-above all, may have any valence and any electrons."""
+"""The usual valences of neutral atoms, hydrogens included, by atomic number. Elements that are not listed, mainly
+metals, may have any valence and any number of unpaired electrons."""
 _LOSES_BY_ANY_CHARGE = (1, 6, 14)
 _EXTRA: Mapping[tuple[int, int], tuple[int, ...]] = {
     (5, -1): (4,),
@@ -41,7 +41,7 @@ _ORDINARY = (
     *((1, 0, 1), (6, 0, 4), (7, 0, 3), (7, 1, 4), (8, 0, 2), (8, -1, 1), (9, 0, 1)),
     *((16, 0, 2), (16, 1, 3), (17, 0, 1), (35, 0, 1), (53, 0, 1)),
 )
-"""Elements with the charges and valences of nearly all atoms of drug-like molecules, all of them usual."""
+"""The (element, charge, valence) of nearly all atoms of drug-like molecules."""
 _NOT_ORDINARY = (
     "["
     + ";".join(f"!#{element},!{charge:+d},!v{valence}" for element, charge, valence in _ORDINARY)
@@ -53,8 +53,8 @@ _NOT_ORDINARY = (
 def usual_valences(element: int, charge: int) -> frozenset[int] | None:
     """Return the usual valences of an atom; None for an element that may have any.
 
-    An atom of charge q has as many bonds as the neutral one, and q more; carbon and silicon have |q| less, and boron
-    q less. Ions such as ``[BF4-]``, ``[PF6-]`` and ``[SiF6-2]`` come on top.
+    The valence of an atom with charge q is that of the neutral atom plus q; minus |q| for hydrogen, carbon and silicon,
+    and minus q for boron. Ions such as ``[PF6-]`` and ``[SiF6-2]`` have further valences.
     """
     if element not in NEUTRAL:
         return None
@@ -63,8 +63,9 @@ def usual_valences(element: int, charge: int) -> frozenset[int] | None:
 
 
 def is_ordinary(molecule: Chem.Mol) -> bool:
-    """Return whether a quick look shows that nothing is questionable, as in most molecules; it takes a tenth of the
-    time of looking at each atom from Python.
+    """Return whether all atoms are among the most frequent kinds, so that nothing is questionable.
+
+    Most molecules pass this check, which takes a tenth of the time of checks of each atom in Python.
     """
     return not molecule.HasQuery() and not matches(molecule, _NOT_ORDINARY)
 
@@ -75,8 +76,9 @@ def has_radical(molecule: Chem.Mol) -> bool:
 
 
 def has_unusual_valence(molecule: Chem.Mol) -> bool:
-    """Return whether an atom without unpaired electrons has another valence than its element usually has, or a usual
-    one by hydrogens that it usually does not have, such as ``[SH4]``.
+    """Return whether an atom without unpaired electrons has an unusual valence of its element.
+
+    A usual valence above the least one counts as unusual if it is due to hydrogens, as in ``[SH4]``.
     """
     for atom in molecule.GetAtoms():
         allowed = usual_valences(atom.GetAtomicNum(), atom.GetFormalCharge())
@@ -89,14 +91,15 @@ def has_unusual_valence(molecule: Chem.Mol) -> bool:
 
 
 def _expanded_hydrogens(atom: Chem.Atom) -> int:
-    """Return the most hydrogens of an atom with more bonds than its least valence: two of phosphorus and arsenic, as in
-    phosphinic acids, none of others.
+    """Return the largest usual number of hydrogens of an atom above its least valence.
+
+    It is 2 for phosphorus and arsenic, as in phosphinic acids, and 0 for other elements.
     """
     return 2 if atom.GetAtomicNum() in (15, 33) else 0
 
 
 def has_query(molecule: Chem.Mol) -> bool:
-    """Return whether the molecule has a dummy atom, or a bond of any order: it then stands for many molecules."""
+    """Return whether the molecule has a dummy atom or a bond of any order, and so stands for several molecules."""
     return any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()) or any(
         bond.HasQuery() or bond.GetBondType() == Chem.BondType.UNSPECIFIED for bond in molecule.GetBonds()
     )
@@ -108,4 +111,4 @@ QUESTIONABLE: Mapping[Questionable, Callable[[Chem.Mol], bool]] = {
     "valences": has_unusual_valence,
     "queries": has_query,
 }
-"""What the filter ``valence`` can refuse, by the name in its settings."""
+"""The checks of the filter ``valence``, by their names in its settings."""

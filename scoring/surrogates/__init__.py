@@ -1,4 +1,4 @@
-"""Surrogates, which predict scores from those that are known, and acquisitions, which pick by such predictions."""
+"""Surrogates, which predict scores from known scores, and acquisitions, which pick molecules by the predictions."""
 
 import lazy_loader
 

@@ -1,5 +1,6 @@
-"""Acquisitions: what a candidate promises, by its prediction. Larger values are better; of equal ones the first is
-picked.
+"""Acquisitions: functions of predictions that rank candidates.
+
+Larger values are better. Of candidates with equal values, the first is picked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Values = NDArray[np.float64]
 class UpperConfidenceBound:
     """The mean plus κ standard deviations, with a random strength κ = 10^U(lowest, highest) for each pick.
 
-    A batch of one strength has candidates of one sort; random strengths mix safe ones with uncertain ones.
+    A batch with a single strength has similar candidates; random strengths mix safe candidates with uncertain ones.
 
     Attributes:
         lowest: the lower bound of the exponent.
@@ -55,10 +56,10 @@ class UpperConfidenceBound:
 @checked
 @dataclass(frozen=True)
 class ThompsonSampling:
-    """A random value of the prediction, drawn anew for each pick.
+    """A value drawn from the predicted distribution, anew for each pick.
 
-    The values of different candidates are drawn independently, although those of similar molecules go together: a
-    prediction has no covariances.
+    The values of candidates are drawn independently, although those of similar molecules are correlated: a prediction
+    has no covariances.
 
     Example:
         >>> prediction = mb.Prediction(np.array([0.0, 0.5]), np.array([0.1, 0.1]))
@@ -81,8 +82,8 @@ class ExpectedImprovement:
     """The expected improvement over the best value: E[max(f - best, 0)] (Jones et al. 1998,
     https://doi.org/10.1023/A:1008306431147).
 
-    Before there is a best value, it is the mean. Candidates without any chance, of which the expected improvement is 0
-    in double precision, are ordered by (mean - best) / sd.
+    Without a best value, the mean is used instead. Candidates whose expected improvement is 0 in double precision are
+    ordered by (mean - best) / sd.
 
     Example:
         >>> prediction = mb.Prediction(np.array([0.4, 0.5]), np.array([0.5, 0.01]))
@@ -107,7 +108,7 @@ class ExpectedImprovement:
 @checked
 @dataclass(frozen=True)
 class Greedy:
-    """The mean alone: what is likely to be good, and nothing that is only uncertain.
+    """The mean alone, which ignores the uncertainty of a prediction.
 
     Example:
         >>> prediction = mb.Prediction(np.array([0.4, 0.5]), np.array([0.5, 0.01]))
@@ -121,7 +122,7 @@ class Greedy:
 
 
 def _one_by_one(draw: Callable[[], Values], prediction: Prediction, n: int) -> Picks:
-    """Return n picks, each with the largest of the values that are drawn for it, among what is left."""
+    """Return n picks: for each, draw values of all candidates and take the largest one among those not yet picked."""
     picked: list[int] = []
     left = np.ones(len(prediction), bool)
     values = prediction.mean.copy()

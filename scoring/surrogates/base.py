@@ -1,8 +1,8 @@
-"""What surrogates and acquisitions are.
+"""The protocols of surrogates and acquisitions.
 
-A surrogate learns the raw values of one component from molecules that have a score, and predicts those of others: a
-mean, and how far off it may be. An acquisition picks, by such predictions, the molecules that are worth a score. Both
-are functions of their arguments, so that a run that goes on after an interruption picks what it would have picked.
+A surrogate learns the raw values of one component from scored molecules, and predicts a mean and a standard deviation
+for other molecules. An acquisition picks the molecules to score by these predictions. Both are functions of their
+arguments, so that a run that is resumed after an interruption picks the same molecules.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a surrogate predicts for n molecules, in the unit of the raw value.
+    """The prediction of a surrogate for n molecules, in the unit of the raw value.
 
     Attributes:
         mean: float64 [n], the expected values.
-        sd: float64 [n], the standard deviations of the function itself, above or equal to 0.
-        noise_sd: the standard deviation of what is measured around the function; 0 without noise.
+        sd: float64 [n], the standard deviations of the function without noise, at least 0.
+        noise_sd: the standard deviation of the noise of measured values; 0 without noise.
 
     Example:
         >>> prediction = mb.Prediction(np.array([1.0, 2.0]), np.array([0.1, 0.2]))
@@ -54,12 +54,12 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Picks:
-    """What an acquisition picked of N candidates.
+    """The n picks of an acquisition from N candidates.
 
     Attributes:
-        indices: int64 [min(n, N)], the candidates in the order of picking, each at most once.
-        values: float64 [N], the acquisition value of every candidate: of a picked one that by which it was picked, of
-            the others the last one that they had.
+        indices: int64 [min(n, N)], the picked candidates in the order of picking, each at most once.
+        values: float64 [N], the acquisition value of every candidate: the value at which a candidate was picked, and
+            the last value of the others.
 
     Example:
         >>> prediction = mb.Prediction(np.array([0.1, 0.3, 0.2]), np.zeros(3))
@@ -74,7 +74,7 @@ class Picks:
 
 @runtime_checkable
 class FittedSurrogate(Protocol):
-    """A surrogate that has learnt.
+    """A surrogate after it was fitted.
 
     Example:
         >>> fitted = mb.GaussianProcess().fit(["CCO"], np.array([0.5]), seed=0)
@@ -83,12 +83,12 @@ class FittedSurrogate(Protocol):
     """
 
     def predict(self, smiles: Sequence[str]) -> Prediction:
-        """Return the prediction for some canonical SMILES."""
+        """Return the prediction for n canonical SMILES."""
 
 
 @runtime_checkable
 class Surrogate(Protocol):
-    """Learns to predict the raw values of a component.
+    """A model that learns to predict the raw values of a component.
 
     Example:
         >>> isinstance(mb.GaussianProcess(), mb.Surrogate)
@@ -96,20 +96,20 @@ class Surrogate(Protocol):
     """
 
     def fit(self, smiles: Sequence[str], values: Values, seed: int) -> FittedSurrogate:
-        """Return the surrogate of some molecules with scores.
+        """Return the surrogate fitted on scored molecules.
 
-        The result is a function of the arguments: what an object keeps between calls must not change it.
+        The result must depend only on the arguments, and not on earlier calls.
 
         Args:
             smiles: n canonical SMILES, in the order in which their scores arrived.
-            values: float64 [n], their raw values, finite; larger ones are better.
-            seed: of what is random.
+            values: float64 [n], the finite raw values of the molecules; larger values are better.
+            seed: the seed of random numbers.
         """
 
 
 @runtime_checkable
 class Acquisition(Protocol):
-    """Picks the candidates that are worth a score.
+    """A rule that picks the candidates to score.
 
     Example:
         >>> isinstance(mb.UpperConfidenceBound(), mb.Acquisition)
@@ -117,13 +117,13 @@ class Acquisition(Protocol):
     """
 
     def pick(self, prediction: Prediction, best: float, n: int, seed: int) -> Picks:
-        """Return the candidates that are picked, by a prediction in which larger values are better.
+        """Return the picked candidates.
 
         Args:
-            prediction: of N candidates.
-            best: the best value that is known; -inf without one.
+            prediction: the prediction for N candidates; larger values are better.
+            best: the best known value; -inf without one.
             n: the number of picks; all candidates are picked if there are fewer.
-            seed: of what is random.
+            seed: the seed of random numbers.
         """
 
 

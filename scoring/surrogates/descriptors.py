@@ -1,4 +1,4 @@
-"""Descriptors of whole molecules: what a score owes to size, composition and polarity, and not to one environment."""
+"""Descriptors of whole molecules: size, composition and polarity, which single environments do not show."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ NAMES = (
     "tpsa",
     "fraction_sp3",
 )
-"""The descriptors: counts, but for logp (Crippen), tpsa (Å²) and fraction_sp3 (in [0, 1])."""
+"""The names of the descriptors: all are counts except logp (Crippen), tpsa (Å²) and fraction_sp3 (in [0, 1])."""
 LEAST_SPREADS = np.array([0.3] * 17 + [6.0, 0.075])
-"""A standard deviation below this says that a descriptor hardly differs, and counts as this."""
+"""The least standard deviation of each descriptor [19]; a smaller one is raised to it."""
 
 Values = NDArray[np.float64]
 

@@ -22,46 +22,46 @@ Values = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 FIRST_LEARNT = 32
-"""The number of values from which on noise and kernel are learnt, and then again at each doubling."""
+"""The number of values from which on noise and kernel are learnt; they are learnt again at each doubling."""
 MOST_LEARNT = 512
-"""The most values that they are learnt from."""
+"""The largest number of values from which noise and kernel are learnt."""
 ENVIRONMENTS = (0.1, 0.3, 0.6)
-"""The shares of the environments in the kernel that are tried, beside 1."""
+"""The shares of the environments in the kernel that are tried, in addition to 1."""
 LENGTHS = (1.5, 2.0, 3.0, 4.5)
-"""The lengths of the descriptors that are tried, in standard deviations."""
+"""The length scales of the descriptors that are tried, in standard deviations."""
 UNLEARNT = (0.6, 3.0)
-"""Share and length while there are too few values to learn them."""
+"""The share of the environments and the length scale while there are too few values to learn them."""
 BLOCK = 4096
 """The number of molecules that are predicted at once, which bounds the memory."""
 
 REACH = 0.5
-"""How many times as far as the maximum is above the lower quartile a value may be below it."""
+"""The largest distance of a value below the lower quartile, as a multiple of the maximum's distance above it."""
 
 LARGEST = 1e100
-"""The largest value that is told from larger ones, so that squares and multiples stay finite."""
+"""The magnitude to which values are clipped, so that squares and multiples stay finite."""
 
 
 @checked
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A Gaussian process solved exactly, whose kernel compares Morgan counts and descriptors (``kernel``).
+    """An exact Gaussian process whose kernel compares Morgan counts and descriptors (``kernel``).
 
     Values are scaled to mean 0 and variance 1. The function has a constant mean and an amplitude, which follow from the
-    training set in closed form. The share of the noise, what environments and descriptors count for, and the distance
-    at which molecules are no longer alike are learnt by marginal likelihood (``marginal_likelihood``): from the first m
-    values, where m is the largest of 32, 64, 128, ... that there are. Without any value, the prediction is 0 with an sd
+    training set in closed form. The share of the noise, the weights of environments and descriptors, and the length
+    scale of the descriptors maximise the marginal likelihood (``marginal_likelihood``) of the first m values, where m
+    is the largest of 32, 64, 128, ... up to the number of values. Without any value, the prediction is 0 with an sd
     of 1.
 
-    The training set has the best values and a random part of the others; values far below all others are raised
-    (``without_outliers``). For a value that is better when it is lower, give its negative.
+    The training set has the best values and a random part of the others; low outliers are raised
+    (``without_outliers``). If lower values are better, pass their negatives.
 
     Attributes:
         best: the number of molecules with the largest values in the training set.
-        others: the number of molecules in it that are chosen at random among the rest.
-        noise: the variance of the noise over that of the function, while there are fewer than 32 values.
+        others: the number of molecules of the training set that are drawn at random from the others.
+        noise: the ratio of the variance of the noise to that of the function, while there are fewer than 32 values.
         radius: the largest radius of the circular environments; 2 is ECFP4.
-        descriptors: whether molecules are also compared as wholes, by the numbers of their atoms, rings, donors and
-            acceptors, logP and polar surface; False compares environments alone.
+        descriptors: whether the kernel also compares descriptors of whole molecules: numbers of atoms, rings, donors
+            and acceptors, logP and polar surface; False compares environments alone.
 
     Example:
         >>> fitted = mb.GaussianProcess().fit(["CCO", "CCCO"], np.array([1.0, 2.0]), seed=0)
@@ -76,10 +76,10 @@ class GaussianProcess:
     descriptors: bool = True
 
     def fit(self, smiles: Sequence[str], values: Values, seed: int) -> FittedGaussianProcess | NothingKnown:
-        """Return the process of some molecules; see ``Surrogate``.
+        """Return the process fitted on scored molecules; see ``Surrogate``.
 
         Raises:
-            ValueError: a value is not finite, a SMILES cannot be read, or their numbers differ.
+            ValueError: a value is not finite, a SMILES cannot be read, or the numbers of SMILES and values differ.
         """
         values = np.asarray(values, np.float64)
         _check(smiles, values)
@@ -104,7 +104,7 @@ class GaussianProcess:
         return np.sort(np.concatenate([best, rest]))
 
     def _learnt(self, smiles: Sequence[str], values: Values, features: Features) -> tuple[Kernel, float]:
-        """Return the kernel and the noise."""
+        """Return the kernel, and the ratio of the variance of the noise to that of the function."""
         if len(values) < FIRST_LEARNT:
             environments, length = UNLEARNT if self.descriptors else (1.0, 1.0)
             return Kernel(environments, length, tuple(features.spreads.tolist())), self.noise
@@ -114,9 +114,10 @@ class GaussianProcess:
 
 
 def without_outliers(values: Values) -> Values:
-    """Return values with the low outliers raised: a clash in a docking gives an energy far from all others.
+    """Return values [n] with low outliers raised, such as the energies of clashes in docking.
 
-    What counts is the distance below the lower quartile, in terms of that of the maximum above it.
+    A value is an outlier if its distance below the lower quartile is more than ``REACH`` times the distance of the
+    maximum above the quartile.
     """
     quartile, top = float(np.quantile(values, 0.25)), float(values.max())
     return np.maximum(values, quartile - REACH * (top - quartile)) if top > quartile else values
@@ -124,7 +125,7 @@ def without_outliers(values: Values) -> Values:
 
 @dataclass(frozen=True)
 class Scale:
-    """The mean and the standard deviation of values; 1 where they do not differ."""
+    """The mean and the standard deviation of values; the latter is 1 if all values are equal."""
 
     mean: float
     sd: float
@@ -144,7 +145,7 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """A Gaussian process given n targets, by the Cholesky factor L of K + λ I.
+    """The posterior of a Gaussian process given n targets, by the Cholesky factor L of K + λ I.
 
     Attributes:
         factor: L.
@@ -152,7 +153,7 @@ class Posterior:
         weights: (K + λ I)⁻¹ (y - β 1).
         mean: β, the mean of the function.
         variance: s², the variance of the function.
-        noise: λ.
+        noise: λ, the ratio of the variance of the noise to that of the function.
     """
 
     factor: Values
@@ -164,7 +165,7 @@ class Posterior:
 
     @staticmethod
     def of(kernel: Values, targets: Values, noise: float) -> Posterior:
-        """Return the process given targets [n] with the kernel [n, n], which is written over."""
+        """Return the posterior given targets [n] with the kernel [n, n], which is overwritten."""
         from scipy.linalg import cholesky  # which takes 0.2 s, and only those pay who predict
 
         kernel[np.diag_indices_from(kernel)] += noise
@@ -177,7 +178,7 @@ class Posterior:
         return Posterior(factor, ones, _solved(factor, whitened, transposed=True), mean, float(variance), noise)
 
     def at(self, kernel: Values) -> tuple[Values, Values]:
-        """Return the means and standard deviations [m] where the kernel with the targets is [n, m]."""
+        """Return the means [m] and standard deviations [m] of m points, by their kernel with the targets [n, m]."""
         mean = self.mean + self.weights @ kernel
         whitened = _solved(self.factor, kernel)
         of_function = 1 - np.einsum("nm,nm->m", whitened, whitened)
@@ -187,14 +188,14 @@ class Posterior:
 
 @dataclass(frozen=True, eq=False)
 class FittedGaussianProcess:
-    """A Gaussian process given the values of a training set.
+    """A Gaussian process that was fitted on a training set.
 
     Attributes:
-        radius: that of the environments.
-        features: those of the training set.
-        kernel: compares them.
-        scale: that of its values.
-        posterior: given the scaled values.
+        radius: the radius of the environments.
+        features: the features of the training set.
+        kernel: the kernel.
+        scale: the scale of the values of the training set.
+        posterior: the posterior given the scaled values.
     """
 
     radius: int
@@ -204,7 +205,7 @@ class FittedGaussianProcess:
     posterior: Posterior
 
     def predict(self, smiles: Sequence[str]) -> Prediction:
-        """Return the prediction for some canonical SMILES.
+        """Return the prediction for n canonical SMILES.
 
         Raises:
             ValueError: a SMILES cannot be read.
@@ -222,7 +223,7 @@ class FittedGaussianProcess:
 
 @dataclass(frozen=True)
 class NothingKnown:
-    """What is predicted without any value: 0, with an sd of 1."""
+    """The prediction without any known value: 0, with an sd of 1."""
 
     def predict(self, smiles: Sequence[str]) -> Prediction:
         return Prediction(np.zeros(len(smiles)), np.ones(len(smiles)))

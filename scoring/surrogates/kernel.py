@@ -1,9 +1,9 @@
-"""How alike two molecules are for a Gaussian process: by their environments, and as wholes.
+"""The kernel of a Gaussian process: the similarity of two molecules by their environments and their descriptors.
 
     k(a, b) = w T(a, b) + (1 - w) exp(-|d(a) - d(b)|² / 2ℓ²)
 
 T is the min-max similarity of the counts of Morgan environments (``count_levels``); d are descriptors
-(``descriptors``), each in units of its standard deviation. Both are positive definite, and 1 for a molecule and itself.
+(``descriptors``), each in units of its standard deviation. Both parts are positive definite, and 1 for a = b.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What a kernel compares of n molecules.
+    """The features of n molecules that a kernel compares.
 
     Attributes:
-        bits: float32 [n, 2048], their environments.
-        descriptors: float64 [n, 19].
+        bits: float32 [n, 2048], the environments.
+        descriptors: float64 [n, 19], the descriptors.
     """
 
     bits: Bits
@@ -43,19 +43,19 @@ class Features:
 
     @property
     def spreads(self) -> Values:
-        """The standard deviations of the descriptors [19], those of descriptors that hardly differ raised."""
+        """The standard deviations of the descriptors [19], at least ``LEAST_SPREADS``."""
         found: Values = np.maximum(self.descriptors.std(axis=0), LEAST_SPREADS)
         return found
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel.
+    """A kernel with its parameters.
 
     Attributes:
-        environments: w, the share of the environments, in [0, 1]; 1 is without descriptors.
-        length: ℓ, the distance at which two molecules are no longer alike as wholes.
-        spreads: the units of the descriptors [19].
+        environments: w, the share of the environments, in [0, 1]; with 1, descriptors have no effect.
+        length: ℓ, the length scale of the descriptors.
+        spreads: the standard deviations [19] by which descriptors are divided.
     """
 
     environments: float
@@ -63,7 +63,7 @@ class Kernel:
     spreads: tuple[float, ...]
 
     def between(self, a: Features, b: Features) -> Values:
-        """Return the kernel of each of n molecules with each of m, float64 [n, m]."""
+        """Return the kernel, float64 [n, m], of each of n molecules with each of m molecules."""
         alike = similarities(a.bits, b.bits)
         if self.environments == 1:
             return alike
@@ -77,7 +77,7 @@ class Kernel:
 
 
 def likeness(a: Values, b: Values, length: float) -> Values:
-    """Return exp(-|x - y|² / 2ℓ²) of each of n points [n, k] with each of m, float64 [n, m]."""
+    """Return exp(-|x - y|² / 2ℓ²), float64 [n, m], of each of n points [n, k] with each of m points [m, k]."""
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T)
     found: Values = np.exp(np.maximum(squares, 0) / (-2 * length**2))
     return found

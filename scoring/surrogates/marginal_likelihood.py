@@ -1,13 +1,15 @@
 """The noise and the kernel of a Gaussian process by its marginal likelihood.
 
-With C = K + λ I, where λ is the variance of the noise over that of the function, the targets y [n] have the density
-N(β 1, s² C). Integrated over a flat prior of β and a prior of s² that is worth ``PRIOR_TARGETS`` targets of variance 1,
+With C = K + λ I, where λ is the ratio of the variance of the noise to that of the function, the targets y [n] have the
+density N(β 1, s² C). Integrated over a flat prior of β and a prior of s² that weighs as much as ``PRIOR_TARGETS``
+targets of variance 1,
 
     log p(y | λ) = -1/2 log |C| - 1/2 log (1ᵀ C⁻¹ 1) - (n - 1 + ν)/2 log (q + ν) + constant
     q = (y - β 1)ᵀ C⁻¹ (y - β 1)  with  β = 1ᵀ C⁻¹ y / 1ᵀ C⁻¹ 1
 
-(Rasmussen & Williams 2006, sections 2.7 and 5.4). For a kernel it is a function of λ alone, and with the eigenvalues of
-K it takes O(n) for each λ: all of a grid of kernels and noises are tried, and nothing has to converge.
+(Rasmussen & Williams 2006, sections 2.7 and 5.4). For a given kernel this is a function of λ alone, which takes O(n)
+for each λ once the eigenvalues of K are known. So all points of a grid of kernels and noises are tried, without an
+iterative optimisation.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 PRIOR_TARGETS = 4.0
-"""ν, the number of targets that the prior of the amplitude is worth."""
+"""ν, the weight of the prior of the amplitude, as a number of targets."""
 NOISES: Values = np.logspace(-4, 0, 33)
 """The values of λ that are tried."""
 
 
 def log_marginal_likelihoods(kernel: Values, targets: Values, noises: Values) -> Values:
-    """Return log p(y | λ) [m] up to a constant, for each of m values of λ.
+    """Return log p(y | λ), float64 [m], up to a constant, for each of m values of λ.
 
     Args:
         kernel: float64 [n, n], K.
@@ -47,8 +49,9 @@ def log_marginal_likelihoods(kernel: Values, targets: Values, noises: Values) ->
 
 
 def most_likely(kernels: Iterable[Values], targets: Values) -> tuple[int, float]:
-    """Return the index of the kernel [n, n] and the λ of ``NOISES`` with the largest marginal likelihood, the first of
-    equal ones.
+    """Return the index of the kernel [n, n], and the λ of ``NOISES``, with the largest marginal likelihood.
+
+    Of equally likely ones, the first is returned.
     """
     found = np.array([log_marginal_likelihoods(kernel, targets, NOISES) for kernel in kernels])
     kernel, noise = np.unravel_index(np.argmax(found), found.shape)

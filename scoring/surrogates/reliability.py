@@ -1,4 +1,4 @@
-"""How right predictions were, by molecules that were scored after them."""
+"""The reliability of predictions, measured on molecules that were scored afterwards."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 from molbuffer.scoring.surrogates.base import Prediction
 
 HALF_WIDTH = 1.6448536269514722
-"""Half the width of the interval that has 90 % of a normal distribution, in standard deviations."""
+"""Half the width of the central 90 % interval of a normal distribution, in standard deviations."""
 FEWEST_RANKS = 3
-"""The number of molecules from which on a correlation of ranks says anything."""
+"""The least number of molecules for a rank correlation."""
 FEWEST_ERRORS = 8
-"""The number of molecules of a batch from which on their errors say how wide an interval has to be."""
+"""The least number of molecules of a batch whose errors change the factor on standard deviations."""
 INFLATION_RATE = 0.3
-"""How far a batch moves the factor on deviations, in [0, 1]."""
+"""The exponent, in [0, 1], by which a batch changes the factor on standard deviations."""
 MOST_INFLATION = 10.0
-"""The largest factor on deviations."""
+"""The largest factor on standard deviations."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How right the predictions of n molecules were.
+    """The reliability of the predictions of n molecules.
 
     Attributes:
         n: the number of molecules.
-        coverage_90: the share of the values within the interval that should have 90 % of them; None without any.
-        rank_correlation: Spearman's, of the means with the values, in [-1, 1]; None of fewer than 3 molecules, and
-            where all means or all values are the same.
-        rmse: the root of the mean squared error of the means, in the unit of the raw value; None without any.
+        coverage_90: the share of the values inside of the predicted 90 % interval; None without molecules.
+        rank_correlation: Spearman's rank correlation of the means with the values, in [-1, 1]; None for fewer than 3
+            molecules, or if all means or all values are equal.
+        rmse: the root mean squared error of the means, in the unit of the raw value; None without molecules.
     """
 
     n: int
@@ -41,11 +41,14 @@ class Calibration:
 
 
 def calibration(prediction: Prediction, values: NDArray[np.float64]) -> Calibration:
-    """Return how right a prediction of n molecules was.
+    """Return the reliability of a prediction of n molecules.
 
     Args:
-        prediction: made before the molecules were scored.
-        values: float64 [n], their raw values; NaN where there is none, which does not count.
+        prediction: the prediction, made before the molecules were scored.
+        values: float64 [n], the raw values of the molecules; a NaN is left out.
+
+    Raises:
+        ValueError: the numbers of predictions and values differ.
     """
     values = np.asarray(values, np.float64)
     if values.shape != prediction.mean.shape:
@@ -61,15 +64,15 @@ def calibration(prediction: Prediction, values: NDArray[np.float64]) -> Calibrat
 
 
 def inflation(errors: Iterable[Sequence[float]]) -> float:
-    """Return the factor by which deviations are to be multiplied, so that intervals have their share of the values.
+    """Return the factor by which standard deviations are multiplied, so that 90 % intervals contain 90 % of the values.
 
-    A model that is asked for what it expects most of is asked where it errs. After each batch the factor f becomes
-    f (q / 1.645)^0.3, within [1, 10], where q is the 0.9 quantile of the absolute errors of the batch: at 1.645 an
-    interval of 90 % has 90 % of the values.
+    The molecules with the best predictions are scored, among which large errors are frequent. After each batch the
+    factor f becomes f (q / 1.645)^0.3, within [1, 10], where q is the 0.9 quantile of the absolute errors of the batch
+    in standard deviations. It is 1.645 if 90 % intervals contain 90 % of the values.
 
     Args:
-        errors: of each batch in order, the errors of its molecules over the deviations that were told then, with the
-            factor of then; batches of fewer than 8 do not count.
+        errors: for each batch in order, the errors of its molecules divided by their predicted standard deviations,
+            which included the factor of that time; batches of fewer than 8 molecules are ignored.
     """
     factor = 1.0
     for batch in errors:

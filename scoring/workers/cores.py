@@ -8,21 +8,21 @@ from pathlib import Path
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Return the cores that this process may use: those of its affinity, at most as many as its CPU quota pays for.
+    """Return the number of cores that this process may use: those of its affinity, limited by its CPU quota.
 
     Args:
-        root: the folder that holds ``proc`` and ``sys``.
+        root: the folder with ``proc`` and ``sys``.
     """
     return max(1, int(min([allowed_cores(), *_quotas(root)])))
 
 
 def allowed_cores() -> int:
-    """Return the cores of this process's affinity, whatever its CPU quota."""
+    """Return the number of cores in the affinity of this process, without regard to its CPU quota."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield each CPU quota that holds for this process, in cores: its control group's and those of its parents."""
+    """Yield the CPU quotas of this process in cores: those of its control group and of all groups above."""
     mount = root / "sys/fs/cgroup"
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -46,7 +46,7 @@ def _quota(folder: Path) -> Iterator[float]:
 
 
 def _text(file: Path) -> str:
-    """Return what a file holds, nothing where it cannot be read: not every system has control groups."""
+    """Return the text of a file; empty if it cannot be read, as on systems without control groups."""
     try:
         return file.read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""A crew of worker processes, of which each is used by one thread at a time."""
+"""Crews of worker processes, each of which is used by one thread at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queue import LifoQueue
 from molbuffer.scoring.workers.worker import Worker
 
 MOST_CREWS = 16
-"""Crews that wait for their next call; the one that was used longest ago ends when there are more."""
+"""The largest number of idle crews; with more, the least recently used one is closed."""
 
 
 class Seat:
@@ -24,7 +24,7 @@ class Seat:
         self._worker: Worker | None = None
 
     def worker(self) -> Worker:
-        """Return the process, a new and prepared one if there is none."""
+        """Return the process; without one, start and prepare a new one."""
         if self._worker is None:
             self._worker = Worker()
             try:
@@ -36,13 +36,13 @@ class Seat:
         return self._worker
 
     def interrupt(self) -> None:
-        """Kill the process, from another thread than the one that waits for its answer."""
+        """Kill the process if it has a call; another thread may wait for the answer."""
         worker = self._worker
         if worker is not None and not worker.usable:
             worker.kill()
 
     def clear(self, *, kill: bool) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one; with ``kill``, at once."""
         worker, self._worker = self._worker, None
         if worker is not None:
             if kill:
@@ -68,7 +68,7 @@ class Crew:
 
     @contextmanager
     def seat(self) -> Iterator[Seat]:
-        """Have a process for oneself; it is killed if the block ends in the middle of a call."""
+        """Reserve a process for a block; it is killed if the block ends in the middle of a call."""
         seat = self._free.get()
         try:
             yield seat
@@ -82,7 +82,7 @@ class Crew:
         return self._free.qsize() == len(self._seats)
 
     def close(self) -> None:
-        """End all processes, those in the middle of a call too; a forked child leaves those of its parent alone."""
+        """End all processes, also in the middle of a call; a forked child does not end those of its parent."""
         atexit.unregister(self.close)
         if self._process == os.getpid():
             for seat in self._seats:
@@ -90,7 +90,7 @@ class Crew:
 
 
 class Crews:
-    """The crews of this process by key; a forked child starts its own, since it cannot share the pipes."""
+    """The crews of this process by key; a forked child starts crews of its own, since it cannot share pipes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -109,4 +109,4 @@ class Crews:
 
 
 CREWS = Crews()
-"""Those of this process."""
+"""The crews of this process."""

@@ -1,7 +1,8 @@
-"""Work that may end its process, hang, or print: it runs apart, and costs no other item its result.
+"""Isolation of work that may end its process, hang, or print: it runs in other processes, and no other item is lost.
 
-What a dead or silent process had in hand is tried again, until the item at fault is alone. Work that yields its results
-one by one shows which item that is: the one after the last result. Work that returns them together is tried in halves.
+Items of a process that died or did not answer are tried again, until the item at fault is alone. If the work yields its
+results one by one, that item is the one after the last result. If it returns them together, the items are split in
+halves.
 """
 
 from __future__ import annotations
@@ -25,24 +26,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LARGEST_CHUNK = 512
-"""Bounds the work that is repeated when a process dies."""
+"""The largest number of items of a call, which bounds the work that is repeated when a process dies."""
 MOST_DEATHS = 8
-"""So many items that end a process one after another, without a result in between, show that the work itself is dead:
-further ones are not tried."""
+"""The number of items in a row that end their processes, without a result in between, after which the work itself
+counts as broken: further items are not tried."""
 MOST_TIMEOUTS = 3
-"""As ``MOST_DEATHS``, of items without an answer in time."""
+"""The number of items in a row without an answer in time after which further items are not tried."""
 
 
 @dataclass(frozen=True)
 class Isolation:
-    """How calls are kept apart from this process.
+    """The settings of calls in other processes.
 
     Attributes:
-        identity: calls of the same identity share processes, and with them modules, models and licences.
-        processes: the most processes at once.
+        identity: a key; calls with the same key share processes, and with them modules, models and licences.
+        processes: the largest number of simultaneous processes.
         one_by_one: whether the work yields its results one by one, in the order of the items.
-        timeout: the longest time without a result, in seconds: of one item if they come one by one, else of all.
-        prepare: called with each new process before its first call.
+        timeout: the longest time without a result, in seconds: for each item if results come one by one, else for a
+            whole call; None is no limit.
+        prepare: a function that is called with each new process before its first call.
     """
 
     identity: str
@@ -54,12 +56,12 @@ class Isolation:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """What became of an item without a result.
+    """The reason why an item has no result.
 
     Attributes:
-        reason: the exit code or signal of its process, or the time that it had.
+        reason: the exit code or signal of the process, or the timeout.
         final: whether the item itself is at fault, since it ended two processes in which it was alone; otherwise
-            another attempt may go well.
+            another attempt may succeed.
     """
 
     reason: str
@@ -74,19 +76,19 @@ def run_apart(
     *,
     chunk: int | None = None,
 ) -> Iterator[tuple[Item, Result | NoAnswer]]:
-    """Yield each item with the result of ``work(items, *arguments)`` in other processes, as soon as it is there.
+    """Yield each item with the result of ``work(items, *arguments)`` in other processes, as soon as it arrives.
 
-    Items are taken when a process is free, and their results come in no particular order if there are several.
+    Items are taken when a process is free. With several processes, results come in no particular order.
 
     Args:
         work: a module-level function that returns a list of as many results as items, or yields them in their order.
         items: the items to share among the processes.
         arguments: further arguments of every call.
-        isolation: where the calls run.
-        chunk: the items of a call; by default an even share of all, but at most ``LARGEST_CHUNK``.
+        isolation: the settings of the calls.
+        chunk: the number of items of a call; by default an even share of all, but at most ``LARGEST_CHUNK``.
 
     Raises:
-        Exception: the exception of ``work``, or of ``items``.
+        Exception: ``work``, or the iterable ``items``, raised an exception.
     """
     if chunk is None:
         items = list(items)
@@ -108,20 +110,23 @@ def _chunks(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
 
 
 class _Trials(Generic[Item, Result]):
-    """The attempts at the items of a run; the threads of a team share the counts of what was lost in a row."""
+    """The attempts at the items of a run; the threads of a team share the counts of deaths and timeouts in a row."""
 
     def __init__(self, work: Callable[..., Iterable[Result]], arguments: tuple[Any, ...], isolation: Isolation) -> None:
         self._work, self._arguments, self._isolation = work, arguments, isolation
         self._deadly: list[tuple[Item, str]] = []
-        """The items that ended their processes since the last result. They are at fault if the work lives."""
+        """The items that ended their processes since the last result; a further result shows that they are at fault."""
         self._timeouts = 0
         self._lock = threading.Lock()
         self._level = logging.WARNING
         self.stopped = False
-        """Whether nothing is tried any more: set by another thread, whose caller no longer wants answers."""
+        """Whether no item is tried any more; another thread sets it when its caller has stopped."""
 
     def run(self, seat: Seat, items: Sequence[Item]) -> Iterator[tuple[Item, Result | NoAnswer]]:
-        """Yield each item with its result or why there is none, but deadly ones later."""
+        """Yield each item with its result, or with the reason why it has none.
+
+        Items that ended their process come later, when another result or ``verdict`` shows whether they are at fault.
+        """
         groups: deque[tuple[Sequence[Item], bool]] = deque([(items, False)])
         while groups and not self.stopped:
             group, again = groups.popleft()
@@ -143,7 +148,7 @@ class _Trials(Generic[Item, Result]):
                 seat.settle()
                 left = group[done:]
                 if self._isolation.one_by_one or len(left) == 1:
-                    # A silent item is not tried twice, which would take as long again.
+                    # An item that timed out is not tried again, since it would take the same time.
                     self._timeouts += 1
                     yield left[0], NoAnswer(str(error), final=False)
                     groups.extendleft([(left[1:], False)] if left[1:] else [])
@@ -152,8 +157,8 @@ class _Trials(Generic[Item, Result]):
             except WorkerDiedError as error:
                 seat.settle()
                 left = group[done:]
-                # Once: what is tried again may end as many processes as it has items, and more.
-                _log.log(self._level, "%s, at %s; what it had in hand is tried again", error, self._name)
+                # Warned of once: the items that are tried again may end as many processes as they are, and more.
+                _log.log(self._level, "%s, at %s; its items are tried again", error, self._name)
                 self._level = logging.DEBUG
                 if again and len(left) == 1:
                     with self._lock:
@@ -162,14 +167,17 @@ class _Trials(Generic[Item, Result]):
                     groups.extendleft(reversed(self._parts(left)))
 
     def verdict(self) -> Iterator[tuple[Item, NoAnswer]]:
-        """Yield the deadly items that are left: at fault, unless there are so many that the work itself is dead."""
+        """Yield the remaining items that ended their processes.
+
+        They are at fault unless there are ``MOST_DEATHS`` of them, in which case the work itself counts as broken.
+        """
         with self._lock:
             deadly, self._deadly = self._deadly, []
         final = len(deadly) < MOST_DEATHS
         yield from ((item, NoAnswer(reason, final)) for item, reason in deadly)
 
     def _lives(self) -> Iterator[tuple[Item, NoAnswer]]:
-        """Take note of a result, and yield the items that are shown to be deadly by it."""
+        """Count a result, and yield the items that ended their processes before it, which are at fault."""
         self._timeouts = 0
         if self._deadly:
             with self._lock:
@@ -181,14 +189,14 @@ class _Trials(Generic[Item, Result]):
         return f"{self._work.__module__}.{self._work.__qualname__}"
 
     def _parts(self, left: Sequence[Item]) -> list[tuple[Sequence[Item], bool]]:
-        """Return what to try next, each with whether it is an item alone that has ended a process already."""
+        """Return the groups of items to try next, each with whether it is a single item that has ended a process."""
         if self._isolation.one_by_one or len(left) == 1:
             return [(left[:1], True), *([(left[1:], False)] if left[1:] else [])]
         middle = (len(left) + 1) // 2
         return [(left[:middle], False), (left[middle:], False)]
 
     def _given_up(self) -> NoAnswer | None:
-        """Return why the rest is not tried any more, None if it is."""
+        """Return the reason why further items are not tried; None if they are tried."""
         if len(self._deadly) >= MOST_DEATHS:
             many, last = len(self._deadly), self._deadly[-1][1]
             return NoAnswer(
@@ -200,7 +208,7 @@ class _Trials(Generic[Item, Result]):
 
 
 class _Team(Generic[Item, Result]):
-    """Threads that each hold a process, take chunks from one source, and put answers into one queue."""
+    """Threads that each use one process, take chunks from a common source, and put answers into a common queue."""
 
     def __init__(self, crew: Crew, chunks: Iterator[list[Item]], trials: _Trials[Item, Result]) -> None:
         self._crew, self._chunks, self._trials = crew, chunks, trials
@@ -226,7 +234,7 @@ class _Team(Generic[Item, Result]):
         finally:
             self._trials.stopped = True
             while any(thread.is_alive() for thread in threads):
-                # Again and again, since a thread may have been about to begin a call.
+                # Repeated, since a thread may have been about to begin a call.
                 for seat in list(self._seats):
                     seat.interrupt()
                 for thread in threads:
@@ -242,7 +250,7 @@ class _Team(Generic[Item, Result]):
                             self._answers.put(answer)
                     finally:
                         self._seats.discard(seat)
-        except BaseException as error:  # handed to the thread that waits, which raises it
+        except BaseException as error:  # passed to the waiting thread, which raises it
             self._answers.put(error)
         else:
             self._answers.put(None)

@@ -1,4 +1,4 @@
-"""Sharing work on many molecules among processes; threads gain nothing, since RDKit holds the interpreter lock.
+"""Parallel work on many molecules in processes; threads would not speed it up, since RDKit holds the interpreter lock.
 
 The first call that is large enough starts the processes, one for each core. The threads of this process share them
 until it exits. Results do not depend on the number of processes. Decision 16 in docs/design compares them with a pool
@@ -21,10 +21,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SMALLEST_PARALLEL = 64
-"""With fewer items, the exchange with the processes costs more than it gains."""
+"""The least number of items that are shared among processes; with fewer, the communication takes more time."""
 SMALLEST_CHUNK = 16
 CHUNKS_PER_WORKER = 4
-"""Several chunks for each process balance molecules of different size."""
+"""The number of chunks for each process; several balance molecules of different size."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ def map_chunks(
 
     Args:
         work: a module-level function that returns one result for each item, and does not depend on the chunks.
-        items: the items to share among the processes; when there are few, this process does the work.
+        items: the items to share among the processes; a few items are worked on in this process.
         arguments: further arguments of every call; like ``items`` they are pickled. If a process cannot import their
-            classes, as those of a notebook, the work is done in this process instead.
-        workers: the most processes; all available cores by default.
+            classes, such as classes of a notebook, this process does the work instead.
+        workers: the largest number of processes; all available cores by default.
 
     Raises:
-        WorkerError: an item killed a process in which it was alone, and then a new one.
-        Exception: an exception of ``work``.
+        WorkerError: an item ended two processes in which it was alone.
+        Exception: ``work`` raised an exception.
     """
     if len(items) < SMALLEST_PARALLEL or WORKER_VARIABLE in os.environ:
         return work(items, *arguments)
@@ -79,6 +79,6 @@ def _chunk_size(items: int, workers: int) -> int:
 
 def _death_notice(work: Callable[..., Any], item: object, loss: NoAnswer) -> str:
     return (
-        f"{loss.reason}, twice, at {work.__module__}.{work.__qualname__} of {item!r}. SIGKILL often means that memory "
-        f"ran out, SIGSEGV that a library crashed on the item: try fewer cores, or leave that item out."
+        f"{loss.reason}, twice, in {work.__module__}.{work.__qualname__} of {item!r}. SIGKILL often means that memory "
+        f"ran out, SIGSEGV that a library crashed on the item: use fewer cores, or leave the item out"
     )

@@ -2,12 +2,12 @@
 
 It is a plain subprocess and not one of ``multiprocessing`` or loky, for three reasons. The spawn method of
 ``multiprocessing`` runs the main script again in every worker, so that a script without ``if __name__ == "__main__"``
-repeats all that precedes its first large call, and then fails. Workers of a pool outlive a killed parent, while these
-end with their pipe, in the middle of a call too. And the death of a worker breaks a whole pool, while here only the
-chunk of that worker is repeated.
+repeats everything before its first large call, and then fails. Workers of a pool outlive a killed parent, while these
+workers end with their pipe, also in the middle of a call. And the death of a worker breaks a whole pool, while here
+only the chunk of that worker is repeated.
 
-A worker leads a process group of its own, which ends with it: a program that scoring code has started does not go on
-after a timeout or an interrupt.
+A worker leads a process group of its own, which ends with it, so that a program that scoring code has started does not
+continue after a timeout or an interrupt.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 from molbuffer.scoring.errors import ScoringError
 
 WORKER_VARIABLE = "MOLBUFFER_SCORING_WORKER"
-"""Set in the environment of a worker, which must not start workers of its own."""
+"""The variable that is set in the environment of a worker, which must not start workers of its own."""
 SECONDS_TO_END = 2.0
 """The time that a worker has to end after its pipe is closed, before it is killed."""
 
@@ -48,11 +48,11 @@ class WorkerDiedError(ScoringError):
 
 
 class WorkerTimeoutError(ScoringError):
-    """A worker process gave no answer in the time that it had."""
+    """A worker process gave no answer within its timeout."""
 
 
 class UnloadableWorkError(ScoringError):
-    """The work or its arguments cannot be sent to a worker process, or not imported there."""
+    """The work or its arguments cannot be sent to a worker process, or cannot be imported there."""
 
 
 class Worker:
@@ -70,10 +70,10 @@ class Worker:
         assert self._process.stdout is not None
         self._frames = _Frames(self._process.stdout.fileno())
         self.usable = True
-        """Whether the process is idle: it is not while it has a call, nor after it died."""
+        """Whether the process is idle: it has no call, and has not died."""
 
     def call(self, work: Callable[..., list[Any]], items: Sequence[Any], arguments: tuple[Any, ...]) -> list[Any]:
-        """Return ``work(items, *arguments)`` as the process computes it; errors are those of ``answers``."""
+        """Return the results of ``work(items, *arguments)`` in the process; errors are those of ``answers``."""
         return list(self.answers(work, items, arguments))
 
     def answers(
@@ -83,21 +83,21 @@ class Worker:
         arguments: tuple[Any, ...],
         timeout: float | None = None,
     ) -> Iterator[Any]:
-        """Yield the results of ``work(items, *arguments)``.
+        """Yield the results of ``work(items, *arguments)`` in the process.
 
-        Those of a list arrive together, and those of an iterator one by one, each as soon as it is there.
+        The results of a list arrive together, those of an iterator one by one, each as soon as it is computed.
 
         Args:
             work: a module-level function.
-            items: its first argument.
-            arguments: its further arguments.
+            items: the first argument of ``work``.
+            arguments: the further arguments of ``work``.
             timeout: the longest time without an answer, in seconds.
 
         Raises:
             WorkerDiedError: the process ended before the last answer.
-            WorkerTimeoutError: it gave no answer in time, and was killed.
-            UnloadableWorkError: ``work`` or an argument cannot be sent, or not imported in the process.
-            Exception: the exception of ``work``, with the worker's traceback as a note.
+            WorkerTimeoutError: the process gave no answer in time, and was killed.
+            UnloadableWorkError: ``work`` or an argument cannot be sent, or cannot be imported in the process.
+            Exception: ``work`` raised it; the traceback of the worker is a note of the exception.
         """
         try:
             # The import path is sent each time, since a scorer may be in a folder that was added after the start.
@@ -124,15 +124,15 @@ class Worker:
             raise WorkerDiedError(f"a worker process ended with {_end_of(self._wait())}") from error
 
     def kill(self) -> None:
-        """Kill the process and all that it has started."""
+        """Kill the process and all processes of its group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._wait()
 
     def close(self) -> None:
-        """End the process, which is idle or no longer of use."""
+        """End the process."""
         for stream in (self._process.stdin, self._process.stdout):
-            # The buffer of a dead process still has a request, which cannot be flushed.
+            # The buffer of a dead process may still have a request, which cannot be flushed.
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
         self._wait()
@@ -157,15 +157,15 @@ def _end_of(exit_code: int) -> str:
 
 def serve() -> None:
     """Answer requests until the parent closes the pipe or dies."""
-    # Signals are the parent's to handle, and workers end with its pipe. A handler that does nothing, and not SIG_IGN:
-    # that would be inherited by the programs that scoring code starts, and terminates.
+    # The parent handles signals, and workers end with its pipe. The handler does nothing, instead of SIG_IGN, which
+    # programs that scoring code starts would inherit, so that they could not be terminated.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, lambda *_: None)
     requests, answers = os.dup(0), os.dup(1)
     # Scoring code must neither read the requests nor print between the answers.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    # What it prints is seen at once, and not lost with a process that is killed.
+    # Lines that scoring code prints appear at once, and are not lost with a process that is killed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     waiting: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(requests, waiting), daemon=True).start()
@@ -191,7 +191,7 @@ def _listen(requests: int, waiting: SimpleQueue[bytes]) -> None:
 
 
 def _end_all() -> None:
-    # The parent waits for the end of this process, and a program that scoring code has started must not outlive it.
+    # A program that scoring code has started must not outlive this process.
     with contextlib.suppress(OSError):
         if os.getpgid(0) == os.getpid():
             os.killpg(0, signal.SIGKILL)
@@ -199,7 +199,7 @@ def _end_all() -> None:
 
 
 def _answers(request: bytes) -> Iterator[tuple[str, Any]]:
-    """Yield the answers to a request, each a kind with its content."""
+    """Yield the answers to a request as pairs of kind and content."""
     try:
         sys.path[:], task = pickle.loads(request)  # noqa: S301 - from our own parent
         work, items, arguments = pickle.loads(task)  # noqa: S301
@@ -221,7 +221,7 @@ def _answers(request: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _pickled(kind: str, content: Any) -> tuple[str, bytes]:
-    """Pickle an answer and return it with its kind; what cannot be pickled, or not be read again, is a failure."""
+    """Return the kind and the pickle of an answer; an answer that cannot be pickled and read again is a failure."""
     try:
         answer = pickle.dumps((kind, content))
         if kind == _FAILED:
@@ -259,7 +259,7 @@ class _Frames:
 
         Raises:
             EOFError: the other end has closed the pipe.
-            TimeoutError: the message has not arrived within so many seconds.
+            TimeoutError: the message has not arrived within ``timeout`` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         (length,) = _LENGTH.unpack(self._take(_LENGTH.size, deadline))

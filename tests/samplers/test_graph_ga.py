@@ -106,7 +106,7 @@ def test_settings_of_earlier_campaigns_are_read() -> None:
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ({"crossover_rate": 0.5, "token_change": 1.0}, "crossover_rate stands instead of"),
+        ({"crossover_rate": 0.5, "token_change": 1.0}, "crossover_rate"),
         (dict.fromkeys(WAYS, 0.0), "must be above 0"),
     ],
 )

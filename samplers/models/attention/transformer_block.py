@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Returns the weighted values [n, heads, L, size] for queries, keys and values of that shape."""
+"""A function of queries, keys and values, all [n, heads, L, size], that returns the attention [n, heads, L, size]."""
 
 ROTARY_BASE = 10_000.0
 CACHE_BLOCK = 32
-"""The positions by which a cache grows; each growth copies all that it holds."""
+"""The number of positions by which a cache grows; each growth copies the whole cache."""
 FULLEST = 0.75
-"""A cache is rewritten when at most this share of its rows still grows; each rewriting copies the growing rows."""
+"""The share of growing rows at or below which a cache is rewritten; each rewriting copies the growing rows."""
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -50,7 +50,10 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def attention_within(inside: Tensor) -> Attend:
-    """Make the attention of each position to all positions inside its row, bool [n, L]; each row needs at least one."""
+    """Return the attention of each position to all positions of its row where the mask [n, L] is True.
+
+    Each row of the mask needs at least one True.
+    """
     mask = inside[:, None, None]
 
     def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -135,13 +138,13 @@ class KeyValueCache:
         known = self._stored[:, :, :, : self._length]
         if self._growing is None:
             return functional.scaled_dot_product_attention(queries, known[0], known[1])
-        # Rows that have ended are computed, too: leaving them out would copy all other rows at every step.
+        # Rows that have ended are computed, too: to leave them out, all other rows would be copied at every step.
         asked = queries.new_zeros(self._rows, *queries.shape[1:])
         asked[self._growing] = queries
         return functional.scaled_dot_product_attention(asked, known[0], known[1])[self._growing]
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all growing rows but some, bool [m]."""
+        """Keep the growing rows where the mask [m] is True, and drop the others."""
         growing = rows.nonzero()[:, 0] if self._growing is None else self._growing[rows]
         self._growing = growing
         if len(growing) <= FULLEST * self._rows:

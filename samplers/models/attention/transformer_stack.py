@@ -10,7 +10,7 @@ from molbuffer.samplers.models.attention.transformer_block import Attend, KeyVal
 
 
 def next_token_head(size: int, vocabulary_size: int) -> nn.Linear:
-    """Make the layer from the output [..., size] of blocks to logits, with small weights: they begin about equal."""
+    """Return the layer from the output [..., size] of blocks to logits, with small weights, for about equal logits."""
     head = nn.Linear(size, vocabulary_size, bias=False)
     nn.init.normal_(head.weight, std=0.1 * size**-0.5)
     return head
@@ -26,7 +26,7 @@ def block_outputs(
         x: the input.
         rotary: the table of the L positions.
         attend: the attention of each block.
-        dropout: as ``TransformerBlock.forward`` has it.
+        dropout: the dropout probability of ``TransformerBlock.forward``.
     """
     for block in blocks:
         x = block(x, rotary, attend, dropout)

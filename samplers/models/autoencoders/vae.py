@@ -50,9 +50,9 @@ class VAEArchitecture:
         hidden_size: width of each layer of the decoder.
         layers: number of layers of the decoder, and of a transformer's encoder.
         dropout: probability of dropping a number of the output of a decoder layer in training, in [0, 1).
-        word_dropout: the share of tokens that the decoder does not see in training, in [0, 1), so that it has to
-            take their information from the latent vector.
-        max_length: the most tokens of a sequence, END included; sampling stops there.
+        word_dropout: the share of input tokens that are hidden from the decoder in training, in [0, 1), so that it has
+            to use the latent vector.
+        max_length: the largest number of tokens of a sequence, END included; sampling stops there.
         architecture: the layers of encoder and decoder, one of ``ARCHITECTURES``.
         heads: heads of a transformer's attention; hidden_size / heads and encoder_size / heads are even.
     """
@@ -109,9 +109,7 @@ class VariationalAutoencoder(SequenceModule, LatentModel):
 
     @property
     def numbers_of_posterior(self) -> int:
-        """The parameters of a posterior: a mean and a variance of each number if it is normal, a direction on the
-        sphere.
-        """
+        """The number of parameters of a posterior: 2 d if it is normal (means and variances), d if it is spherical."""
         return 2 * self.latent_size if self.sizes.geometry == "normal" else self.latent_size
 
     def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
@@ -148,8 +146,8 @@ class VariationalAutoencoder(SequenceModule, LatentModel):
     ) -> Sequences:
         """Draw n sequences, given the condition's latents or, without any, draws of the model's own latent prior.
 
-        Given latents, a row depends only on its own numbers, as ``decode`` says. Latents of the latent prior come from
-        the same generator before the tokens, so that splitting a draw changes its rows.
+        Given latents, a row depends only on its own random numbers (see ``decode``). Latents of the latent prior are
+        drawn from the same generator before the tokens, so that splitting a draw into several changes its rows.
         """
         given = condition.latents is not None
         latents = condition.latents_of(n, self.latent_size) if given else self.prior_latents(n, generator)

@@ -36,7 +36,7 @@ class TransformerVAE(VariationalAutoencoder):
         self.head = next_token_head(hidden, sizes.vocabulary_size)
 
     def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        # Attention over no position is undefined: an empty row reads its first PAD.
+        # Attention over no position is undefined, so that an empty row attends to its first PAD.
         inside = token_mask(lengths.clamp(min=1), tokens.shape[1])
         rotary = self._rotary(tokens.shape[1], self.sizes.encoder_size)
         x = self.encoder_embedding(tokens)
@@ -66,5 +66,5 @@ class TransformerVAE(VariationalAutoencoder):
         )
 
     def _rotary(self, positions: int, width: int) -> Tensor:
-        """Return the rotary table of the first positions for blocks of a width."""
+        """Return the rotary table of the first positions for blocks of the given width."""
         return rotary_table(positions, width // self.sizes.heads).to(self.head.weight.device)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Each process that draws imports this module, and few of them need these functions, which take a tenth of its start.
+# Loaded lazily: every process that draws imports this module, few need these functions, and the import is slow.
 special: Any = lazy_loader.load("scipy.special", suppress_warning=True)
 
 _SMALLEST = 1e-280
@@ -109,14 +109,14 @@ def _reflect(vectors: Tensor, means: Tensor) -> Tensor:
     axis = torch.zeros_like(means)
     axis[:, 0] = 1
     normal = axis - means
-    # Where the mean is the axis itself there is nothing to reflect, and the normal has no direction.
+    # If the mean is the axis itself, there is nothing to reflect, and the normal has no direction.
     squared = normal.square().sum(1, keepdim=True)
     factor = torch.where(squared > 1e-12, 2 / squared.clamp(min=1e-12), torch.zeros_like(squared))
     return vectors - factor * (vectors * normal).sum(1, keepdim=True) * normal
 
 
 def _scaled_bessel(order: float, kappa: Any) -> tuple[Any, Any]:
-    """Return I_order(κ) exp(−κ), and where it is too small for double precision or κ is 0; it is set to 1 there."""
+    """Return I_order(κ) exp(−κ), and a mask where it is too small for double precision or κ is 0; it is 1 there."""
     scaled = special.ive(order, kappa)
     vanishes = (scaled < _SMALLEST) | (kappa == 0)
     return np.where(vanishes, 1, scaled), vanishes

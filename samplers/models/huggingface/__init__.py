@@ -1,1 +1,1 @@
-"""Causal language models of Hugging Face, from local folders: their check, their conversion to policies, the model."""
+"""Causal language models of Hugging Face in local folders: checks, conversion to policies, and the model class."""

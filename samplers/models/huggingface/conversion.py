@@ -1,7 +1,8 @@
 """The conversion of a folder of Hugging Face files into a model and a vocabulary of this project.
 
 START, END and PAD are the tokens that the files name as BOS, EOS and PAD. The vocabulary has all other tokens of the
-tokenizer but the special and the unknown one; its ids are those of this project, and the model maps them.
+tokenizer except special tokens and the unknown token. It has ids of its own, which the model maps to those of the
+network.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from molbuffer.samplers.seeds import cpu_generator
 from molbuffer.samplers.tokens import END, RESERVED, START, TokenizerGrammar, Vocabulary
 
 LONGEST_DRAW = 512
-"""The most tokens of a drawn sequence, if the model has positions for as many."""
+"""The largest number of tokens of a drawn sequence, if the model has enough positions."""
 FEWEST_POSITIONS = 16
-"""A model with fewer positions is refused: hardly a molecule has so few tokens."""
+"""The least number of positions of a model, since hardly any molecule has fewer tokens."""
 UNLIMITED = 2048
-"""The positions of a model whose config sets no limit."""
+"""The number of positions of a model whose config sets no limit."""
 MOST_TOKENS = 2**16
-"""Stored tokens are whole numbers of two bytes at most."""
+"""The largest number of tokens of a vocabulary, since stored tokens are integers of at most two bytes."""
 PROBES = ("C", "CCO")
 """SMILES that every tokenizer of SMILES can encode."""
 TOLERANCE = 1e-3
@@ -53,20 +54,21 @@ def convert_folder(folder: Path) -> tuple[HuggingFaceLanguageModel, Vocabulary]:
 
     Raises:
         MissingExtraError: the libraries are not installed.
-        PolicyFormatError: the folder has code, pickles or no such model, or its files contradict each other.
+        PolicyFormatError: the folder has code, pickled weights or no causal language model, or its files contradict
+            each other.
     """
     check_folder(folder)
     try:
         config = checked_config(read_json(folder / CONFIG))
         with _quiet():
-            # The library complains of ids that its defaults give to a vocabulary of another size.
+            # The library warns of default token ids that do not fit a vocabulary of another size.
             settings = library_config(config)
         positions = _positions(folder, settings)
         grammar = TokenizerGrammar.of_file((folder / TOKENIZER).read_bytes(), positions)
         tokens, ids = _tokens(folder, config, int(settings.vocab_size), grammar)
         vocabulary = Vocabulary(tokens, grammar)
         _check_probes(vocabulary)
-        # A row of the embedding that is that of padding does not learn, and it may be that of START.
+        # Without a padding id: the library does not train the embedding of padding, which may be that of START.
         config |= {"bos_token_id": ids[START], "eos_token_id": ids[END], "pad_token_id": None}
         sizes = HuggingFaceArchitecture(len(ids), config, ids, min(positions, LONGEST_DRAW), positions)
         model = HuggingFaceLanguageModel(sizes)
@@ -80,7 +82,7 @@ def convert_folder(folder: Path) -> tuple[HuggingFaceLanguageModel, Vocabulary]:
 
 
 def _positions(folder: Path, settings: Any) -> int:
-    """Return the most tokens of a sequence; START takes the position that END, which is no input, does not."""
+    """Return the largest number of tokens of a sequence, END included: START needs a position, and END does not."""
     known = getattr(settings, "max_position_embeddings", None)
     if known is None and (folder / TOKENIZER_CONFIG).exists():
         known = read_json(folder / TOKENIZER_CONFIG).get("model_max_length")
@@ -138,7 +140,7 @@ def _special_id(
 ) -> int:
     """Return the network's id of the token that begins, or ends, a sequence.
 
-    The tokenizer's files count before the config, which keeps its defaults where a model has a tokenizer of its own.
+    The files of the tokenizer take precedence over the config, which may have defaults that do not fit the tokenizer.
     """
     role = {"bos": "begins", "eos": "ends"}[which]
     if (name := names.get(f"{which}_token")) is not None:
@@ -157,7 +159,7 @@ def _special_id(
 
 
 def _check_probes(vocabulary: Vocabulary) -> None:
-    """Refuse a tokenizer of something else than SMILES."""
+    """Refuse a tokenizer that cannot encode SMILES."""
     for text in PROBES:
         try:
             vocabulary.encode(text)
@@ -167,7 +169,7 @@ def _check_probes(vocabulary: Vocabulary) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library from writing a progress bar and its own report of what it loads."""
+    """Suppress the progress bar of the library, and its report of loaded weights, inside of this context."""
     library = transformers().utils.logging
     shown, verbosity = library.is_progress_bar_enabled(), library.get_verbosity()
     library.disable_progress_bar()
@@ -205,7 +207,7 @@ def _some(keys: Sequence[str]) -> str:
 
 
 def _check_cache(model: HuggingFaceLanguageModel) -> None:
-    """Refuse a network that computes other log-probabilities with its cache than without, or whose weights are NaN."""
+    """Refuse a network whose log-probabilities with and without its cache differ, or are NaN."""
     drawn = model.sample(4, generator=cpu_generator(0))
     with torch.no_grad():
         again = model.log_probs(drawn.tokens, drawn.lengths, sampling=UNTRUNCATED)

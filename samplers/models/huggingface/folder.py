@@ -1,10 +1,10 @@
-"""The folder of a Hugging Face model: which files are read, and what is refused before anything of it is loaded.
+"""Checks of the folder of a Hugging Face model before it is loaded.
 
-Read are ``config.json``, ``tokenizer.json``, the names of special tokens in ``tokenizer_config.json`` and
-``special_tokens_map.json``, and weights in safetensors. Nothing in a folder is executed: code beside a model and
-pickled weights are refused, and so are the architectures outside ``ARCHITECTURES``, some of which load code from the
-network.
-Nothing here imports torch, so that a configuration can be checked quickly.
+The files that are read are ``config.json``, ``tokenizer.json``, ``tokenizer_config.json`` and
+``special_tokens_map.json`` for the names of special tokens, and weights in safetensors. Nothing in a folder is
+executed: code in the folder and pickled weights are refused, and so are architectures outside of ``ARCHITECTURES``,
+some of which load code from the network.
+The module imports no torch, so that a configuration can be checked quickly.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _REFUSED_KEYS = {
     "quantization_config": "is quantised; save its weights unquantised",
 }
 _LEFT_OUT = ("architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "attn_implementation")
-"""Keys that tell where a model comes from or how it is run, not what it is."""
+"""The keys of a config that describe the origin or the execution of a model, and not its architecture."""
 
 
 def is_huggingface(folder: Path) -> bool:
-    """Return whether a folder holds a Hugging Face model: its config has a ``model_type``, and is none of ours."""
+    """Return whether a folder has a Hugging Face model: its config has a ``model_type``, and is not molbuffer's."""
     try:
         config = json.loads((folder / CONFIG).read_bytes())
     except (OSError, ValueError):
@@ -57,10 +57,10 @@ def is_huggingface(folder: Path) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot become a policy, by its names and texts alone; weights are not read.
+    """Refuse a folder that cannot become a policy, by the names of its files and its JSON; weights are not read.
 
     Raises:
-        PolicyFormatError: it has code or pickles, lacks a file, or holds a model of another kind.
+        PolicyFormatError: the folder has code or pickles, lacks a file, or has a model of another kind.
     """
     try:
         checked_config(read_json(folder / CONFIG))
@@ -98,10 +98,10 @@ def _check_weights(folder: Path) -> None:
 
 
 def check_safetensors(file: Path) -> None:
-    """Refuse a file of weights that is cut off or is none; only its header is read.
+    """Refuse a file that is cut off, or is not a safetensors file; only its header is read.
 
     Raises:
-        PolicyFormatError: the file cannot be read, or is not one of safetensors as it was written.
+        PolicyFormatError: the file cannot be read, is not a safetensors file, or is damaged.
     """
     try:
         size = file.stat().st_size
@@ -124,14 +124,14 @@ def check_safetensors(file: Path) -> None:
 
 
 _LENGTH_BYTES = 8
-"""A file of safetensors begins with the length of its header."""
+"""The number of bytes, at the start of a safetensors file, of the length of its header."""
 
 
 def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of a ``config.json`` that describe the architecture.
 
     Raises:
-        PolicyFormatError: the model needs code of its own, is quantised, or is of none of ``ARCHITECTURES``.
+        PolicyFormatError: the model needs code of its own, is quantised, or is not of one of ``ARCHITECTURES``.
     """
     _refuse_code(config, "model")
     kind = config.get("model_type")
@@ -152,7 +152,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        PolicyFormatError: the file cannot be read, or holds something else.
+        PolicyFormatError: the file cannot be read, or is not a JSON object.
     """
     try:
         content = json.loads(file.read_bytes())

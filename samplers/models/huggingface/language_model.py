@@ -1,9 +1,9 @@
 """A causal language model of the library ``transformers`` as a model of this package.
 
-The library builds the network from its config and nothing else: it never sees a name of its hub, and no code comes with
-a model. Draws go through this package's decoding loop with the library's cache of keys and values. Tokens have two ids:
-that of the vocabulary of this package, and that of the network, which ``ids`` gives; the logits of all other ids of the
-network, such as those of special tokens, are left out, so that probabilities sum to 1 over the vocabulary.
+The library builds the network only from its config: it is never given a name on the hub, and no code comes with a
+model. Draws use this package's decoding loop with the library's cache of keys and values. A token has an id in the
+vocabulary of this package, and an id in the network, which ``ids`` has. The logits of all other ids of the network,
+such as those of special tokens, are left out, so that probabilities sum to 1 over the vocabulary.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class HuggingFaceArchitecture:
     Attributes:
         vocabulary_size: tokens of the vocabulary of this package, reserved ones included.
         config: the content of a ``config.json``, with its ``model_type``.
-        ids: the id that the network has for each token [vocabulary_size]; that of START may be that of END.
-        max_length: the most tokens of a drawn sequence, END included.
-        positions: the most tokens of any sequence, END included, that the network has positions for.
+        ids: the network's id of each token [vocabulary_size]; START and END may have the same.
+        max_length: the largest number of tokens of a drawn sequence, END included.
+        positions: the largest number of tokens of any sequence, END included, that the network has positions for.
     """
 
     vocabulary_size: int
@@ -71,7 +71,7 @@ class HuggingFaceLanguageModel(LanguageModel):
         if not 0 <= min(sizes.ids) <= max(sizes.ids) < embeddings:
             raise ValueError(f"expected ids of tokens in [0, {embeddings}), got {min(sizes.ids)} to {max(sizes.ids)}")
         self.register_buffer("ids", torch.tensor(sizes.ids, device="cpu"), persistent=False)
-        # Safetensors stores no tensor under two names, as the embedding that is the head, too.
+        # Safetensors cannot store a tensor under two names, such as an embedding that is also the head.
         self.register_state_dict_post_hook(_without_aliases)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_with_aliases)  # type: ignore[no-untyped-call]
 
@@ -91,7 +91,7 @@ class HuggingFaceLanguageModel(LanguageModel):
         return _Step(self, n)
 
     def _apply(self, fn: Any, recurse: bool = True) -> HuggingFaceLanguageModel:
-        # Moving a module to some devices makes new parameters, of which those that were one would be two.
+        # Moving a module to some devices makes new parameters: a parameter with two names would become two.
         aliases = _aliases(self)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, first in aliases.items():
@@ -114,7 +114,7 @@ class _Step:
         """Return the logits [m, V] after tokens [m]."""
         model, given = self._model, tokens
         if self._growing is not None:
-            # Rows that have ended are computed, too: leaving them out would copy the cache at every step.
+            # Rows that have ended are computed, too: to leave them out, the cache would be copied at every step.
             given = tokens.new_zeros(self._rows)
             given[self._growing] = tokens
         every = model.network(input_ids=model.ids[given][:, None], cache=self._cache, use_cache=True).logits[:, -1]
@@ -135,7 +135,7 @@ def transformers() -> ModuleType:
     """Return the library.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: the library is not installed.
     """
     try:
         import transformers
@@ -167,7 +167,7 @@ def build_network(config: Mapping[str, Any]) -> Any:
 
 
 def _aliases(module: nn.Module) -> dict[str, str]:
-    """Return, for each further name of a tensor of a module, the first."""
+    """Return the first name of each tensor of a module by the further names of the tensor."""
     first: dict[int, str] = {}
     found: dict[str, str] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):

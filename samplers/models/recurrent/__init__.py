@@ -1,1 +1,1 @@
-"""Recurrent layers over rows of different lengths: what is computed when, the products, the layers."""
+"""Recurrent layers over rows of different lengths: packing, matrix products, layers, and states of draws."""

@@ -1,9 +1,9 @@
-"""The states of what a model has just drawn, for the gradient of its likelihood.
+"""The hidden states of the latest draws of a GRU, kept for the gradient of their likelihood.
 
-A learner that takes a step on what its policy has drawn with the same weights needs the states and gates of each token
-again: they are a quarter of its products. Within ``keeping`` a GRU on a processor keeps those that it draws by, and
-takes them from there when the likelihoods of the same rows are asked for. They are the same bit by bit where the
-product of a row does not depend on the rows beside it.
+A learner that takes a step on draws of its policy, with the same weights, needs the states and gates of each token
+again, which are a quarter of its matrix products. Inside of ``keeping``, a GRU on the CPU keeps the states and gates of
+its draws, and uses them again for the likelihoods of the same rows. They are bitwise the same if the matrix product of
+a row does not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from molbuffer.samplers.models.recurrent.packing import Packing
 from molbuffer.samplers.models.recurrent.products import Precisions
 
 MOST_BYTES = 256 << 20
-"""The memory for states: 64 molecules take about 90 MB of a model of 3 layers of 512. The oldest draws are forgotten
-first, and a draw that needs more keeps none."""
+"""The memory for states: 64 molecules take about 90 MB with 3 layers of width 512. The oldest draws are dropped first,
+and a draw that needs more memory is not kept."""
 
 
 class LayerStates(NamedTuple):
-    """What the gradient of a layer needs of T tokens, or of the rows of a step.
+    """The values of a GRU layer for T tokens, or for the rows of a step, that its gradient needs.
 
     Attributes:
-        states: [T, H], after each token.
-        reset_update: [T, 2H], the reset and the update gate.
-        candidate: [T, H], the candidate for the state.
-        from_state: [T, H], the part of the candidate gate that the state before has.
+        states: [T, H], the states after each token.
+        reset_update: [T, 2H], the reset and update gates.
+        candidate: [T, H], the candidate states.
+        from_state: [T, H], the contribution of the previous state to the candidate gate.
     """
 
     states: Tensor
@@ -42,7 +42,7 @@ class LayerStates(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """A step of a draw: the rows that still grow, the token before, and the states of each layer."""
+    """A step of a draw: the growing rows, their previous tokens, and the states of each layer."""
 
     rows: Tensor
     tokens: Tensor
@@ -51,13 +51,13 @@ class _Step(NamedTuple):
 
 @dataclass
 class RecordedDraw:
-    """The states of n sequences that are being drawn, or were.
+    """The states of n sequences, during a draw and after it.
 
     Attributes:
-        rows: int64 [m], those that still grow.
-        most_bytes: the memory for states; a draw that needs more keeps none.
-        steps: those that are kept.
-        kept_bytes: what they take.
+        rows: int64 [m], the rows that still grow.
+        most_bytes: the memory for states; a draw that needs more is not kept.
+        steps: the kept steps.
+        kept_bytes: the memory of the kept steps.
     """
 
     rows: Tensor
@@ -70,7 +70,7 @@ class RecordedDraw:
         """Add a step: the tokens [m] before it, and the states of each layer after them."""
         if self._too_large:
             return
-        # Of some layers it is a part of a larger product, all of which it would keep.
+        # Copied, since it may be a view of a larger product, which would stay in memory.
         layers = [layer._replace(from_state=layer.from_state.contiguous()) for layer in layers]
         self.steps.append(_Step(self.rows, tokens, layers))
         self.kept_bytes += sum(each.nbytes for layer in layers for each in layer)
@@ -79,7 +79,7 @@ class RecordedDraw:
             self.kept_bytes, self._too_large = 0, True
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with some of the rows, bool [m]."""
+        """Keep the rows where the mask [m] is True as growing rows."""
         self.rows = self.rows[rows]
 
     def found(self) -> dict[bytes, int]:
@@ -92,17 +92,17 @@ class RecordedDraw:
         for number, step in enumerate(self.steps):
             before[step.rows, number] = step.tokens
             lengths[step.rows] += 1
-        # Before the first token is START; the last one is before none.
+        # The first column is START, which is no part of the key; the last token of a row precedes no token.
         return {key: row for row, key in enumerate(_keys(before[:, 1:], lengths))}
 
     def copy_to(self, made: Sequence[LayerStates], sizes: Sequence[int], places: Tensor, rows: Tensor) -> None:
-        """Copy the states of some rows to their places.
+        """Copy the states of rows of this draw to their places among packed tokens.
 
         Args:
-            made: of each layer, the states of packed tokens.
+            made: for each layer, the states of packed tokens, which are written.
             sizes: the number of packed rows of each step.
-            places: int64 [k], the rising places of the rows among the packed ones.
-            rows: int64 [k], their numbers in this draw.
+            places: int64 [k], the places of the rows among the packed rows, ascending.
+            rows: int64 [k], the numbers of the rows in this draw.
         """
         begin = 0
         for step, size in zip(self.steps, sizes, strict=False):
@@ -118,12 +118,12 @@ class RecordedDraw:
 
 
 class DrawnStates:
-    """The states of all that a model has drawn with its present weights.
+    """The states of the draws of a model with its present weights.
 
     Attributes:
         model: the model.
-        wanted: whether further draws are kept.
-        used: whether states were taken from here since ``forget``.
+        wanted: whether the states of further draws are kept.
+        used: whether kept states were used since the last ``forget``.
     """
 
     def __init__(self, model: nn.Module, *, wanted: bool = True) -> None:
@@ -132,10 +132,10 @@ class DrawnStates:
         self._made_by: object = None
 
     def begin(self, n: int, weight: Tensor) -> RecordedDraw | None:
-        """Return what keeps the states of n sequences, None where they are not kept.
+        """Return a new record for the states of n sequences; None if they are not kept.
 
         Args:
-            n: the sequences.
+            n: the number of sequences.
             weight: a weight of the model.
         """
         if not self.wanted:
@@ -150,12 +150,12 @@ class DrawnStates:
         return draw
 
     def forget(self) -> None:
-        """Forget all states: the weights change."""
+        """Drop all states, since the weights change."""
         self._draws.clear()
         self.used = False
 
     def of(self, packing: Packing, tokens: Tensor, lengths: Tensor, weight: Tensor) -> list[LayerStates] | None:
-        """Return the states of packed tokens, for each layer; None where those of a row are not there.
+        """Return the states of packed tokens for each layer; None if those of any row are not kept.
 
         Args:
             packing: the packing of the rows.
@@ -182,12 +182,12 @@ class DrawnStates:
         return made
 
     def _now(self, weight: Tensor) -> object:
-        """Return what changes when the weights do, or the precision of products."""
+        """Return a value that changes with the weights and with the precision of products."""
         return Precisions.of(weight), [parameter._version for parameter in self.model.parameters()]
 
 
 def _keys(tokens: Tensor, lengths: Tensor) -> list[bytes]:
-    """Return a key for each row [n, L]: all tokens that have one after them."""
+    """Return a key for each row of [n, L]: all tokens except the last one."""
     rows = tokens.cpu().numpy()
     return [row[: max(0, length - 1)].tobytes() for row, length in zip(rows, lengths.tolist(), strict=True)]
 
@@ -197,7 +197,7 @@ _keeping: ContextVar[DrawnStates | None] = ContextVar("drawn_states", default=No
 
 @contextlib.contextmanager
 def keeping(states: DrawnStates | None) -> Iterator[None]:
-    """Keep the states of what the model of ``states`` draws within, and take them from there for its likelihoods."""
+    """Keep the states of draws inside of this context, and use them for likelihoods; None keeps nothing."""
     token = _keeping.set(states)
     try:
         yield
@@ -206,6 +206,6 @@ def keeping(states: DrawnStates | None) -> Iterator[None]:
 
 
 def states_of(model: nn.Module) -> DrawnStates | None:
-    """Return where the states of what a model draws are kept here and now, None where they are not."""
+    """Return the store of the states of a model's draws in the present context; None without one."""
     states = _keeping.get()
     return states if states is not None and states.model is model else None

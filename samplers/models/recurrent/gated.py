@@ -1,8 +1,8 @@
 """The recurrent part of a GRU layer over packed rows, with an explicit gradient.
 
 torch's own backward pass computes the weight gradient at every step. Here each step of the backward pass computes only
-what the step before needs, and the weight gradient is one matrix product over all tokens at the end. States and gates
-are in the precision of the weights; ``products`` says in which the products are.
+the gradient of the previous state, and the weight gradient is one matrix product over all tokens at the end. States and
+gates are in the precision of the weights, matrix products in that of ``products``.
 ``benchmarks/training/bench_training_step.py`` compares the speed with ``torch.nn.GRU``.
 """
 
@@ -33,12 +33,12 @@ def gated_recurrence(
 
     Args:
         gates: [T, 3H], the input's part of the reset, update and candidate gates of each token, bias included.
-        weight: [3H, H], from the state to the gates.
-        bias: [3H].
-        sizes: the number of rows that have a token at each step; it never grows, and the sum is T.
+        weight: [3H, H], the weight from the state to the gates.
+        bias: [3H], the bias of that weight.
+        sizes: the number of rows that have a token at each step; it never increases, and the sum is T.
         first: [n, H], the state before the first step; zeros by default.
-        known: what the layer has computed for these tokens, where that is kept: then the gates are not read, and only
-            the gradient is still to be computed.
+        known: the kept states of the layer for these tokens; with them, the gates are not read, and only the gradient
+            is computed.
 
     Returns:
         The states [T, H] after each token.
@@ -61,8 +61,13 @@ def gated_recurrence(
 
 
 def next_states(gates: Tensor, product: Tensor, state: Tensor, out: Tensor | None = None) -> LayerStates:
-    """Return the states after a step, given the gates [n, 3H] of the input, the product [n, 3H] of the states and the
-    states [n, H] before it.
+    """Return the states after a step.
+
+    Args:
+        gates: [n, 3H], the input's part of the gates.
+        product: [n, 3H], the product of the previous states with the weight.
+        state: [n, H], the previous states.
+        out: the tensor [n, H] for the new states; None makes a new one.
     """
     hidden = state.shape[1]
     reset_update = (gates[:, : 2 * hidden] + product[:, : 2 * hidden]).sigmoid_()
@@ -136,7 +141,7 @@ class _GatedRecurrence(torch.autograd.Function):
         by_state[tokens:], before[tokens:] = 0, 0
         carried = candidate.new_zeros(0, hidden)
         steps = list(_steps(ctx.sizes))
-        # Whatever is computed here is a few rows, which stay in the processor's cache from one line to the next.
+        # Each step computes on a few rows, which stay in the cache of the CPU from one line to the next.
         for number in reversed(range(len(steps))):
             begin, end, n = steps[number]
             earlier = first[:n] if number == 0 else states[steps[number - 1][0] :][:n]
@@ -144,7 +149,7 @@ class _GatedRecurrence(torch.autograd.Function):
             n_t, h_n = candidate[begin:end], from_state[begin:end]
             by_reset, by_update, by_candidate = by_input[begin:end].chunk(3, 1)
             by_output = upstream[0][begin:end].clone()
-            by_output[: len(carried)] += carried  # rows that end at this step have nothing after it
+            by_output[: len(carried)] += carried  # rows that end at this step have no later gradient
             by_n_t = torch.addcmul(by_output, by_output, update, value=-1)
             torch.addcmul(by_n_t, by_n_t * n_t, n_t, value=-1, out=by_candidate)
             torch.ops.aten.sigmoid_backward.grad_input(by_candidate * h_n, reset, grad_input=by_reset)

@@ -26,12 +26,12 @@ class GRUStack(nn.GRU):
         self._embedding_size = embedding_size
 
     def token_gates(self, embedding: Tensor) -> Tensor:
-        """Return the part of the first layer's gates [V, 3H] of each token of embeddings [V, E], bias included."""
+        """Return each token's part of the first layer's gates [V, 3H], bias included, from embeddings [V, E]."""
         from_input, _, bias, _ = self.all_weights[0]
         return functional.linear(embedding, from_input[:, : self._embedding_size], bias)
 
     def context_gates(self, context: Tensor) -> Tensor:
-        """Return the part of the first layer's gates [n, 3H] of the context [n, C], the same at every step."""
+        """Return the part of the context [n, C] in the first layer's gates [n, 3H], the same at every step."""
         return functional.linear(context, self.all_weights[0][0][:, self._embedding_size :])
 
     def outputs(
@@ -46,11 +46,11 @@ class GRUStack(nn.GRU):
 
         Args:
             gates: [T, 3H], the gates of the first layer, from tokens and context.
-            packing: the rows that the tokens are of.
+            packing: the packing of the rows of the tokens.
             dropout: the probability of dropping a number of a layer's output, applied in training.
             first: [layers, n, H], the states before the first step of each row; zeros by default.
-            known: what each layer has computed for these tokens without dropout, where that is kept: then only the
-                gradient is still to be computed.
+            known: the kept states of each layer for these tokens, without dropout; with them, only the gradient is
+                computed.
         """
         output = gates
         of_layers: Sequence[LayerStates | None] = known or [None] * self.num_layers
@@ -88,7 +88,7 @@ class GRUStep:
             impossible: [V], added to the logits.
             states: [layers, n, H], before the first token.
             context_gates: [n, 3H], as ``GRUStack.context_gates`` returns them.
-            record: keeps what each step computes; None keeps nothing.
+            record: the record that keeps the states of each step; None keeps nothing.
         """
         weights = [tuple(layer) for layer in recurrent.all_weights]
         dtype = Precisions.of(head.weight).forward

@@ -1,7 +1,7 @@
 """The tokens of rows of different lengths, without those after the end of a row.
 
-A recurrent layer goes over all rows at once, step by step. The longest rows come first, so that the rows that still go
-on are always the first ones: no step computes anything for a row that has ended.
+A recurrent layer processes all rows at once, step by step. The longest rows come first, so that the rows that have not
+ended are always the first ones, and no step computes anything for a row that has ended.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Packing:
         return cls.of(torch.full((n,), width, device=tokens.device), width)
 
     def pack(self, values: Tensor) -> Tensor:
-        """Return those of values [n, L] that are inside, [T]."""
+        """Return the values [T] of [n, L] at the positions inside of the rows."""
         return values.reshape(-1)[self.places]
 
     def unpack(self, values: Tensor) -> Tensor:
@@ -57,12 +57,12 @@ class Packing:
         return outside.index_copy(0, self.places, values).view(n, width, *values.shape[1:])
 
     def pack_rows(self, values: Tensor) -> Tensor:
-        """Return for each token [T] its row's of values [n, ...]."""
+        """Return for each token the value of its row, [T, ...], from values [n, ...]."""
         n, width = self.shape
         return values[self.places // width] if n else values
 
     def last(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """Return of values [T, H] that of the last token of each row, [n, H]; 0 for a row without tokens."""
+        """Return the value [n, H] of the last token of each row, from values [T, H]; 0 for a row without tokens."""
         n, width = self.shape
         where = torch.zeros(n * width, dtype=torch.int64, device=values.device)
         where[self.places] = torch.arange(len(self.places), device=values.device)
@@ -71,8 +71,9 @@ class Packing:
 
 
 def packed_log_probs(logits: Tensor, packing: Packing, tokens: Tensor, sampling: Sampling) -> Tensor:
-    """Return the log-probability [n, L] of each token of int64 [n, L] by the logits [T, V] of those inside; 0 after the
-    end of a row.
+    """Return the log-probability [n, L] of each token of int64 [n, L], given the packed logits [T, V].
+
+    It is 0 after the end of a row.
     """
     chosen = packing.pack(tokens)[:, None]
     return packing.unpack(log_distribution(logits, sampling).gather(-1, chosen)[:, 0])

@@ -1,11 +1,11 @@
-"""Matrix products of layers: the quickest of this machine, and the precision of those of a gradient.
+"""Matrix products of layers: the fastest library of the machine, and the precision of values and gradients.
 
-On a processor, torch takes the products of float32 from MKL, which on processors of AMD does without their widest
-instructions. Those of oneDNN, which torch has as well, take less than half the time there, and the result of a row does
-not depend on how many others there are. oneDNN compiles a product anew for each number of rows, and keeps a thousand of
-them, of a megabyte each: the rows of all tokens of a batch, of which no two batches have as many, are rounded up with
-zeros, so that few products are compiled. ``torch.autocast`` and ``products_in`` lower the precision of products, of all
-or of those of the backward pass alone, so that likelihoods stay what they are in float32.
+On CPUs, torch computes products of float32 by MKL, which does not use the widest instructions of AMD CPUs. oneDNN,
+which torch also includes, takes less than half the time there, and its result for a row does not depend on the number
+of rows. oneDNN compiles a product for each number of rows, and caches a thousand of them, of a megabyte each. Since the
+number of tokens differs from batch to batch, rows are rounded up with zeros, so that few products are compiled.
+``torch.autocast`` lowers the precision of all products; ``products_in`` may lower that of the backward pass alone, so
+that likelihoods stay those of float32.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import torch
 from torch import Tensor, nn
 
 Precision = Literal["float32", "mixed", "bfloat16"]
-"""The precision of matrix products: float32, which is that of the weights; mixed, float32 for values and bfloat16 for
-their gradient; bfloat16 for both."""
+"""The precision of matrix products: ``float32``, that of the weights; ``mixed``, float32 for values and bfloat16 for
+gradients; ``bfloat16`` for both."""
 
 _precision: ContextVar[Precision] = ContextVar("precision", default="float32")
 
 
 @contextlib.contextmanager
 def products_in(precision: Precision) -> Iterator[None]:
-    """Take the products of what is computed within, and those of its gradient, in a precision."""
+    """Set the precision of the matrix products that are computed inside of this context, and of their gradients."""
     token = _precision.set(precision)
     try:
         yield
@@ -39,7 +39,7 @@ def products_in(precision: Precision) -> Iterator[None]:
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether a device is a processor with instructions for products of bfloat16.
 
-    It is asked for its instructions, and not timed: a resumed run must find the same answer.
+    The answer follows from the instruction set and not from timing, since a resumed run must get the same answer.
     """
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     there = any(bool(getattr(torch.cpu, name, bool)()) for name in asked)
@@ -47,13 +47,13 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def rounded_up(n: int) -> int:
-    """Return a number of rows that n are rounded up to, by at most an eighth, or to a multiple of 16."""
+    """Return n rounded up by at most an eighth, or to a multiple of 16."""
     step = max(16, 1 << max(0, n.bit_length() - 4))
     return -(-n // step) * step
 
 
 def _rounded_up(rows: Tensor) -> Tensor:
-    """Return rows [n, k] with zeros after them, on a device whose products are compiled for a number of rows."""
+    """Return rows [n, k] with rows of zeros appended, if products are compiled for each number of rows."""
     n = rows.shape[0]
     more = rounded_up(n) - n
     if not more or not _by_onednn(rows):
@@ -68,8 +68,8 @@ class Precisions:
     """The precisions of the products of a layer.
 
     Attributes:
-        forward: those of its values.
-        gradient: those of its gradient.
+        forward: the precision of the products of the forward pass.
+        gradient: the precision of the products of the backward pass.
     """
 
     forward: torch.dtype
@@ -77,7 +77,7 @@ class Precisions:
 
     @classmethod
     def of(cls, weight: Tensor) -> Precisions:
-        """Return the precisions that a layer with a weight has here and now."""
+        """Return the precisions of a layer with the given weight in the present context."""
         device = weight.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             lowered = torch.get_autocast_dtype(device)
@@ -90,7 +90,7 @@ class Precisions:
 
 
 class Product:
-    """The product of rows with one weight, many times over; without a gradient.
+    """The repeated product of rows with the same weight, without a gradient.
 
     Args:
         weight: [out, in].
@@ -122,16 +122,16 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor, *, gradient_only: bool = 
         rows: [n, in].
         weight: [out, in].
         bias: [out].
-        gradient_only: whether nobody reads the values, which are not computed then.
+        gradient_only: whether only the gradient is needed; the values are then not computed.
     """
     return _linear(rows, weight, bias, Precisions.of(weight), gradient_only)
 
 
 def logits_of(rows: Tensor, head: nn.Linear) -> Tensor:
-    """Return the logits [n, V] of rows [n, H]: the product is in the precision of the weight, that of its gradient in
-    the one that holds.
+    """Return the logits [n, V] of rows [n, H].
 
-    It is a small part of a model, and bfloat16 would round a logit of 10 by 0.03.
+    The product is always in the precision of the weight: it is a small part of a model, and bfloat16 would round a
+    logit of 10 by 0.03. The gradient is in the precision of the present context.
     """
     return _linear(rows, head.weight, head.bias, replace(Precisions.of(head.weight), forward=head.weight.dtype), False)
 
@@ -142,7 +142,7 @@ def _linear(rows: Tensor, weight: Tensor, bias: Tensor, precisions: Precisions, 
 
 
 def weight_gradient(by_output: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the gradient [out, in] of a weight in a precision.
+    """Return the gradient [out, in] of a weight in the given precision.
 
     Args:
         by_output: the gradient [n, out] of the products of the weight with rows.
@@ -178,7 +178,7 @@ class _Linear(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _OneDNN:
-    """The operators of torch for products by oneDNN; they are those that its own compiler uses."""
+    """The operators of torch for products by oneDNN, which are those that torch's compiler uses."""
 
     reorder: Callable[..., Tensor]
     product: Callable[..., Tensor]
@@ -193,7 +193,7 @@ def _onednn() -> _OneDNN:
 
 
 def _by_onednn(weight: Tensor) -> bool:
-    """Whether products with a weight are taken from oneDNN."""
+    """Return whether oneDNN computes the products with a weight."""
     if weight.device.type != "cpu" or not _has_onednn() or not weight.numel():
         return False
     there = all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))

@@ -1,4 +1,4 @@
-"""Docking: molecules prepared by RDKit and meeko are placed into a receptor by AutoDock Vina."""
+"""Docking: AutoDock Vina docks molecules, which RDKit and meeko prepare, into a receptor."""
 
 import lazy_loader
 

@@ -21,11 +21,11 @@ REACH = 8.0
 
 @dataclass(frozen=True)
 class Box:
-    """A box, parallel to the axes.
+    """An axis-aligned box.
 
     Attributes:
-        center: its centre in Å.
-        size: its sides in Å.
+        center: the centre of the box in Å.
+        size: the sides of the box in Å.
     """
 
     center: tuple[float, float, float]
@@ -36,7 +36,7 @@ def box_around(path: Path, margin: float) -> Box:
     """Return the box around the heavy atoms of a ligand that lies in the pocket.
 
     Args:
-        path: an SDF, MOL, MOL2, PDB or PDBQT file; of several molecules the first counts.
+        path: an SDF, MOL, MOL2, PDB or PDBQT file; of several molecules the first is used.
         margin: the distance of the walls from the outermost atoms in Å.
 
     Raises:
@@ -66,14 +66,14 @@ def make_box(center: Sequence[float] | NDArray[np.float64], size: Sequence[float
 
 
 def check_overlap(box: Box, positions: NDArray[np.float64]) -> None:
-    """Refuse a box that no atom of the receptor is near, in which every molecule would have an energy of 0.
+    """Refuse a box that is far from all atoms of the receptor: every molecule would have an energy of 0.
 
     Args:
         box: the box.
         positions: the coordinates of the receptor's atoms [atoms, 3].
 
     Raises:
-        ScoringConfigurationError: it is outside the receptor.
+        ScoringConfigurationError: the box is outside the receptor.
     """
     outside = np.abs(positions - np.array(box.center)) - np.array(box.size) / 2
     if not (outside.max(axis=1) <= REACH).any():
@@ -103,7 +103,7 @@ def _ligand_positions(path: Path) -> NDArray[np.float64]:
 
 
 def _pdb_positions(text: str) -> NDArray[np.float64]:
-    """Return the coordinates of the first model's heavy atoms [atoms, 3]: bonds and residues do not matter."""
+    """Return the coordinates [atoms, 3] of the heavy atoms of the first model; [0, 3] if one cannot be read."""
     found = []
     for line in text.splitlines():
         if line.startswith("ENDMDL"):

@@ -1,4 +1,4 @@
-"""Dockings in a worker process: the receptor's grid is made once, and molecules are docked one after another."""
+"""Docking in a worker process: the grid of the receptor is made once, and molecules are docked one after another."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from molbuffer.scoring.components.docking.ligand import LigandError, Preparation
 from molbuffer.scoring.components.raw_score import RawScore
 
 OUTSIDE = 2.0
-"""Å: how far outside the box an atom of a pose may be, as the walls do not hold Vina's last refinement (seen: 1 Å)."""
+"""Å: how far outside the box an atom of a pose may be, since Vina's last refinement may cross the walls (by 1 Å)."""
 
 
 @dataclass(frozen=True)
 class DockingPlan:
-    """All that decides a docking but the molecule.
+    """The settings of docking.
 
     Attributes:
-        version: the component's version, which the plan belongs to.
-        receptor: the text of a PDBQT file.
-        box: where molecules are docked.
+        version: the version of the component that the settings belong to.
+        receptor: the text of the receptor's PDBQT file.
+        box: the box in which molecules are docked.
         scoring: the scoring function: vina or vinardo.
         exhaustiveness: the number of searches, each from another start.
-        max_evaluations: the most evaluations of a search; 0 leaves it to Vina.
-        seed: of the searches.
+        max_evaluations: the largest number of evaluations of a search; 0 leaves it to Vina.
+        seed: the seed of the searches.
         cpu: the cores of a docking.
-        preparation: of the molecules.
+        preparation: the settings by which molecules are prepared.
     """
 
     version: str
@@ -48,11 +48,11 @@ class DockingPlan:
 
 
 _ENGINES: dict[tuple[str, int], Any] = {}
-"""Vina with the receptor and its grid, by version and number of cores."""
+"""Vina engines with a receptor and its grid, by version of the component and number of cores."""
 
 
 def prepare(plans: Sequence[DockingPlan]) -> list[None]:
-    """Make the grids of receptors, before the first molecule's time begins."""
+    """Make the grids of receptors, so that their time does not count towards the timeout of the first molecule."""
     for plan in plans:
         _engine(plan)
     return [None] * len(plans)
@@ -61,7 +61,7 @@ def prepare(plans: Sequence[DockingPlan]) -> list[None]:
 def dock(molecules: Sequence[str], plan: DockingPlan) -> Iterator[RawScore]:
     """Yield the score of each molecule: the energy of its best pose in kcal/mol, and the pose.
 
-    What cannot be prepared or placed has a failed score with the reason.
+    A molecule that cannot be prepared or docked has a failed score with the reason.
     """
     engine = _engine(plan)
     for smiles in molecules:
@@ -82,7 +82,7 @@ def _engine(plan: DockingPlan) -> Any:
         from vina import Vina
 
         engine = Vina(plan.scoring, cpu=plan.cpu, seed=plan.seed, verbosity=0)
-        # Vina reads files only, and the file of the configuration may have changed since its hash was taken.
+        # Vina reads files only, and the configured file may have changed since its hash was taken.
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "receptor.pdbqt")
             file.write_text(plan.receptor)
@@ -93,10 +93,10 @@ def _engine(plan: DockingPlan) -> Any:
 
 
 def _best_pose(engine: Any, smiles: str, plan: DockingPlan) -> tuple[float, str]:
-    """Return the lowest energy over all embedded shapes, and its pose as a mol block.
+    """Return the lowest energy of all embedded conformers, and its pose as a mol block.
 
     Raises:
-        LigandError: the molecule cannot be prepared, or fits nowhere in the box.
+        LigandError: the molecule cannot be prepared, or does not fit into the box.
     """
     found = [_docked(engine, text, plan) for text in prepared(smiles, plan.preparation)]
     energy, text = min(found, key=lambda each: each[0])
@@ -110,7 +110,7 @@ def _docked(engine: Any, ligand: str, plan: DockingPlan) -> tuple[float, str]:
         energies = engine.energies(n_poses=1)
         poses = engine.poses(n_poses=1)
     except (RuntimeError, ValueError, TypeError) as error:
-        # Vina raises what it says on its console, which has line breaks.
+        # Errors of Vina are texts for a console, with line breaks.
         raise LigandError(f"Vina cannot dock it: {' '.join(str(error).split())}") from error
     if len(energies) == 0 or not _lies_in(str(poses), plan.box):
         raise LigandError(f"Vina finds no pose of it in the box with sides {list(plan.box.size)} Å: is it too large?")
@@ -118,7 +118,7 @@ def _docked(engine: Any, ligand: str, plan: DockingPlan) -> tuple[float, str]:
 
 
 def _lies_in(pose: str, box: Box) -> bool:
-    """Return whether the atoms of a pose are in a box: Vina only makes it costly to be outside."""
+    """Return whether all atoms of a pose are in the box; Vina only adds a penalty to the energy of poses outside."""
     atoms = [line for line in pose.splitlines() if line.startswith(("ATOM", "HETATM"))]
     positions = np.array([[float(line[start : start + 8]) for start in (30, 38, 46)] for line in atoms])
     return bool((np.abs(positions - box.center) <= np.array(box.size) / 2 + OUTSIDE).all())

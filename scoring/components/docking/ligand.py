@@ -1,4 +1,4 @@
-"""The preparation of a molecule for docking: protonated, embedded in three dimensions, written as PDBQT by meeko."""
+"""The preparation of a molecule for docking: protonation, a three-dimensional embedding, and PDBQT by meeko."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from molbuffer.scoring.errors import ScoringError
 from molbuffer.scoring.molecules import parse_smiles
 
 ELEMENTS = frozenset({"H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I"})
-"""Those of ligands that Vina's scoring functions have radii for."""
+"""The elements of ligands that Vina's scoring functions have radii for."""
 Protonation = Literal["as_is", "ph7"]
 Tautomer = Literal["as_is", "canonical"]
 Macrocycles = Literal["flexible", "rigid"]
@@ -32,15 +32,15 @@ class LigandError(ScoringError):
 
 @dataclass(frozen=True)
 class Preparation:
-    """How molecules are prepared.
+    """The settings by which molecules are prepared for docking.
 
     Attributes:
-        protonation: the charges: as in the SMILES, or those of ``at_ph7``.
-        tautomer: as in the SMILES, or RDKit's canonical one.
-        macrocycles: whether rings of seven and more atoms may change their shape while they are docked.
-        conformers: the number of embedded shapes, each of which is docked.
-        max_torsions: the most rotatable bonds.
-        seed: of the embedding.
+        protonation: as_is: the charges of the SMILES; ph7: those of ``at_ph7``.
+        tautomer: as_is: the tautomer of the SMILES; canonical: RDKit's canonical tautomer.
+        macrocycles: whether rings of seven and more atoms are flexible or rigid while they are docked.
+        conformers: the number of embedded conformers, each of which is docked.
+        max_torsions: the largest number of rotatable bonds.
+        seed: the seed of the embedding.
     """
 
     protonation: Protonation
@@ -52,10 +52,10 @@ class Preparation:
 
 
 def prepared(smiles: str, how: Preparation) -> Iterator[str]:
-    """Yield a PDBQT text for each embedded shape of a molecule, the same ones for the same SMILES and settings.
+    """Yield a PDBQT text for each embedded conformer of a molecule; the same SMILES and settings give the same texts.
 
     Raises:
-        LigandError: the molecule cannot be prepared; saying why.
+        LigandError: the molecule cannot be prepared; the message has the reason.
     """
     molecule = parse_smiles(smiles)
     if molecule is None:
@@ -78,7 +78,7 @@ def _check(molecule: Chem.Mol, max_torsions: int) -> None:
         raise LigandError(f"it has atoms of {', '.join(sorted(elements))}; the scoring function knows {allowed}")
     if molecule.GetNumHeavyAtoms() == 0:
         raise LigandError("it has no atom but hydrogen")
-    # Embedding what is refused anyway may take minutes; meeko counts some bonds more than RDKit.
+    # Checked before the embedding, which may take minutes, and again in the PDBQT text: meeko counts more bonds.
     _check_torsions(rdMolDescriptors.CalcNumRotatableBonds(molecule), max_torsions)
 
 
@@ -88,7 +88,7 @@ def _check_torsions(torsions: int, most: int) -> None:
 
 
 def _embedded(molecule: Chem.Mol, how: Preparation) -> Chem.Mol:
-    """Return the molecule with hydrogens and its embedded shapes, each relaxed by a force field that knows it."""
+    """Return the molecule with hydrogens and embedded conformers, relaxed by MMFF94 or UFF if it has parameters."""
     whole = Chem.AddHs(molecule)
     parameters: Any = rdDistGeom.ETKDGv3()
     parameters.randomSeed = how.seed

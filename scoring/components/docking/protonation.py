@@ -1,4 +1,4 @@
-"""The forms of a molecule that are docked: its charges in water, and its tautomer."""
+"""The protonation state and the tautomer in which a molecule is docked."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _BASES = (
 def at_ph7(molecule: Chem.Mol) -> Chem.Mol:
     """Return a molecule with the charges that its acids and bases mostly have at pH 7.
 
-    A few rules for common groups, no prediction of pKa: carboxylic, sulfonic and phosphoric acids, acyl sulfonamides
-    and tetrazoles lose a proton; amines on saturated carbon, amidines and guanidines take one. What is
-    within three bonds of a positive atom stays as it is, so that piperazine and ethylenediamine have one charge.
+    The charges follow a few rules for common groups, and no prediction of pKa: carboxylic, sulfonic and phosphoric
+    acids, acyl sulfonamides and tetrazoles lose a proton; amines on saturated carbon, amidines and guanidines take one.
+    A base within three bonds of a positive atom stays neutral, so that piperazine and ethylenediamine have one charge.
     """
     changed = Chem.RWMol(molecule)
     for pattern in _patterns(_ACIDS):
@@ -45,7 +45,7 @@ def at_ph7(molecule: Chem.Mol) -> Chem.Mol:
 
 
 def canonical_tautomer(molecule: Chem.Mol) -> Chem.Mol:
-    """Return the tautomer that RDKit calls canonical, whichever was given; it need not be the most stable one."""
+    """Return RDKit's canonical tautomer of a molecule, which need not be the most stable one."""
     with rdBase.BlockLogs():
         return rdMolStandardize.TautomerEnumerator().Canonicalize(molecule)
 
@@ -71,7 +71,7 @@ def _charge(molecule: Chem.RWMol, index: int, charge: int) -> None:
 
 
 def _near_cation(molecule: Chem.Mol, index: int) -> bool:
-    """Return whether an atom at most three bonds away has a positive charge: a second one would be rare."""
+    """Return whether an atom at most three bonds away has a positive charge, next to which a second one is rare."""
     near = {index}
     for _ in range(3):
         near |= {each.GetIdx() for atom in near for each in molecule.GetAtomWithIdx(atom).GetNeighbors()}

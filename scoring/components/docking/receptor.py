@@ -29,7 +29,7 @@ class Receptor:
     """A rigid receptor.
 
     Attributes:
-        text: the PDBQT file.
+        text: the text of the PDBQT file.
         positions: float64 [atoms, 3], the coordinates of the atoms in Å.
     """
 
@@ -38,7 +38,7 @@ class Receptor:
 
     @property
     def sha256(self) -> str:
-        """The hash of the file."""
+        """The sha256 of the file."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 

@@ -26,7 +26,7 @@ from molbuffer.scoring.workers import Isolation, NoAnswer, Worker, available_cor
 ScoringFunction = Literal["vina", "vinardo"]
 Numbers = Annotated[Sequence[float], Typed(tuple[float, ...])]
 PACKAGES = ("vina", "meeko", "rdkit")
-"""Those whose version may change an energy."""
+"""The packages whose version may change an energy."""
 
 
 @checked
@@ -34,29 +34,30 @@ PACKAGES = ("vina", "meeko", "rdkit")
 class Vina:
     """The energy of a molecule's best pose in a receptor, in kcal/mol, by AutoDock Vina: the lower, the better.
 
-    It needs a transform, such as a reverse sigmoid from -10 to -6. Molecules are embedded by RDKit and prepared by
-    meeko; a molecule has the same energy each time. The pose is stored with the score. What cannot be prepared or
-    placed has a failed score with the reason, and a molecule that ends or blocks its process fails alone:
+    The component needs a transform, such as a reverse sigmoid from -10 to -6. RDKit embeds molecules and meeko prepares
+    them; the same molecule always has the same energy. The pose is stored with the score. A molecule that cannot be
+    prepared or docked has a failed score with the reason, and a molecule that ends or blocks its process fails alone.
     Eberhardt et al., J. Chem. Inf. Model. 61:3891 (2021), and Trott and Olson, J. Comput. Chem. 31:455 (2010).
 
     Attributes:
         receptor: the PDBQT file of a rigid receptor with polar hydrogens, as mk_prepare_receptor.py of meeko writes it.
-        ligand: an SDF, MOL, MOL2, PDB or PDBQT file of a molecule in the pocket, which the box is put around.
-        margin: the distance of the walls of that box from the outermost heavy atoms, in Å.
+        ligand: an SDF, MOL, MOL2, PDB or PDBQT file of a molecule in the pocket; the box is made around it.
+        margin: the distance from the outermost heavy atoms of the ligand to the walls of the box, in Å.
         center: the centre of the box in Å, instead of a ligand.
-        size: the sides of the box in Å, with a centre.
+        size: the sides of the box in Å, together with a centre.
         scoring: the scoring function: vina, or vinardo of Quiroga and Villarreal (2016).
         exhaustiveness: the number of searches, each from another start; the time rises with it.
-        max_evaluations: the most evaluations of a search, which bounds the time of flexible molecules; 0 leaves it to
-            Vina.
+        max_evaluations: the largest number of evaluations of a search, which bounds the time of flexible molecules; 0
+            leaves it to Vina.
         protonation: the charges that molecules are docked with: as_is, those of the SMILES, or ph7, by rules for common
             acids and bases.
         tautomer: as_is, or canonical: RDKit's canonical tautomer.
-        macrocycles: flexible: rings of seven atoms and more may change their shape; rigid: they keep the embedded one.
-        conformers: the embedded shapes of a molecule, each of which is docked; the best counts. Vina turns bonds, and
-            leaves smaller rings as they are.
-        max_torsions: the most rotatable bonds; with more, the score is a failed one.
-        seed: of the embedding and of the searches; at least 1.
+        macrocycles: flexible: rings of seven atoms and more may change their conformation; rigid: they keep the
+            embedded one.
+        conformers: the number of embedded conformers of a molecule. Each is docked, and the best pose counts, since
+            Vina rotates bonds and does not change the conformation of smaller rings.
+        max_torsions: the largest number of rotatable bonds; the score of a molecule with more is failed.
+        seed: the seed of the embedding and of the searches; at least 1.
         timeout: the longest time of a molecule, in seconds; one that takes longer is tried again in the next run.
         parallel: dock as many molecules at once as there are cores.
         cpu: the cores of one docking, which divide its searches; the energy does not depend on it.
@@ -146,7 +147,7 @@ class Vina:
         return [found[smiles] for smiles in molecules]
 
     def stream(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
-        """Yield each canonical SMILES with its score, as soon as it is there, in no particular order."""
+        """Yield each canonical SMILES with its score as soon as it is computed, in no particular order."""
         for smiles, found in run_apart(dock.dock, molecules, (self._plan,), self._isolation, chunk=1):
             yield smiles, RawScore(None, found.reason, lost=not found.final) if isinstance(found, NoAnswer) else found
 

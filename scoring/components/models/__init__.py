@@ -1,4 +1,4 @@
-"""Trained models of others as components: ONNX files on fingerprints or descriptors, and Chemprop."""
+"""Components of trained models: ONNX models on fingerprints or descriptors, and Chemprop."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""Predictions of Chemprop models in a worker process: only the functions here import torch, and they run nowhere else.
+"""Predictions of Chemprop models in a worker process, the only process in which scoring imports torch.
 
-A model file of Chemprop is a pickle, which could run any code. It is read by torch's restricted reader, which makes
-tensors, numbers and the classes of Chemprop's own layers, and nothing else.
+A model file of Chemprop is a pickle, which could run any code. Torch's restricted reader reads it, which makes only
+tensors, numbers and objects of the classes of Chemprop's own layers.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Statistic = Literal["mean", "std"]
 BATCH = 64
 _LAYERS = "chemprop.nn."
 _DICTIONARY = "lightning.fabric.utilities.data.AttributeDict"
-"""A dictionary of Lightning's, which is read as one of Python's: torch fills no others."""
+"""A dictionary class of Lightning, which is read as OrderedDict: torch's reader fills no other dictionaries."""
 
 
 @dataclass(frozen=True)
 class ChempropPlan:
-    """An ensemble, and which of its numbers counts.
+    """The models of an ensemble, and the task to predict.
 
     Attributes:
-        files: each model's file with the sha256 of its content.
-        output: the name of the task; empty for the only one.
-        column: the position of the task, from 0, instead of its name; None for the only one.
-        statistic: the mean over the models, or their standard deviation.
+        files: the path of each model with the sha256 of its content.
+        output: the name of the task; empty if the models have one task.
+        column: the position of the task, from 0, instead of its name; None if the models have one task.
+        statistic: the mean of the predictions of the models, or their standard deviation.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -54,10 +54,10 @@ class _Ensemble:
 
 
 def check(plans: Sequence[ChempropPlan]) -> list[None]:
-    """Load models, and predict a molecule with each.
+    """Load the models, and predict one molecule with each.
 
     Raises:
-        ScoringConfigurationError: a file is no model of molecules, or has no such task.
+        ScoringConfigurationError: a file is no model of molecules, or lacks the task.
     """
     for plan in plans:
         ensemble = _opened(plan)
@@ -90,7 +90,7 @@ def _batch(ensemble: _Ensemble, molecules: Sequence[str], plan: ChempropPlan) ->
         if len(molecules) == 1:
             return [RawScore.failed(error, time.perf_counter() - started)]
         return [score for smiles in molecules for score in _batch(ensemble, [smiles], plan)]
-    # An ensemble's spread is that of a sample of models.
+    # The models of an ensemble are a sample: ddof=1.
     found = values.mean(axis=0) if plan.statistic == "mean" else values.std(axis=0, ddof=1)
     seconds = (time.perf_counter() - started) / len(molecules)
     return [RawScore.of(value, seconds) for value in found.tolist()]
@@ -105,11 +105,11 @@ def _predicted(ensemble: _Ensemble, molecules: Sequence[str]) -> NDArray[np.floa
     dataset = MoleculeDataset([MoleculeDatapoint.from_smi(smiles) for smiles in molecules])
     predictions = []
     for model in ensemble.models:
-        # A model changes the batch that it is given.
+        # Each model needs a batch of its own, since a model changes its input.
         batch = collate_batch([dataset[position] for position in range(len(dataset))])
         with torch.inference_mode():
             output = model(batch.bmg, batch.V_d, batch.X_d).double().numpy()
-        # Of models that predict an uncertainty as well, the first number of a task is its mean.
+        # If a model also predicts an uncertainty, the first number of a task is its mean.
         predictions.append(output[:, ensemble.column] if output.ndim == 2 else output[:, ensemble.column, 0])
     return np.array(predictions)
 
@@ -150,7 +150,7 @@ def _loaded(path: str, content: bytes) -> tuple[Any, Sequence[str] | None]:
     """Return a model in evaluation mode, and the names of its tasks.
 
     Raises:
-        ScoringConfigurationError: the file is none that can be read without running code, or no model of molecules.
+        ScoringConfigurationError: the file cannot be read without running code, or is no model of molecules.
     """
     import torch
     from chemprop.models import MPNN
@@ -159,7 +159,7 @@ def _loaded(path: str, content: bytes) -> tuple[Any, Sequence[str] | None]:
     try:
         read = _read_without_code(content)
         names = read.get("output_columns")
-        # Chemprop reads files only, and reads them without care: what it is given was written here.
+        # Chemprop reads files only, and its reader runs code in them: it is given a copy that was written here.
         copy = io.BytesIO()
         torch.save(read, copy)
         copy.seek(0)

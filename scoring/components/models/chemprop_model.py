@@ -25,16 +25,16 @@ from molbuffer.scoring.workers import Isolation, NoAnswer, WorkerDiedError, run_
 class ChempropModel:
     """The prediction of a model of Chemprop 2 for a molecule: Heid et al., J. Chem. Inf. Model. 64:9 (2024).
 
-    Unless its values are in [0, 1], as those of a classification are, it needs a transform. The models run in a process
-    of their own, on the CPU. A file is read without running code that it may hold.
+    Unless the predictions are in [0, 1], as those of a classification are, the component needs a transform. The models
+    run in a process of their own, on the CPU. A file is read without running code that it may contain.
 
     Attributes:
-        model: a .pt file that chemprop train writes, or a folder with those of an ensemble, in it or below it.
-        statistic: of an ensemble: the mean of its predictions, or their standard deviation.
-        output: the name of the task; it may be left out of a model that has one.
+        model: a .pt file that chemprop train writes, or a folder with the .pt files of an ensemble, also in subfolders.
+        statistic: for an ensemble, the mean of the predictions or their standard deviation.
+        output: the name of the task; it may be left out if the model has one task.
         column: the position of the task, from 0, instead of its name.
-        name: the component's name in the history; by default ``chemprop:``, the name of the file or folder, and std if
-            the statistic is that.
+        name: the component's name in the history; by default ``chemprop:``, the name of the file or folder, and
+            ``:std`` for the standard deviation.
 
     Example:
         >>> logp = mb.ChempropModel("examples/models/logp.pt")
@@ -110,7 +110,7 @@ class ChempropModel:
 _ISOLATION = Isolation("chemprop", one_by_one=False)
 """One process has all models: importing Chemprop takes seconds and hundreds of MB."""
 _CHECKED: set[ChempropPlan] = set()
-"""What this process has found to be loadable."""
+"""The models that this process has loaded without an error."""
 
 
 def _check_plan(plan: ChempropPlan) -> None:

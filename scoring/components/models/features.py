@@ -1,4 +1,4 @@
-"""The numbers that a model is given for a molecule: bits or counts of a fingerprint, or descriptors."""
+"""The input features of a model for a molecule: bits or counts of a fingerprint, or descriptors."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def descriptor_names() -> list[str]:
 
 @dataclass(frozen=True)
 class Features:
-    """What a molecule is described by, as a model was trained on it.
+    """The features of molecules that a model was trained on.
 
     Attributes:
-        kind: bits or counts of Morgan's circular environments, folded, or descriptors.
-        radius: of the environments, in bonds.
+        kind: bits or counts of a folded Morgan fingerprint, or descriptors.
+        radius: the radius of the fingerprint in bonds.
         bits: the length of the fingerprint.
         chirality: whether environments distinguish stereocentres.
         descriptors: the names of RDKit's descriptors, such as MolWt, in the order of the model's inputs.

@@ -1,4 +1,4 @@
-"""The files of models, each known by its content: a stored score belongs to one file, whatever its name."""
+"""The files of models, which are identified by their content and not by their names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def model_sha256(path: Path) -> str:
     """Return the sha256 of a file.
 
     Raises:
-        ScoringConfigurationError: it cannot be read.
+        ScoringConfigurationError: the file cannot be read.
     """
     try:
         status = path.stat()
@@ -26,7 +26,7 @@ def model_bytes(path: Path, sha256: str) -> bytes:
     """Return the content of a file that has not changed since its hash was taken.
 
     Raises:
-        ScoringConfigurationError: it has, or it cannot be read.
+        ScoringConfigurationError: the file has changed, or cannot be read.
     """
     try:
         content = path.read_bytes()

@@ -30,19 +30,20 @@ from molbuffer.scoring.molecules import parse_smiles
 class OnnxModel:
     """The value that an ONNX model predicts from the fingerprint or the descriptors of a molecule.
 
-    Models of scikit-learn (skl2onnx), XGBoost, LightGBM and torch can be exported to ONNX. Unless its values are in
-    [0, 1], as probabilities are, it needs a transform. Each process runs it on one thread.
+    Models of scikit-learn (skl2onnx), XGBoost, LightGBM and torch can be exported to ONNX. Unless the values are in
+    [0, 1], as probabilities are, the component needs a transform. Each process runs the model on one thread.
 
     Attributes:
         model: the .onnx file, with the weights in it. Scores belong to its content, not to its name.
-        features: the inputs that it was trained on: bits or counts of a folded Morgan fingerprint, or descriptors.
+        features: the features that the model was trained on: bits or counts of a folded Morgan fingerprint, or
+            descriptors.
         radius: the radius of the fingerprint in bonds; 2 is ECFP4.
         bits: the length of the fingerprint.
         chirality: whether the fingerprint distinguishes stereocentres.
         descriptors: the names of RDKit's descriptors, such as MolWt, in the order of the model's inputs.
-        output: the name of the model's output; it may be left out of a model that has one.
-        column: the column of that output, from 0, such as 1 for the second class; it may be left out where there is
-            one.
+        output: the name of the model's output; it may be left out if the model has one output.
+        column: the column of that output, from 0, such as 1 for the second class; it may be left out if the output has
+            one column.
         name: the component's name in the history, ``onnx:`` and the name of the file by default.
 
     Example:
@@ -124,7 +125,7 @@ class OnnxModel:
 
 
 def _values(session: OnnxSession, rows: NDArray[np.float64], failed: dict[int, str]) -> NDArray[np.float64]:
-    """Return the values [n] of rows [n, features]; a row at which the model itself fails becomes a failed one."""
+    """Return the values [n] of rows [n, features]; add the error of a row that the model fails at to ``failed``."""
     try:
         return session.values(rows)
     except ScoringConfigurationError:

@@ -31,14 +31,14 @@ _NUMBERS = frozenset(_TYPES)
 
 @dataclass(frozen=True)
 class OnnxPlan:
-    """A model, and which of its numbers counts.
+    """An ONNX model, and the output to read.
 
     Attributes:
-        path: of the file.
-        sha256: the hash of its content.
-        features: the number of inputs that a molecule has.
-        output: the name of the output; empty for the only one.
-        column: the column of the output, from 0; None where it has one.
+        path: the path of the file.
+        sha256: the sha256 of the file.
+        features: the number of features of a molecule.
+        output: the name of the output; empty if the model has one output.
+        column: the column of the output, from 0; None if the output has one column.
     """
 
     path: str
@@ -107,7 +107,7 @@ class OnnxSession:
 
     def _batch(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         n = len(features)
-        # A model of a fixed number of rows is given zeros for those that are missing.
+        # A model with a fixed number of rows gets rows of zeros after the last molecule.
         rows: NDArray[Any] = np.zeros((self._rows or n, features.shape[1]), _TYPES[self._input.type])
         rows[:n] = features
         (output,) = self._session.run([self._output], {self._input.name: rows})
@@ -132,9 +132,9 @@ class OnnxSession:
 
 @lru_cache(maxsize=16)
 def open_session(plan: OnnxPlan) -> OnnxSession:
-    """Return the session of a model, which this process keeps; errors are those of ``OnnxSession``."""
+    """Return the session of a model, which this process caches; errors are those of ``OnnxSession``."""
     session = OnnxSession(plan)
-    # One run finds what the description of the model does not say, such as the number of columns.
+    # A run on one row checks what the description of the model does not state, such as the number of columns.
     session.values(np.zeros((1, plan.features)))
     return session
 
@@ -143,7 +143,7 @@ def _load(plan: OnnxPlan) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # Molecules are shared among processes, which would otherwise all start a thread for each core.
+    # Molecules are divided among processes, each of which would otherwise start a thread for each core.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     content = model_bytes(Path(plan.path), plan.sha256)

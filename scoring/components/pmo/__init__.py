@@ -1,1 +1,1 @@
-"""The objectives of the PMO benchmark that need no trained model: ``component`` has the kind, ``tasks`` all of them."""
+"""The objectives of the PMO benchmark that need no trained model: ``tasks`` defines them, ``component`` scores them."""

@@ -1,4 +1,4 @@
-"""The component of a task of PMO: the whole objective as one value, as the benchmark has it."""
+"""The component of a task of PMO: the whole objective as one value, as in the benchmark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molbuffer.scoring.errors import unknown_name
 from molbuffer.scoring.identity import sha256_of
 
 REVISION = 1
-"""Changes with any change of a value, so that stored scores of an earlier one are not used."""
+"""A number to increase whenever a value changes, so that stored scores of an earlier revision are not used."""
 
 
 def _check_task(task: str) -> None:
@@ -28,12 +28,12 @@ def _check_task(task: str) -> None:
 class PMO:
     """An objective of the PMO benchmark, in [0, 1]: Gao et al., NeurIPS 2022.
 
-    It is one component, though most are made of several properties: a benchmark counts its calls as if nothing were
-    known of the inside.
+    An objective is one component, although most combine several properties: the benchmark treats it as a black box and
+    counts its calls.
 
     Attributes:
         task: the name in the benchmark, such as zaleplon_mpo; `molbuffer objectives` lists them.
-        cost: low or high: every score is stored at once, and none is computed by two processes.
+        cost: high: each score is committed as soon as it is computed, and no two processes compute the same score.
         name: the component's name in the history, ``pmo:`` and the task by default.
 
     Example:

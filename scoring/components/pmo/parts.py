@@ -1,6 +1,6 @@
-"""What the tasks of PMO are made of: similarities with a target, formulas, and the shapes that turn numbers to scores.
+"""Parts of the tasks of PMO: similarities with a target, formulas, and functions of a number to a score in [0, 1].
 
-They are those of GuacaMol (Brown et al., J. Chem. Inf. Model. 59:1096, 2019), as PMO computes them.
+They follow GuacaMol (Brown et al., J. Chem. Inf. Model. 59:1096, 2019), as PMO computes it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def at_most(value: float, mean: float, sigma: float) -> float:
 
 
 def up_to(value: float, enough: float) -> float:
-    """Return value / enough, and 1 where that is more."""
+    """Return value / enough, at most 1."""
     return min(value / enough, 1.0)
 
 
@@ -50,12 +50,12 @@ def geometric_mean(*values: float) -> float:
 
 @dataclass(frozen=True)
 class Likeness:
-    """The Tanimoto similarities of the counts of a fingerprint with those of targets.
+    """The Tanimoto similarities of a molecule's count fingerprint with the fingerprints of targets.
 
     Attributes:
-        targets: the SMILES of the targets, as they are written.
+        targets: the SMILES of the targets, which are not standardised.
         kind: the fingerprint; ECFP4 is ``morgan`` with radius 2, FCFP4 ``fcfp``, AP ``atom_pair``.
-        radius: of a circular fingerprint, in bonds.
+        radius: the radius of a circular fingerprint in bonds.
     """
 
     targets: tuple[str, ...]
@@ -79,7 +79,7 @@ class Likeness:
 
 @dataclass(frozen=True)
 class PharmacophoreLikeness:
-    """The Tanimoto similarity of the sets of pharmacophores with that of a target."""
+    """The Tanimoto similarity of a molecule's set of pharmacophores with that of a target, in [0, 1]."""
 
     target: str
 
@@ -93,10 +93,10 @@ class PharmacophoreLikeness:
 
 @dataclass(frozen=True)
 class Isomer:
-    """How near a molecule's formula is to another, in [0, 1].
+    """The similarity of a molecule's formula with a given formula, in [0, 1].
 
-    It is the geometric mean of a Gaussian of the count of each element (sigma 1) and of one of the number of all
-    atoms, hydrogens counted (sigma 2). Dummy atoms count as none.
+    It is the geometric mean of a Gaussian of the count of each element (sigma 1) and of a Gaussian of the number of all
+    atoms (sigma 2). Hydrogens count as atoms, dummy atoms do not.
 
     Attributes:
         formula: the molecular formula, such as C7H8N2O2.
@@ -127,7 +127,7 @@ def element_counts(molecule: Chem.Mol) -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class Pattern:
-    """1 for molecules with a substructure, 0 for others; configurations and hydrogens count as RDKit reads them."""
+    """1 for molecules with a substructure, 0 for others; RDKit's defaults for configurations and hydrogens apply."""
 
     smarts: str
 
@@ -141,7 +141,7 @@ class Pattern:
 
 @cache
 def of_target(function: Callable[[Chem.Mol], float], target: str) -> float:
-    """Return what a function gives for a target."""
+    """Return the value of a function for a target, from a cache after the first call."""
     return function(molecule_of(target))
 
 

@@ -1,8 +1,8 @@
-"""The 20 tasks of PMO that need no trained model: a function of a molecule with a value in [0, 1] for each.
+"""The 20 tasks of PMO that need no trained model, each a function of a molecule to a value in [0, 1].
 
 Gao, Fu, Sun, Coley, "Sample Efficiency Matters: A Benchmark for Practical Molecular Optimization", NeurIPS 2022. All
-but ``qed`` are objectives of GuacaMol, some with other targets or details. The values are those of the oracles of TDC
-1.1, which that benchmark calls; a test compares them.
+but ``qed`` are objectives of GuacaMol, some with other targets or details. The values equal those of the oracles of TDC
+1.1, which the benchmark calls; a test compares them.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ AMLODIPINE = "CCOC(=O)C1=C(COCCN)NC(C)=C(C(=O)OC)C1c1ccccc1Cl"
 ZALEPLON = "CCN(C(C)=O)c1cccc(-c2ccnc3c(C#N)cnn23)c1"
 SITAGLIPTIN = "NC(CC(=O)N1CCn2c(nnc2C(F)(F)F)C1)Cc1cc(F)c(F)cc1F"
 HOPPED = "CCCOc1cc2ncnc(Nc3ccc4ncsc4c3)c2cc1S(=O)(=O)C(C)(C)C"
-"""The molecule whose scaffold, or decoration, is to be replaced."""
+"""The molecule whose scaffold or decoration the hop tasks replace."""
 QUINAZOLINE = Pattern("[#7]-c1n[c;h1]nc2[c;h1]c(-[#8])[c;h0][c;h1]c12")
-"""Its scaffold."""
+"""The scaffold of ``HOPPED``."""
 
 
 def logp(molecule: Chem.Mol) -> float:
@@ -64,8 +64,8 @@ class PMOTask:
     """A task of PMO.
 
     Attributes:
-        name: its name in the benchmark.
-        about: what is wanted, in a line.
+        name: the name of the task in the benchmark.
+        about: a description of the goal in one line.
         score: returns the value of a molecule, in [0, 1].
     """
 

@@ -1,1 +1,1 @@
-"""What is looked for in a molecule: substructures, and pharmacophores."""
+"""Queries on molecules: substructures and pharmacophores."""

@@ -1,19 +1,19 @@
-r"""SMARTS patterns: the only place that compiles them and matches molecules with them.
+r"""SMARTS patterns: the only module that compiles them and matches molecules with them.
 
-Hydrogens that a pattern writes as atoms, as in ``[H]N``, become counts of hydrogens, since the molecules have no such
-atoms. Configurations count: ``C[C@@H](N)C(=O)O`` matches L-alanine and neither its mirror image nor alanine without a
-configuration; a pattern without one matches all three.
+Hydrogens that a pattern writes as atoms, as in ``[H]N``, become counts of hydrogens, since molecules have no hydrogen
+atoms. Configurations must match: ``C[C@@H](N)C(=O)O`` matches L-alanine and neither its mirror image nor alanine
+without a configuration; a pattern without one matches all three.
 
-A pattern is refused if it, or a part in ``$(...)``, can match nothing, as far as the following tells:
+A pattern is refused if it, or a part in ``$(...)``, can match nothing for one of these reasons:
 
-- an atom or bond whose primitives contradict each other: ``[C;N]``, ``[c;A]``, ``[C;!C]``, ``[R;R0]``, ``C-;=C``. The
-  primitives of the element, aromaticity, and all whose value is one number are compared with each other; chemistry is
-  not, so that ``[CH5]`` passes.
-- a hydrogen atom that is no count of hydrogens of a neighbour: ``[H]`` alone, or as an alternative, ``[#6,#1]N``.
+- The primitives of an atom or bond contradict each other: ``[C;N]``, ``[c;A]``, ``[C;!C]``, ``[R;R0]``, ``C-;=C``. The
+  primitives of element and aromaticity, and all with a single number as their value, are compared with each other. The
+  check knows no chemistry, so that ``[CH5]`` passes.
+- A hydrogen atom cannot become a count of a neighbour's hydrogens: ``[H]`` alone, or as an alternative, ``[#6,#1]N``.
   ``[2H]``, ``[H+]`` and ``[!#1]`` are allowed.
 
-So is a pattern whose configuration RDKit would read wrongly: inside ``$(...)``, or with a hydrogen written as an atom
-on a stereocentre or at the end of a ``/`` or ``\`` bond; ``[C@@H]`` says the same and is read well.
+A pattern is also refused if RDKit would read its configuration wrongly: inside ``$(...)``, or with a hydrogen written
+as an atom on a stereocentre or at the end of a ``/`` or ``\`` bond; ``[C@@H]`` means the same and is read correctly.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _problems(smarts: str, query: Chem.Mol, written: Chem.Mol) -> Iterator[str]:
 
 
 def _recursive_parts(smarts: str) -> Iterator[str]:
-    """Yield the texts within ``$(...)``, without those inside of others."""
+    """Yield the text of each outermost ``$(...)``."""
     depth, start = 0, -1
     for at, letter in enumerate(smarts):
         if start < 0 and smarts.startswith("$(", at):
@@ -104,7 +104,7 @@ def _has_configuration(query: Chem.Mol) -> bool:
 
 
 def _has_configured_hydrogen(atom: Chem.Atom) -> bool:
-    """Return whether an atom is a hydrogen that belongs to a configuration."""
+    """Return whether an atom is a hydrogen on a stereocentre, or on a bond with a direction."""
     if atom.GetAtomicNum() != 1 or atom.GetIsotope():
         return False
     return any(each.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for each in atom.GetNeighbors()) or any(

@@ -1,7 +1,7 @@
 """Pharmacophores of a molecule: pairs and triangles of pharmacophoric atoms at distances along bonds.
 
 The features and the bins of distances are those of Gobbi and Poppinger, Biotechnology and Bioengineering 61:47 (1998).
-The set is that of the bits of RDKit's ``Pharm2D``, found with arrays in about a tenth of the time.
+The sets correspond to the bits of RDKit's ``Pharm2D``; the computation with arrays takes about a tenth of the time.
 """
 
 from __future__ import annotations
@@ -16,19 +16,23 @@ from rdkit import Chem
 Codes = NDArray[np.int64]
 
 NEAREST, UNRELATED = 2, 100
-"""Atoms nearer than the one, in bonds, or as far as the other, as those of two fragments, make no pharmacophore."""
+"""The bounds [nearest, unrelated) of the distance of two atoms of a pharmacophore, in bonds.
+
+RDKit's distance between atoms of two fragments is above all others.
+"""
 FARTHEST = 8
-"""The distance from which on all are one."""
+"""The distance in bonds from which on all distances are in one bin."""
 FAMILIES, DISTANCES = 8, 8
-"""The kinds of features, and the bins of distances, of which 0 is none."""
+"""The number of families of features, and of bins of distances; bin 0 stands for no pharmacophore."""
 MOST_TRIANGLES = 4_000_000
-"""The most triangles of atoms that are looked at together."""
+"""The largest number of triangles of atoms in an array."""
 
 
 def pharmacophores(molecule: Chem.Mol) -> Codes:
-    """Return the codes of the pairs and triangles that a molecule has, each once and sorted.
+    """Return the sorted, distinct codes of the pairs and triangles of pharmacophoric atoms of a molecule.
 
-    A code stands for the kinds of the atoms and the bins of their distances, in whatever order they come.
+    A code stands for the families of the atoms and the bins of their distances. It does not depend on the order of the
+    atoms.
     """
     families, atoms = _features(molecule)
     distances = Chem.GetDistanceMatrix(molecule)[np.ix_(atoms, atoms)]
@@ -53,7 +57,7 @@ def common_share(a: Codes, b: Codes) -> float:
 
 
 def _features(molecule: Chem.Mol) -> tuple[Codes, Codes]:
-    """Return the families and the atoms of the features, those of a family together."""
+    """Return the families [n] and the atoms [n] of the features, sorted by family."""
     names = _family_numbers()
     found = sorted(
         (names[feature.GetFamily()], feature.GetAtomIds()[0]) for feature in _factory().GetFeaturesForMol(molecule)
@@ -63,7 +67,7 @@ def _features(molecule: Chem.Mol) -> tuple[Codes, Codes]:
 
 
 def _triangles(families: Codes, bins: Codes, start: int, end: int) -> Codes:
-    """Return the codes of the triangles whose first feature is one of a range; each feature has but one atom."""
+    """Return the codes of the triangles whose first feature is in [start, end); each feature has a single atom."""
     related = np.triu(bins, 1) > 0
     of_first = related[start:end]
     first, second, third = np.nonzero(of_first[:, :, None] & of_first[:, None, :] & related[None, :, :])
@@ -76,7 +80,7 @@ def _triangles(families: Codes, bins: Codes, start: int, end: int) -> Codes:
 
 @cache
 def _canonical_triangles() -> Codes:
-    """Return for each code of a triangle the one of all that differ from it in the order of atoms of a kind only."""
+    """Return the canonical code of each code of a triangle, which does not depend on the order of atoms of a family."""
     kinds, sides = np.divmod(np.arange((FAMILIES * DISTANCES) ** 3), DISTANCES**3)
     a, b, c = kinds // FAMILIES**2, kinds // FAMILIES % FAMILIES, kinds % FAMILIES
     lengths = np.stack([sides // DISTANCES**2, sides // DISTANCES % DISTANCES, sides % DISTANCES])
@@ -92,7 +96,7 @@ def _canonical_triangles() -> Codes:
 
 @cache
 def _factory() -> Any:
-    # Only molecules that are scored by pharmacophores pay for this import.
+    # Imported here, since only pharmacophores need it.
     from rdkit.Chem.Pharm2D import Gobbi_Pharm2D
 
     factory: Any = Gobbi_Pharm2D.factory

@@ -1,8 +1,8 @@
-"""The primitives of an atom or bond of a SMARTS pattern as a formula, and whether any atom or bond can fulfil it.
+"""The primitives of an atom or bond of a SMARTS pattern as a Boolean formula, and whether it can be satisfied.
 
 RDKit describes a query as an indented text: ``AtomAnd`` or ``AtomOr`` over primitives such as ``AtomType 7 = val``.
-Primitives of one value (element, charge, number of hydrogens …) are variables, of which all cases are tried; others,
-``$(...)`` and ranges among them, may be true or false in every case, so that no pattern is condemned wrongly.
+Primitives with a single value (element, charge, number of hydrogens …) are variables, of which all cases are tried.
+Others, such as ``$(...)`` and ranges, may be true or false in every case, so that no satisfiable pattern is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 
 MOST_CASES = 20_000
-"""The cases that are tried; a formula with more passes."""
+"""The largest number of cases that are tried; a formula with more cases passes."""
 
 ELEMENT, AROMATIC, RINGS = "AtomAtomicNum", "AtomIsAromatic", "AtomInNRings"
 ONE_VALUE = {
@@ -32,25 +32,25 @@ ONE_VALUE = {
     "BondInRing",
     "BondOrder",
 }
-"""The primitives of which an atom or bond has exactly one value. ``AtomRingSize`` (``k``) is none: an atom of two rings
-has two."""
+"""The primitives of which an atom or bond has exactly one value. ``AtomRingSize`` (``k``) is not one of them: an atom
+of two rings has two values."""
 ANOTHER = -999
 """A value that no primitive of the formula names."""
 IN_A_RING = -1
-"""What RDKit writes for ``R`` without a number."""
+"""The value that RDKit writes for ``R`` without a number."""
 _LEAF = re.compile(r"(\w+) (-?\d+) (!?=) val")
 
 
 @dataclass(frozen=True)
 class QueryTree:
-    """A formula, or a primitive of it.
+    """A Boolean formula, or one of its primitives.
 
     Attributes:
-        kind: ``and``, ``or``, ``is`` for a primitive with a value, or ``free`` for any other.
-        negated: whether the opposite is meant.
-        parts: of a formula.
-        variable: of a primitive with a value.
-        value: of the variable.
+        kind: ``and`` or ``or`` for a formula, ``is`` for a primitive with a value, ``free`` for any other primitive.
+        negated: whether the formula or primitive is negated.
+        parts: the parts of a formula.
+        variable: the variable of a primitive with a value.
+        value: the value of the variable.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class QueryTree:
 
     @classmethod
     def of(cls, description: str) -> QueryTree:
-        """Read what RDKit's ``DescribeQuery`` writes of an atom or bond."""
+        """Parse the text that RDKit's ``DescribeQuery`` returns for an atom or bond."""
         lines = [line for line in description.split("\n") if line.strip()]
         return cls._read(lines) if lines else cls("free")
 
@@ -106,7 +106,13 @@ class QueryTree:
         )
 
     def needs(self, variable: str, value: int, unless: tuple[str, ...]) -> bool:
-        """Return whether the formula asks somewhere for a value of a variable, and mentions none of some others."""
+        """Return whether the formula requires a value of a variable in some part, and has none of the other variables.
+
+        Args:
+            variable: the variable.
+            value: the value.
+            unless: the other variables.
+        """
         mentioned = self._values()
         return not any(name in mentioned for name in unless) and self._asks(variable, value, False)
 
@@ -130,7 +136,7 @@ class QueryTree:
             yield from part._leaves()
 
     def _in_case(self, case: Mapping[str, int]) -> bool | None:
-        """Return the formula's value; None if it may be either."""
+        """Return the truth value of the formula in a case; None if it may be either."""
         if self.kind == "free":
             return None
         if self.kind == "is":

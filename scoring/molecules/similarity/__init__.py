@@ -1,1 +1,1 @@
-"""How similar molecules are: fingerprints, neighbours, diversity and buckets."""
+"""Similarity of molecules: fingerprints, neighbours, diversity and buckets."""

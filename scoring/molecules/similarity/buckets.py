@@ -1,4 +1,4 @@
-"""Buckets: which molecules count as alike. A bucket is named by the SMILES of what its molecules have in common."""
+"""Buckets of molecules that count as alike. The name of a bucket is the SMILES of what its molecules have in common."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Buckets(Protocol):
     """The buckets of a memory."""
 
     def of(self, smiles: Sequence[str]) -> list[str | None]:
-        """Return the bucket of each molecule [n] of canonical SMILES; None where it belongs to no open one."""
+        """Return the bucket of each molecule [n], given as canonical SMILES; None if it belongs to no open bucket."""
 
     def add(self, smiles: Sequence[str]) -> list[str]:
-        """Return the bucket of each molecule [n], in their order; open one for a molecule that belongs to none."""
+        """Return the bucket of each molecule [n], in order; a molecule that belongs to no open bucket opens one."""
 
     def restore(self, buckets: Iterable[str]) -> None:
-        """Open buckets that an earlier part of the run has opened, in the order in which it opened them."""
+        """Open the buckets that an earlier part of the run opened, in the same order."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class FixedBuckets:
     """Buckets that are a function of the molecule alone.
 
     Attributes:
-        function: returns the bucket of each molecule of a list.
+        function: the function of a list of molecules that returns the bucket of each.
     """
 
     function: Callable[[Sequence[str]], list[str]]
@@ -53,10 +53,10 @@ class FixedBuckets:
 
 @dataclass
 class SimilarityBuckets:
-    """Buckets around centres: a molecule belongs to the most similar centre if that is similar enough, to the earlier
-    one of two, and else it is the centre of a new bucket.
+    """Buckets around centres, by the Tanimoto similarity of Morgan count fingerprints of radius 2.
 
-    The similarity is the Tanimoto similarity of Morgan count fingerprints of radius 2.
+    A molecule belongs to the bucket of the most similar centre, of equally similar centres to the earliest. If no
+    centre is similar enough, the molecule becomes the centre of a new bucket.
 
     Attributes:
         least: the least similarity to a centre, in [0, 1].

@@ -1,4 +1,4 @@
-"""The diversity of molecules, which distinguishes a generator that explores from one that repeats itself."""
+"""The diversity of molecules: internal diversity and different scaffolds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from molbuffer.scoring.molecules.scaffolds import scaffold_of
 
 @dataclass(frozen=True)
 class Diversity:
-    """The diversity of molecules, where repetitions count as often as they occur.
+    """The diversity of molecules; a repeated molecule counts as often as it occurs.
 
     Attributes:
         internal: mean over all pairs of 1 − the Tanimoto similarity of their Morgan fingerprints (2,048 bits, radius
             2), in [0, 1]; None for fewer than two molecules. MOSES calls it IntDiv1 (Polykovskiy et al. 2020,
-            doi:10.3389/fphar.2020.565644), and counts each molecule's similarity of 1 with itself.
+            doi:10.3389/fphar.2020.565644), and also counts the similarity of 1 of each molecule with itself.
         scaffolds: different Bemis-Murcko scaffolds / molecules, in (0, 1]; None without molecules. All molecules
             without a ring share the empty scaffold.
     """

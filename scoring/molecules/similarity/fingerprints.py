@@ -21,7 +21,7 @@ from molbuffer.scoring.molecules.parsing import parse_canonical
 LONGEST_ATOM_PAIR = 10
 """The greatest number of bonds between the atoms of a pair, as in GuacaMol."""
 DISTANCE_BITS = 5
-"""The bits of a distance in RDKit's code of a pair."""
+"""The number of bits of the distance in RDKit's code of an atom pair."""
 
 
 class Fingerprint(StrEnum):
@@ -43,7 +43,7 @@ def count_fingerprint(molecule: Chem.Mol, kind: Fingerprint, radius: int = 2) ->
     fingerprint: DataStructs.ULongSparseIntVect = _generator(kind, radius).GetSparseCountFingerprint(molecule)
     if kind is Fingerprint.ATOM_PAIR and not has_pairs(molecule):
         for atom in molecule.GetAtoms():
-            # The code of a pair has its distance, from 1 on, in the lowest bits: at distance 0 there is no other.
+            # The lowest bits of a pair's code are its distance, at least 1: codes of distance 0 are free for atoms.
             fingerprint[rdMolDescriptors.GetAtomPairAtomCode(atom) << DISTANCE_BITS] += 1
     return fingerprint
 

@@ -22,11 +22,11 @@ from molbuffer.scoring.molecules.similarity.fingerprints import Fingerprint, cou
 from molbuffer.scoring.workers import map_chunks
 
 DENSE_SHARE = 0.02
-"""Features of more than this share of the molecules are cheaper to multiply as a dense matrix."""
+"""The share of the molecules from which on a feature is cheaper to multiply in a dense matrix."""
 BLOCK_CELLS = 4_000_000
-"""The pairs that are compared together: 16 MB."""
+"""The number of pairs that are compared in one matrix of 16 MB."""
 MOST_PENDING = 1_000_000
-"""The pairs that are kept before those that are not among the most similar are dropped."""
+"""The number of pairs that are collected before those that are not among the most similar are dropped."""
 SLACK = 0.01
 """The tolerance for rounding in the first comparison of a pair; pairs that pass it are compared exactly."""
 
@@ -82,17 +82,18 @@ def similar_pairs(
     accepts: Callable[[Indices, Indices], NDArray[np.bool_]] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> SimilarPairs:
-    """Return all ordered pairs within the bounds, (a, b) and (b, a), without pairs of a molecule with itself.
+    """Return all ordered pairs, (a, b) and (b, a), of different molecules whose similarity is within the bounds.
 
     The time grows with the square of the number of molecules, at about 10⁸ pairs a second.
 
     Args:
         molecules: SMILES.
         bounds: the bounds of the similarity.
-        most: keep only this many most similar pairs of each first molecule; of equally similar ones those that come
-            first.
-        accepts: returns which of some pairs count, given the indices [n] of first and second; applied before ``most``.
-        progress: called with the number of molecules that have been compared with all others.
+        most: the largest number of pairs of each first molecule. The most similar ones are kept, and of equally similar
+            ones those whose second molecule has the lower index. None keeps all.
+        accepts: a function of the indices [n] of first and second molecules that returns the mask [n] of the pairs to
+            keep; it is applied before ``most``.
+        progress: called with the number of molecules that are compared with all others so far.
 
     Raises:
         ScoringError: a string is no molecule.
@@ -117,8 +118,8 @@ class _Features:
 
     Attributes:
         places: int64 [n], the index of each molecule in the list.
-        sizes: float64 [n], the number of features of each, ascending.
-        common: float32 [n, c], the features of many molecules.
+        sizes: float64 [n], the number of features of each molecule, ascending.
+        common: float32 [n, c], the features that many molecules have.
         rare: the other features, as a sparse matrix.
     """
 
@@ -152,7 +153,7 @@ class _Features:
         return cls(order, sizes[order].astype(np.float64), matrix[:, common].toarray(), matrix[:, ~common])
 
     def blocks(self, minimum: float) -> Iterator[tuple[slice, slice]]:
-        """Yield blocks of rows, each with the later columns whose sizes allow the least similarity with any of them."""
+        """Yield blocks of rows, each with the columns from its first row on whose sizes allow the least similarity."""
         n, start = len(self.sizes), 0
         while start < n:
             rows = slice(start, min(n, start + max(1, BLOCK_CELLS // n)))
@@ -221,7 +222,7 @@ def _most_similar(parts: Sequence[SimilarPairs], most: int | None) -> SimilarPai
 
 
 def _rank(ordered: Indices) -> Indices:
-    """Return the number of equal values before each, in an array whose equal values are adjacent."""
+    """Return the number of equal values before each value, in an array whose equal values are adjacent."""
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
     starts = np.flatnonzero(new)

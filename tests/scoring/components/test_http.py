@@ -212,7 +212,7 @@ def test_the_secret_comes_from_the_environment_and_goes_nowhere_else(
 ) -> None:
     service = start(lambda rows, _: (403, f"{service.headers[-1]['Authorization']} is not allowed"))
     component = service.component(auth="SCORER_TOKEN")
-    with pytest.raises(ScoringConfigurationError, match="the environment has no SCORER_TOKEN"):
+    with pytest.raises(ScoringConfigurationError, match="SCORER_TOKEN"):
         found(component)
     monkeypatch.setenv("SCORER_TOKEN", "s3cret\n")
     told = found(component)
@@ -223,7 +223,7 @@ def test_the_secret_comes_from_the_environment_and_goes_nowhere_else(
     service.answer = lambda rows, _: (200, lengths(rows, error=lambda _: service.headers[-1]["X-API-Key"]))
     assert found(keyed)[0] == ("failed", "***")
     monkeypatch.setenv("SCORER_TOKEN", "sécret")
-    with pytest.raises(ScoringConfigurationError, match="characters that no header can have"):
+    with pytest.raises(ScoringConfigurationError, match="SCORER_TOKEN"):
         found(component)
 
 
@@ -266,7 +266,7 @@ def test_a_version_is_that_of_what_decides_the_values() -> None:
         ({"urls": ["host:8000"]}, "expected the URL of an endpoint"),
         ({"urls": ["http://host:99999/"]}, "is no URL"),
         ({"urls": ["https://me:pass@host/"]}, "has a password, which would be stored"),
-        ({"headers": {"authorization": "Bearer x"}}, "put it into a variable of the environment"),
+        ({"headers": {"authorization": "Bearer x"}}, "has a secret: .*`auth`"),
         ({"revision": ""}, "revision"),
         ({"parameters": {"x": float("nan")}}, "must be JSON values"),
         ({"batch_size": 0}, "batch_size"),

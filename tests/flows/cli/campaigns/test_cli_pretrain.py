@@ -129,7 +129,7 @@ REFUSED = [
     (("--model", "bert"), UnknownModelKindError, "'bert'", "gru, lstm, seq2seq, transformer, vae"),
     (("--model", "absent_module:Model"), SourceError, "absent_module"),
     (("--model", "json:JSONDecoder"), BrokenKindError, "json:JSONDecoder", "GenerativeModel"),
-    (("--model", "huggingface"), ModelSizeError, "'huggingface' is not made anew", "start from its folder"),
+    (("--model", "huggingface"), ModelSizeError, "'huggingface'", "start from its folder"),
     (
         ("--model", "transformer", "--embedding-size", "64"),
         ModelSizeError, "'transformer'", "embedding_size", "hidden_size, layers, heads, dropout",
