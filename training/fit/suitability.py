@@ -111,9 +111,7 @@ def _allows(loss: Loss) -> bool:
 
 def _message(loss: Loss, reason: str, rows: Mapping[str, int], of: int) -> str:
     named = ", ".join(f"{count} of {origin}" for origin, count in rows.items())
-    advice = (
-        "leave these out with an SQL condition or other samplers, or take a loss that is valid on any rows"
-    )
+    advice = "leave these out with an SQL condition or other samplers, or take a loss that is valid on any rows"
     if reason is TRUNCATED:
         advice += "; allow_truncated = true of the loss uses them as they are"
     return (
