@@ -270,8 +270,8 @@ def chemical_space(context: Context) -> Section:
     return Section(
         "space",
         "Chemical space over time",
-        "Molecules as points, which are close if they share features of their fingerprints; watch how the colour "
-        "moves: if late molecules are in one corner only, the run has settled there.",
+        "Molecules as points, which are close if they share features of their fingerprints; watch for how the "
+        "colour moves: if late molecules are in one corner only, the run has settled there.",
         of_objectives(context, _chemical_space),
         "Fewer than three different molecules have a reward: too few for a map.",
     )
