@@ -2,9 +2,9 @@
 
 ExchangeError
 ├── MissingExtraError   a package that molbuffer does not install by default is needed
-├── LoggerError         the place of a logger cannot be opened or written to
-├── ExportError         what is asked for cannot be written, or not at that place
-└── IngestError         a file is not what it is said to be
+├── LoggerError         a logger cannot open or write its log
+├── ExportError         a data set cannot be written: it has no rows, or its folder exists
+└── IngestError         a file does not have the format or the values that it is imported as
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ class ExchangeError(Exception):
 
 
 class MissingExtraError(ExchangeError, ValueError):
-    """A package that molbuffer does not install by default is needed, and is not installed."""
+    """An optional package of molbuffer is needed and is not installed."""
 
 
 class LoggerError(ExchangeError):
-    """The place of a logger cannot be opened or written to."""
+    """A logger cannot open or write its log."""
 
 
 class ExportError(ExchangeError, ValueError):
-    """What is asked for cannot be written, or not at that place."""
+    """A data set cannot be written: it has no rows, its objective is ambiguous, or its folder exists."""
 
 
 class IngestError(ExchangeError, ValueError):
-    """A file is not what it is said to be."""
+    """A file does not have the format or the values that it is imported as."""
 
 
 def check_extra(what: str, extra: str, *modules: str) -> None:
-    """Refuse what needs packages that are not installed.
+    """Check that the packages of an extra are installed.
 
     Args:
-        what: what needs them, for the message.
-        extra: the extra of molbuffer that has them.
-        modules: the names of their modules.
+        what: the feature that needs the packages, for the message.
+        extra: the extra of molbuffer that installs them.
+        modules: the modules that must be importable.
 
     Raises:
-        MissingExtraError: naming the command that installs them.
+        MissingExtraError: a module is missing; the message has the pip command that installs it.
     """
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:

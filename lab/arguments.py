@@ -1,4 +1,4 @@
-"""The arguments of the front door: a wrong one is refused at once, with what was got and what is expected."""
+"""Checks of the arguments of the front door: a wrong argument is refused at once, with what was got and expected."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from molbuffer.storage import SELECTIONS, Selection
 from molbuffer.training import LOSSES, LearnerSettings, Loss, ScoredSequences, ValidOn
 
 RowProgress = Callable[[int, int], None]
-"""Told of long work: a function of the number of rows that are done and of all."""
+"""A function that is called during long work with the number of rows done and the number of all rows."""
 LossFunction = Callable[[ScoredSequences], Tensor]
-"""A loss of rows, a scalar, that is valid on any rows with a reward."""
+"""A function that returns the loss of rows, a scalar, and is valid on any rows with a reward."""
 
 
 def as_selection(selection: Selection | str) -> Selection:
-    """Return a selection by the name of its kind, with the settings that this has by default.
+    """Return a selection, or the selection of a kind with default settings, given its name.
 
     Raises:
         UnknownKindError: no kind has the name.
-        TypeError: it is no selection.
+        TypeError: the object is not a selection.
     """
     if isinstance(selection, str):
         named: Selection = SELECTIONS[selection]()
@@ -40,11 +40,11 @@ def as_selection(selection: Selection | str) -> Selection:
 
 
 def as_choice(choice: Choice | str | None) -> Choice | None:
-    """Return a choice by the name of its kind, with the settings that this has by default; None stays None.
+    """Return a choice, or the choice of a kind with default settings, given its name; None stays None.
 
     Raises:
         UnknownKindError: no kind has the name.
-        TypeError: it is no choice.
+        TypeError: the object is not a choice.
     """
     if choice is None:
         return None
@@ -61,11 +61,11 @@ def as_choice(choice: Choice | str | None) -> Choice | None:
 
 
 def as_loss(loss: Loss | Any | str) -> Loss:
-    """Return a loss by the name of its kind, with the settings that this has by default, or that of a function.
+    """Return a loss, the loss of a kind with default settings, given its name, or a function as a loss.
 
     Raises:
         UnknownKindError: no kind has the name.
-        TypeError: it is no loss.
+        TypeError: the object is neither a loss nor a function.
     """
     if isinstance(loss, str):
         named: Loss = LOSSES[loss]()
@@ -78,14 +78,18 @@ def as_loss(loss: Loss | Any | str) -> Loss:
 
 @dataclass(frozen=True)
 class FunctionLoss:
-    """The loss of a function."""
+    """A loss that is given as a function.
+
+    Attributes:
+        function: the function of ``ScoredSequences``, which returns a scalar.
+    """
 
     function: Any
     valid_on: ClassVar[ValidOn] = ValidOn.ANY
 
     @property
     def __wrapped__(self) -> Any:
-        # The name of the function stands in messages and records.
+        # Messages and records show the name of the wrapped function.
         return self.function
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
@@ -97,20 +101,20 @@ class FunctionLoss:
 
 
 def check_learner(learner: object) -> None:
-    """Refuse what are no settings of a learner.
+    """Check that an object is the settings of a learner.
 
     Raises:
-        TypeError: they are none.
+        TypeError: the object is not ``LearnerSettings``.
     """
     if not isinstance(learner, LearnerSettings):
         raise TypeError(f"learner: expected LearnerSettings(learning_rate=..., ...), got {shown(learner)}")
 
 
 def check_sampler(sampler: object) -> None:
-    """Refuse what is no sampler.
+    """Check that an object is a sampler with a name and a kind.
 
     Raises:
-        TypeError: it is none, or has no name or kind.
+        TypeError: the object is not a sampler, or has no name or kind.
     """
     refuse_class("a sampler", sampler)
     if not isinstance(sampler, Sampler):
@@ -121,10 +125,10 @@ def check_sampler(sampler: object) -> None:
 
 
 def check_samplers(samplers: object) -> None:
-    """Refuse what are neither the shares of samplers by name nor samplers.
+    """Check that an argument is a mapping of shares by sampler name, or a sequence of samplers.
 
     Raises:
-        TypeError: they are neither.
+        TypeError: the argument is neither.
         ValueError: a share is outside [0, 1].
     """
     if isinstance(samplers, Mapping):

@@ -1,9 +1,9 @@
-"""Working the backlog off: rows that were committed with rewards to come are scored, by any number of processes.
+"""Scoring of the backlog: any number of processes score rows that were committed with pending rewards.
 
 A round takes rows of the store, the oldest first and in turns of the runs that drew them, scores their molecules and
-completes their rewards (``molbuffer.samplers.Backlog``). A score that the machinery lost is tried again after a pause
-that doubles, and so is everything after a round of which all was lost. What others have claimed is left to them; the
-claims of one that was killed end after ``ClaimTiming.claim_seconds``.
+completes their rewards (``molbuffer.samplers.Backlog``). A lost score is tried again after a pause, which doubles with
+each attempt; if all scores of a round are lost, the next round waits in the same way. Molecules that other processes
+have claimed are left to them; the claims of a killed process end after ``ClaimTiming.claim_seconds``.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ from molbuffer.scoring import ScoringConfigurationError, ScoringError
 from molbuffer.storage import PendingCount, PendingRow, RunKind, SampleStore, StoreError, may_pass
 
 PROBE_ROWS = 8
-"""The rows of a round after one of which all was lost: so many tell whether the machinery is back."""
+"""The number of rows of a round after a round in which all scores were lost, to test whether scoring works again."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Pauses:
-    """The times between attempts at what was lost, and between looks at an empty backlog.
+    """The pauses between attempts at lost scores, and between queries of an empty backlog.
 
     Attributes:
-        first_seconds: after the first loss; each further one in a row has twice the pause of that before.
+        first_seconds: the pause after the first loss; each further loss in a row doubles it.
         longest_seconds: the longest pause.
-        attempts: the losses in a row, of a molecule or of whole rounds, after which one who does not watch gives up.
-        look_seconds: between looks for rows, where there are none, or others have claimed all.
+        attempts: the number of losses in a row, of a molecule or of whole rounds, after which a scorer that does not
+            watch gives up.
+        look_seconds: the pause between two queries for rows when there are none, or other processes have claimed all.
     """
 
     first_seconds: float = 1.0
@@ -46,21 +47,21 @@ class Pauses:
     look_seconds: float = 2.0
 
     def after(self, losses: int) -> float:
-        """Return the pause after a number of losses in a row."""
+        """Return the pause after a number of losses in a row, in seconds."""
         return min(self.longest_seconds, self.first_seconds * 2.0 ** min(losses - 1, 30))
 
 
 @dataclass(frozen=True)
 class BacklogProgress:
-    """What was done of a backlog up to now.
+    """The progress of a scorer of a backlog.
 
     Attributes:
-        computed: the scores that were computed.
-        completed: the rewards that are good.
-        failed: the rewards of rows whose molecule has none.
-        lost: how often the machinery lost a score.
-        left: the rewards that are still to come.
-        given_up: the molecules that are tried no more, since the machinery lost each attempt.
+        computed: the number of scores that were computed.
+        completed: the number of rows that got a reward.
+        failed: the number of rows without a reward, since a score of their molecule failed.
+        lost: the number of lost scores, each attempt counted.
+        left: the number of pending rewards.
+        given_up: the number of molecules that are not tried again, since all attempts were lost.
     """
 
     computed: int = 0
@@ -72,26 +73,26 @@ class BacklogProgress:
 
 
 FindBacklog = Callable[[PendingCount], Backlog]
-"""Returns the backlog of the rows of a run under an objective.
+"""A function that returns the backlog of the pending rows of a run under an objective.
 
 Raises:
-    BacklogError: their objective cannot be made here; it says why, and what to do.
+    BacklogError: this process cannot make their objective; the message says why, and what to do.
 """
 
 
 @dataclass
 class BacklogScorer:
-    """A scorer that works the backlog of a store off, whatever the objectives of its rows.
+    """A scorer of the backlog of a store, under any objectives.
 
     Attributes:
         store: the store.
-        find: finds the objective of rows.
-        run_id: the only run whose rows are scored; None is every one.
-        watch: whether it goes on when nothing is left, and never gives up.
+        find: returns the backlog of pending rows, with their objective.
+        run_id: the only run whose rows are scored; None is all runs.
+        watch: go on when no row is left, and never give up.
         batch: the most rows of a round.
-        pauses: the times between attempts.
-        progress: told what was done, after each round.
-        warn: tells people of what cannot be scored, and of what was lost.
+        pauses: the pauses between attempts.
+        progress: called with the progress after each round.
+        warn: called with messages about rows that cannot be scored and about lost scores.
     """
 
     store: SampleStore
@@ -115,14 +116,14 @@ class BacklogScorer:
     _recorded: bool = False
 
     def run(self) -> BacklogProgress:
-        """Score until nothing is left that this process can score, or without end if it watches.
+        """Score until no row is left that this process can score, or without end if it watches.
 
-        A run of kind ``score`` records the work, from its first round on. Scores and rewards belong to the run that
+        A run of the kind ``score`` records the work, from its first round on. Scores and rewards belong to the run that
         drew the rows.
 
         Raises:
-            BacklogError: nothing could be scored here; or all was lost, again and again.
-            ScoringError: a component does not keep its contract, again and again.
+            BacklogError: this process can make none of the objectives; or all scores were lost ``attempts`` times.
+            ScoringError: a component has failed in the same way ``attempts`` times.
             StoreError: the store cannot be read or written.
         """
         with self._record:
@@ -171,10 +172,10 @@ class BacklogScorer:
         return self.store.pending_rows(self.run_id, objectives=list(self._backlogs), most=most, put_off=put_off)
 
     def _learn(self, counts: Sequence[PendingCount]) -> None:
-        """Find the objectives of rows that were not met before.
+        """Find the objectives of rows whose objectives are not known yet.
 
         Raises:
-            BacklogError: that of the run which was asked for, or of all rows, cannot be made here.
+            BacklogError: this process can make none of the objectives, and does not watch.
         """
         fresh: list[tuple[PendingCount, BacklogError]] = []
         for each in counts:
@@ -188,12 +189,12 @@ class BacklogScorer:
                 fresh.append((each, error))
                 continue
             self._backlogs |= dict.fromkeys(backlog.objectives, backlog)
-        # What one run does not say of an objective, another one may.
+        # An objective that cannot be made from the record of one run may be made from that of another run.
         left = [(each, why) for each, why in fresh if each.objective_sha256 not in self._backlogs]
         if left and not self._backlogs and not self.watch:
             raise left[0][1]
         for each, why in left:
-            self.warn(f"{each.rows} rows of run {each.run_id[:8]} are left to others: {why}")
+            self.warn(f"{each.rows} rows of run {each.run_id[:8]} are left to other processes: {why}")
 
     def _work_off(self, rows: Sequence[PendingRow]) -> WorkedOff:
         return self._backlogs[rows[0].objective_sha256].work_off(rows, rows[0].run_id)
@@ -214,7 +215,7 @@ class BacklogScorer:
         )
 
     def _judge(self, worked: Sequence[WorkedOff]) -> None:
-        """Pause after a round of which all was lost."""
+        """Pause after a round in which all scores were lost."""
         lost = {molecule: why for each in worked for molecule, why in each.lost.items()}
         if any(each.completed or each.failed for each in worked):
             self._lost_rounds = 0
@@ -225,32 +226,34 @@ class BacklogScorer:
         return self._not_before.get(molecule) == float("inf")
 
     def _pause_after_loss(self, reason: str, error: Exception | None) -> None:
-        """Wait after a round of which all was lost.
+        """Wait after a round in which all scores were lost.
 
         Raises:
-            BacklogError: there were too many in a row, for one who does not watch; or the error itself.
+            BacklogError: it was the last of ``attempts`` such rounds in a row, and the scorer does not watch; if
+                ``error`` is given, this error is raised instead.
         """
         self._lost_rounds += 1
         if not self.watch and self._lost_rounds >= self.pauses.attempts:
             if error is not None:
                 raise error
             raise BacklogError(
-                f"all scores were lost {self._lost_rounds} times in a row, the last one by: {reason}. "
-                f"{self._done.left} rows wait still; see to the program or server that scores them, and start again"
+                f"all scores were lost {self._lost_rounds} times in a row, the last time by: {reason}. "
+                f"{self._done.left} rows are still pending; check the program or server that scores them, and start "
+                "again"
             )
         seconds = self.pauses.after(self._lost_rounds)
         self.warn(f"no score arrived ({reason}); the next attempt is in {seconds:g} s")
         time.sleep(seconds)
 
     def _may_go_on(self, *, claimed: bool) -> bool:
-        """Wait for rows that were put off, or that others have claimed; return whether to look again."""
+        """Wait for rows that were put off or that other processes have claimed; return whether to query again."""
         instant = time.monotonic()
         again = [at - instant for at in self._not_before.values() if at > instant and at != float("inf")]
         if again:
             time.sleep(max(0.01, min(*again, self.pauses.look_seconds)))
             return True
         if not self.watch:
-            # Who lives renews the claims, and who was killed does not.
+            # A live process renews its claims, and those of a killed process run out.
             self._idle_since = instant if self._idle_since is None else self._idle_since
             patience = max((each.pace.claim_seconds for each in self._backlogs.values()), default=0.0)
             if not claimed or instant - self._idle_since > patience + self.pauses.look_seconds:
@@ -268,7 +271,7 @@ class BacklogScorer:
 
 
 def _of_one_run(rows: Sequence[PendingRow]) -> Iterator[list[PendingRow]]:
-    """Yield the rows of each run and objective; a pair's two rewards are of two objectives, and come apart."""
+    """Yield the rows of each run and objective; the two rewards of a pair are of two objectives, in two groups."""
 
     def key(row: PendingRow) -> tuple[str, str]:
         return row.run_id, row.objective_sha256
@@ -277,12 +280,12 @@ def _of_one_run(rows: Sequence[PendingRow]) -> Iterator[list[PendingRow]]:
 
 
 def find_among(backlogs: Mapping[str, Backlog]) -> FindBacklog:
-    """Return what finds the backlog of rows among some, by the sha256 of objectives."""
+    """Return a function that finds the backlog of rows among given backlogs, by the sha256 of their objective."""
 
     def find(count: PendingCount) -> Backlog:
         if count.objective_sha256 not in backlogs:
             raise BacklogError(
-                f"they wait for rewards of the objective {count.objective_sha256[:8]}, and not of one that was given"
+                f"the rows are pending under the objective {count.objective_sha256[:8]}, which is none of those given"
             )
         return backlogs[count.objective_sha256]
 

@@ -1,4 +1,4 @@
-"""Builds of the buffer in chunks: draw, standardise, filter, score, and commit; each chunk counts once."""
+"""Builds of the buffer in chunks: draw, standardise, filter, score, and commit each chunk once."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Chunk:
         flow_run_id: the Prefect flow run that makes the chunk; None without Prefect.
         task_run_id: the Prefect task run that makes the chunk; None without Prefect.
         attempt_id: identifies the attempt.
-        asked: the molecules that live draws of the iteration have asked the objective for before the build, which are
-            not committed yet.
+        asked: the molecules for which live draws of the iteration made oracle calls before the build, and which are not
+            committed yet.
     """
 
     iteration: int
@@ -55,8 +55,8 @@ def chunk_rows(rows: int, *, in_chunks: bool = True, most: int | None = None) ->
     """Return the kept rows of each chunk of a build.
 
     Args:
-        rows: the kept rows of the build.
-        in_chunks: False makes one chunk of all.
+        rows: the number of kept rows of the build.
+        in_chunks: split the rows into chunks; False makes one chunk of all.
         most: the most rows of a chunk; None is ``CHUNK_ROWS``.
     """
     size = (CHUNK_ROWS if most is None else most) if in_chunks else max(rows, 1)
@@ -64,17 +64,17 @@ def chunk_rows(rows: int, *, in_chunks: bool = True, most: int | None = None) ->
 
 
 def commit_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> BuildReceipt:
-    """Make and commit one chunk, unless an earlier attempt has; return the receipt.
+    """Make and commit one chunk, unless an earlier attempt has committed it; return the receipt.
 
-    The chunks of a build are made one after another: the budget of oracle calls, and the metric ``new``, of one count
-    the rows of those before it.
+    The chunks of a build must be made one after another, since the budget of oracle calls and the metric ``new`` of a
+    chunk depend on the rows of the earlier chunks.
     """
     made = make_chunk(context, sampler, chunk)
     return made if isinstance(made, BuildReceipt) else commit_made(context.store, made)
 
 
 def make_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> Build | BuildReceipt:
-    """Make one chunk, and do not commit it; return its receipt if an earlier attempt has."""
+    """Make one chunk without committing it; if an earlier attempt has committed it, return its receipt instead."""
     store, run_id, event = context.store, context.run_id, Event.BUILD_BUFFER
     *earlier, build_id = (
         make_build_id(run_id, chunk.iteration, event, sampler.name, number) for number in range(chunk.chunk + 1)
@@ -121,18 +121,18 @@ def make_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> Build | B
 
 
 def commit_made(store: SampleStore, build: Build) -> BuildReceipt:
-    """Commit a chunk that was made."""
+    """Commit a chunk that ``make_chunk`` returned; return its receipt."""
     message = f"build_buffer of {build.sampler}, iteration {build.iteration}, chunk {build.chunk}"
     return store.commit(Commit(builds=[build], message=message)).builds[0]
 
 
 def latent_versions(samplers: Sequence[Sampler]) -> dict[str, str]:
-    """Return the sha256 of the present latents of each sampler that decodes latent vectors, by the sampler's name."""
+    """Return the sha256 of the present latents of samplers that decode latent vectors, by the name of the sampler."""
     return {each.name: each.latent_sha256 for each in samplers if each.latent_sha256 is not None}
 
 
 def publish_latents(samplers: Sequence[Sampler], store: SampleStore, run_id: str) -> dict[str, str]:
-    """Keep the latents of each sampler in the store, so that any process can draw from them; return their sha256."""
+    """Store the latents of each sampler, so that any process can draw from them; return their sha256 by sampler."""
     versions = []
     for sampler in samplers:
         if isinstance(sampler, DecodedLatents):
@@ -145,9 +145,9 @@ def publish_latents(samplers: Sequence[Sampler], store: SampleStore, run_id: str
 
 
 MakeChunks = Callable[[int, str, Mapping[str, str], Sequence[str]], Sequence[BuildReceipt]]
-"""Makes the chunks of a build: a function of the iteration, the sha256 of the policy in training, which the store
-keeps, the sha256 of the latents of samplers by the samplers' names, and the molecules that live draws of the iteration
-have asked the objective for, which are not committed yet.
+"""A function that makes the chunks of a build. Its arguments are the iteration, the sha256 of the policy in training,
+which the store keeps, the sha256 of the latents by the names of samplers, and the molecules for which live draws of the
+iteration made oracle calls and which are not committed yet.
 """
 
 
@@ -158,7 +158,7 @@ class BufferBuilder:
     Attributes:
         training: the training.
         failures: ends the run when too many scores fail.
-        make_chunks: makes the chunks.
+        make_chunks: makes the chunks of a build.
     """
 
     training: Training
@@ -167,9 +167,13 @@ class BufferBuilder:
     _published: frozenset[str] = frozenset()
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
-        """Publish the policy, so that any process can draw with it, and make every chunk."""
+        """Store the present policy, so that any process can draw with it, and make all chunks; return their receipts.
+
+        Raises:
+            FailedScoresError: too many scores have failed.
+        """
         live = self.training.loader.live
-        # The metric ``new`` of what is built now must know all that was drawn before.
+        # The metric ``new`` of the build depends on all earlier rows, which must be committed.
         if commit_drawn(self.training):
             self._published = self._present(iteration)
         agent = self._publish(iteration)
@@ -187,9 +191,7 @@ class BufferBuilder:
         return receipts
 
     def _publish(self, iteration: int) -> str:
-        """Keep the present policy and latents in the store, unless they are there since the last time; return the
-        sha256 of the policy.
-        """
+        """Store the present policy and latents, unless this was done before; return the sha256 of the policy."""
         learner, trainables, writer = self.training.learner, self.training.trainables, self.training.writer
         store, run_id = writer.store, writer.run_id
         if (present := self._present(iteration)) != self._published:

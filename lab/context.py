@@ -1,4 +1,4 @@
-"""What the draws and the trainings of one run share: its store, seed, prior, objective and filters."""
+"""The context of a run, which its draws and trainings share: its store, seed, prior, objective and filters."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class RunContext:
     Attributes:
         store: the open store.
         run_id: the id of the run.
-        seed: the seed that all draws of the run follow from.
-        prior: the policy that the loss keeps the trained one close to, and in whose vocabulary rows are.
-        objective: gives the rewards.
+        seed: the seed of all draws of the run.
+        prior: the policy that the loss keeps the trained policy close to; rows are in its vocabulary.
+        objective: the objective of the rewards.
         standardisation: how drawn strings become molecules.
-        filters: asked in their order; the first that refuses a molecule rejects it.
-        template: which pairs are kept, and their rewards; None keeps all and rewards their targets.
+        filters: the filters in their order; the first that refuses a molecule rejects it.
+        template: the rule of which pairs are kept, and their rewards; None keeps all pairs and rewards their targets.
         max_failed_share: the largest share of molecules whose score may have failed, in [0, 1]; above it the run ends.
-        agent: the policy that training starts from; None is the prior.
-        max_oracle_calls: the most different molecules that the run asks its objective for; None is without end.
-        stage: the number of the stage of the run that this is; None without stages.
-        choice: chooses the molecules that are scored among more than are wanted; None scores all that are kept.
-        screening: has a model of the known scores choose them; None has none.
-        elsewhere: has expensive scores computed by others; None computes them in this process.
+        agent: the policy that the training starts from; None is the prior.
+        max_oracle_calls: the most different molecules that the run asks its objective for; None is no limit.
+        stage: the number of the present stage of the run; None without stages.
+        choice: the rule that chooses the molecules to score among more candidates; None scores all kept molecules.
+        screening: the settings of screening, which chooses the molecules to score by a model; None does not screen.
+        elsewhere: passes expensive scores to other processes; None computes them in this process.
     """
 
     store: SampleStore
@@ -52,12 +52,12 @@ class RunContext:
 
     @property
     def start(self) -> Policy:
-        """The policy that training starts from."""
+        """The policy that the training starts from."""
         return self.agent or self.prior
 
     @property
     def objective_sha256(self) -> str:
-        """The objective of a training: that of pairs for a conditional policy with a template."""
+        """The sha256 of the objective of a training; for a conditional policy with a template, that of pairs."""
         if self.template is not None and self.prior.model.condition_kind is ConditionKind.SOURCES:
             return self.template.objective_sha256(self.objective)
         return self.objective.sha256
@@ -70,11 +70,15 @@ class RunContext:
         return counted
 
     def calls(self, limit: int | None = None) -> CallsOfTraining:
-        """Return a count of the oracle calls of the run, which has read none of them yet; None is without a budget."""
+        """Return a counter of the oracle calls of the run, which has not read any yet.
+
+        Args:
+            limit: the budget; None is no limit.
+        """
         return CallsOfTraining(limit, store=self.store, run_id=self.run_id, pairs=self.template is not None)
 
     def screener(self) -> Screener | None:
-        """Return what screens the builds of the run, and knows none of its scores yet; None without screening."""
+        """Return a screener of the builds of the run, which has not read any scores yet; None without screening."""
         if self.screening is None:
             return None
         return Screener(self.screening, self.objective, store=self.store, run_id=self.run_id, seed=self.seed)
@@ -88,14 +92,14 @@ class RunContext:
         backlog: bool = False,
         approximate: bool = False,
     ) -> Pipeline:
-        """Return what turns drawn strings into scored samples; the other arguments are those of ``Pipeline``.
+        """Return the pipeline that makes scored samples of drawn strings.
 
         Args:
-            seen: returns those of some canonical SMILES that occurred in the run before.
-            calls: counts the oracle calls of the run.
-            screener: chooses the molecules that are scored.
-            approximate: whether other processes draw for the run at the same time.
+            seen: returns which of some canonical SMILES have occurred in the run before.
+            calls: counts the oracle calls of the run; None has no budget.
+            screener: chooses the molecules that are scored; None does not screen.
             backlog: whether the components of the backlog score the samples later.
+            approximate: whether other processes draw for the run at the same time.
         """
         later = backlog and bool(self.objective.backlog)
         return Pipeline(

@@ -1,10 +1,10 @@
-"""Ctrl-C reaches Python, also where RDKit works in several threads.
+"""A guard of Ctrl-C, which keeps it working while RDKit runs in several threads.
 
-While RDKit matches substructures, embeds or assigns, it has a handler of its own for SIGINT in the process, and puts
-the one before back when it is done. Of two threads, one takes the handler of the other for the one before: it stays,
-and from then on Ctrl-C is swallowed, while ``signal.getsignal`` says that all is well (RDKit 2026.09; its issues 8576
-and 9381 are of the same kind). Filters, descriptors and similarities match substructures, so that two threads which
-filter or score are enough. Nothing in RDKit turns its handler off.
+While RDKit matches substructures, embeds or assigns, it installs a handler of SIGINT in the process, and then restores
+the previous handler. If two threads do so at once, one restores the handler of the other: this handler stays and
+swallows Ctrl-C, while ``signal.getsignal`` still returns that of Python (RDKit 2026.09; its issues 8576 and 9381 are of
+the same kind). Filters, descriptors and similarities match substructures, so that two threads which filter or score are
+enough. RDKit has no option to turn its handler off.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LOOK_SECONDS = 0.25
-"""The time between two looks: as long as Ctrl-C may be swallowed."""
+"""The time between two checks, in seconds: the longest time for which Ctrl-C may be swallowed."""
 _MOST_BYTES = 512  # More than a struct sigaction has on any system.
 
 
 class _LibraryInfo(ctypes.Structure):
-    """What ``dladdr`` says of an address (Dl_info)."""
+    """The C structure Dl_info, in which ``dladdr`` returns the library of an address."""
 
     _fields_ = (
         ("file", ctypes.c_char_p),
@@ -32,14 +32,14 @@ class _LibraryInfo(ctypes.Structure):
 
 
 class _Handler:
-    """The handler of SIGINT as the system has it, in whatever language it is written."""
+    """The handler of SIGINT of the process at the level of the system, which may be in C."""
 
     def __init__(self) -> None:
         self._system = ctypes.CDLL(None)
         self._before: ctypes.Array[ctypes.c_char] | None = None
 
     def keep(self) -> None:
-        """Put what was there at an earlier look back in place of RDKit's."""
+        """Replace a handler of RDKit by the last handler that was not of RDKit."""
         found = self._found()
         if not self._of_rdkit(found):
             self._before = found
@@ -47,7 +47,7 @@ class _Handler:
             self._system.sigaction(signal.SIGINT, self._before, None)
 
     def is_of_rdkit(self) -> bool:
-        """Return whether Ctrl-C is swallowed at this moment."""
+        """Return whether the present handler is of RDKit, which swallows Ctrl-C."""
         return self._of_rdkit(self._found())
 
     def _found(self) -> ctypes.Array[ctypes.c_char]:
@@ -56,7 +56,7 @@ class _Handler:
         return found
 
     def _of_rdkit(self, found: ctypes.Array[ctypes.c_char]) -> bool:
-        # The address comes first in the structure.
+        # The address of the handler is the first field of the structure.
         info = _LibraryInfo()
         known = self._system.dladdr(ctypes.c_void_p.from_buffer(found), ctypes.byref(info))
         return bool(known) and b"rdkit" in (info.file or b"").lower()
@@ -64,13 +64,13 @@ class _Handler:
 
 @contextmanager
 def kept_ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C reach Python for the time of a block, in which threads may use RDKit.
+    """A context in which Ctrl-C reaches Python although threads use RDKit.
 
-    In the main thread, a handler of RDKit's that an earlier use has left is put away first.
+    In the main thread, it first removes a handler that an earlier use of RDKit has left.
     """
     handler = _Handler()
     if threading.current_thread() is threading.main_thread() and handler.is_of_rdkit():
-        # What Python says it is, it is again.
+        # Install the handler again that Python takes for the present one.
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
     handler.keep()
     ended = threading.Event()

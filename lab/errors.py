@@ -1,20 +1,20 @@
 """The errors of runs.
 
-RunError                  a run ends, although nothing broke, because it is of no use
+RunError                  a run ends because it cannot give a useful result
 ├── FailedScoresError     too many molecules have no reward, since their score failed
 ├── EmptyBuildError       a build kept no molecule
-├── BacklogError          rows that wait for their scores cannot be scored here, or for now
+├── BacklogError          pending rows cannot be scored by this process, or not at present
 ├── SilentActorsError     a learner waits for rows, and no actor draws any
-├── LocalProcessError     an actor, or another agent, that a run has started has ended
-├── NoLearnerError        a run has no use for actors
-└── ValidationError       stored rows cannot be split into those that are learned from and those that are held out
+├── LocalProcessError     an actor or agent that a run has started on its machine has failed
+├── NoLearnerError        a run is not a training that learns from actors
+└── ValidationError       stored rows cannot be split into a training part and a held-out part
 """
 
 from __future__ import annotations
 
 
 class RunError(Exception):
-    """A run is of no use as it goes; what it has stored stays."""
+    """The base class of errors that end a run because it cannot give a useful result; its stored rows stay."""
 
 
 class FailedScoresError(RunError):
@@ -23,11 +23,11 @@ class FailedScoresError(RunError):
     Attributes:
         failed: the number of molecules whose score failed.
         molecules: the number of molecules that were to be scored.
-        error: the commonest error, with its component.
+        error: the most frequent error, with its component.
     """
 
     def __init__(self, message: str, failed: int, molecules: int, error: str) -> None:
-        # The arguments make the error again in another process.
+        # All arguments are kept, so that the error can be pickled.
         super().__init__(message, failed, molecules, error)
         self.failed = failed
         self.molecules = molecules
@@ -38,24 +38,24 @@ class FailedScoresError(RunError):
 
 
 class EmptyBuildError(RunError):
-    """A build kept no molecule, and refers to none."""
+    """A build kept no molecule, and refers to no stored row."""
 
 
 class BacklogError(RunError):
-    """Rows that wait for their scores cannot be scored here, or for now."""
+    """Pending rows cannot be scored by this process, or not at present."""
 
 
 class SilentActorsError(RunError):
-    """A learner waits for rows of actors, and none of them has drawn any for too long."""
+    """A learner waits for rows of actors, and no actor has committed a build for too long."""
 
 
 class LocalProcessError(RunError):
-    """An actor, or another agent, that a run has started on its machine has failed, or was killed too often."""
+    """An actor or agent that a run has started on its machine has failed, or was killed too often."""
 
 
 class NoLearnerError(RunError):
-    """A run is no training that learns from actors."""
+    """A run is not a training that learns from actors."""
 
 
 class ValidationError(RunError):
-    """Stored rows cannot be split as they should be."""
+    """Stored rows cannot be split into a training part and a held-out part."""

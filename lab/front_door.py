@@ -1,7 +1,7 @@
-"""The front door for Python: a store opened as a lab, in which runs build, train and score.
+"""The front door for Python: it opens a store as a lab, whose runs build, train and score.
 
-``import molbuffer as mb`` and ``mb.open("lab")`` import neither torch nor RDKit: what a method needs is imported when
-it is called.
+``import molbuffer as mb`` and ``mb.open("lab")`` import neither torch nor RDKit: a method imports what it needs when it
+is called.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from molbuffer.training import FitProgress, LearnerSettings, Loss
 
 SCORED_TOGETHER = 256
-"""Molecules that are scored together: their scores are in the store before further ones are computed."""
+"""The number of molecules that are scored together; their scores are stored before those of the next are computed."""
 
 
 def open(path: str | Path, *, read_only: bool = False) -> Lab:  # noqa: A001 (it is called as mb.open)
-    """Open the store in a folder as a lab, or make one there.
+    """Open the store in a folder as a lab; make the store if the folder has none.
 
     Args:
-        path: the folder of the store, or an archive, which is open for reading.
-        read_only: open an existing store for reading.
+        path: the folder of the store, or an archive, which is always open for reading only.
+        read_only: open an existing store for reading only.
 
     Raises:
-        StoreNotFoundError: there is no store to read.
-        StoreError: the store is damaged, of another release, or cannot be made there.
+        StoreNotFoundError: ``read_only`` is true, and there is no store.
+        StoreError: the store is damaged, of another release, or cannot be made at the path.
 
     Example:
         >>> with mb.open("another-lab") as other:
@@ -51,12 +51,12 @@ def open(path: str | Path, *, read_only: bool = False) -> Lab:  # noqa: A001 (it
 
 
 class Lab(StoredLab):
-    """An open store, and what is done with it from Python.
+    """An open store with methods to run, score, import and read from Python.
 
-    Close it, or use it as a context.
+    Close it after use, or use it as a context.
 
     Attributes:
-        store: the store itself, with all that a lab has no method for.
+        store: the store, for operations without a method of the lab.
 
     Example:
         >>> with lab.run("example", objective=mb.Objective([mb.QED()]), seed=0) as run:
@@ -85,32 +85,36 @@ class Lab(StoredLab):
         loggers: Sequence[RunLogger] = (),
         resume: str | None = None,
     ) -> Iterator[LabRun]:
-        """Record a run around a ``with`` block: finished at its end, failed by an error, interrupted by Ctrl-C.
+        """Record a run around a ``with`` block: finished at its end, failed after an error, interrupted by Ctrl-C.
 
         Args:
             name: the name of the run, for people.
-            objective: gives the rewards.
-            policy: the policy that the loss keeps the trained one close to: an object, or its name as in ``policy``.
-            agent: the policy that training starts from, such as "run:RUN_ID" for that which an earlier run has
+            objective: the objective of the rewards.
+            policy: the policy that the loss keeps the trained policy close to: an object, or its name as in the method
+                ``policy``.
+            agent: the policy that the training starts from, such as "run:RUN_ID" for the policy that an earlier run has
                 trained; None is ``policy``.
-            device: the device that these are loaded on if they are named, "auto", "cpu", "cuda", "cuda:0" or "mps"; the
-                run draws and learns there.
-            seed: the seed of all draws; None is one that follows from the id of the run.
-            filters: asked in their order. A filter ``Valence`` comes first unless one is given.
+            device: the device of policies that are given by name, on which the run draws and learns: "auto", "cpu",
+                "cuda", "cuda:0" or "mps".
+            seed: the seed of all draws; None derives it from the id of the run.
+            filters: the filters in their order. A filter ``Valence`` comes first unless one is given.
             standardisation: how drawn strings become molecules; None is the default of a campaign.
-            template: which pairs are kept, and their rewards.
-            max_failed_share: the largest share of molecules whose score may have failed; above it the run fails.
-            choose: chooses the molecules that are scored among more than are wanted, in builds and trainings: "maxmin",
-                "dpp", or an object such as ``MaxMin(candidates=8)``. None scores all that pass the filters.
-            screening: has a model of the known scores choose them instead; None is without.
-            loggers: where metrics and the best molecules are shown meanwhile, such as ``TensorBoard("runs")``.
-            resume: the id, or its start, of a run to go on with, whether it was interrupted, failed or finished.
+            template: the rule of which pairs are kept, and their rewards; None keeps all pairs.
+            max_failed_share: the largest share of molecules whose score may have failed, in [0, 1]; above it the run
+                fails.
+            choose: the rule that chooses the molecules to score among more candidates, in builds and trainings:
+                "maxmin", "dpp", or an object such as ``MaxMin(candidates=8)``. None scores all that pass the filters.
+            screening: the settings of screening, which chooses the molecules to score by a model instead; None does not
+                screen.
+            loggers: the loggers that show metrics and the best molecules during the run, such as
+                ``TensorBoard("runs")``.
+            resume: the id, or its start, of a run to go on with, which was interrupted, failed or is finished.
 
         Raises:
             RunConflictError: the run to go on with began with another name, objective, policy, seed, choice,
                 screening or other filters, or the source of a class of the user has changed.
             UnknownRunError: there is no run to go on with.
-            StaleScoresError: stored scores of a component are not those that it computes now.
+            StaleScoresError: a component computes other scores now than the stored ones.
         """
         prepare_torch()
         from molbuffer.exchange import RunLogs
@@ -170,42 +174,41 @@ class Lab(StoredLab):
         resume: str | None = None,
         progress: Callable[[FitProgress], None] = lambda _: None,
     ) -> OfflineResult:
-        """Train a policy on stored rows alone, as a run of its own; only what ``judging`` asks for is drawn or scored.
+        """Train a policy on stored rows alone, as a run of its own; draw and score only what ``judging`` asks for.
 
         Args:
             name: the name of the run, for people.
             objective: the objective whose rewards count.
-            steps: the number of steps of the run; more than it has done extends one that is gone on with.
+            steps: the number of steps of the run; a resumed run is extended by a larger number.
             batch_size: the number of rows of a batch.
-            policy: the policy that the loss keeps the trained one close to, as in ``run``.
-            agent: the policy that training starts from, as in ``run``.
-            device: as in ``run``.
-            seed: the seed of the choice of rows.
-            selection: chooses the rows of a batch; a text names a kind with its defaults.
-            randomise: give each row as another random SMILES of its molecule, whose likelihood when it was drawn is
-                unknown.
-            where: an SQL condition on ``sample_history``.
-            sources: the paths of archives and other stores to read the rows from, in their order; this store is
-                among them if its path is. None is this store alone.
+            policy: the policy that the loss keeps the trained policy close to, as in ``run``.
+            agent: the policy that the training starts from, as in ``run``.
+            device: the device of policies that are given by name, as in ``run``.
+            seed: the seed of the choice of rows; None derives it from the id of the run.
+            selection: the rule that chooses the rows of a batch, or the name of a kind, with its defaults.
+            randomise: replace the SMILES of each row by a random one of the same molecule, whose behaviour
+                log-probabilities are unknown.
+            where: an SQL condition on ``sample_history``; None is all rows.
+            sources: the paths of archives and stores to read the rows from, in their order; empty is this store alone.
             snapshot: the snapshot to read; None is the present one.
-            loss: as in ``LabRun.train``.
+            loss: the loss, as in ``LabRun.train``.
             cloning_weight: the weight of the negative log-likelihood of the rows that is added to the loss.
             kl_weight: the weight of the divergence from the prior that is added to the loss.
-            learner: as in ``LabRun.train``.
+            learner: the settings of the learner, as in ``LabRun.train``.
             checkpoint_every: the number of steps between checkpoints.
-            judging: the rows that are held out, or scored first, and the fresh draws of the policy; None is no such.
-            filters: asked of fresh draws, as in ``run``.
-            loggers: as in ``run``.
+            judging: the held-out rows, the relabelling, and the evaluation by fresh draws; None is none of them.
+            filters: the filters of fresh draws, as in ``run``.
+            loggers: the loggers, as in ``run``.
             resume: the id, or its start, of a run to go on with.
             progress: called after each step.
 
         Returns:
-            The run, its policy, and a report of it beside its data.
+            The run, its policy, and a report that compares the policy with its data.
 
         Raises:
             BatchShortError: too few rows have a reward under the objective.
-            RunConflictError: the run to go on with began with something else, or has done more steps.
-            ValidationError: the rows cannot be split.
+            RunConflictError: the run to go on with began with other settings, or has done more steps.
+            ValidationError: the rows cannot be split into a training part and a held-out part.
         """
         prepare_torch()
         from molbuffer.lab.arguments import as_selection, check_learner
@@ -253,20 +256,20 @@ class Lab(StoredLab):
         standardisation: Standardisation | None = None,
         progress: RowProgress = lambda done, total: None,
     ) -> polars.DataFrame:
-        """Score molecules under an objective. Stored scores are looked up, computed ones are stored, as a run.
+        """Score molecules under an objective, as a run; stored scores are read, and computed ones are stored.
 
-        A lab that is open for reading computes every score, and stores none.
+        A lab that is open for reading only computes every score, and stores none.
 
         Args:
             smiles: the strings [n].
-            objective: gives the scores.
-            filters: only named in the result: molecules that a filter rejects are scored as well.
+            objective: the objective.
+            filters: filters to report in the result; molecules that a filter rejects are scored as well.
             standardisation: how strings become molecules; None is the default of a campaign.
-            progress: told the number of molecules done and given, after each portion.
+            progress: called with the number of molecules done and the number of all, after each portion.
 
         Returns:
             A row for each string, in order: ``smiles``, ``molecule`` (canonical), ``rejected_by``, ``reward``, for each
-            component ``raw_NAME`` and ``transformed_NAME``, and ``error``, the reason where there is no reward.
+            component ``raw_NAME`` and ``transformed_NAME``, and ``error``, the reason why a reward is null.
         """
         from molbuffer.lab.molecules import score_in_portions
         from molbuffer.lab.recording import RunPlan, scoring_run
@@ -290,26 +293,27 @@ class Lab(StoredLab):
         policy: Policy | str = "zinc-gru",
         progress: Callable[[int], None] = lambda done: None,
     ) -> IngestReceipt:
-        """Import what another program has scored, or somebody measured, as a run that can be trained on offline.
+        """Import scores of another program, or measured values, as a run whose rows can be trained on offline.
 
-        The scores are those of ``Imported(name)``. A file that is imported again adds nothing.
+        The scores are those of the component ``Imported(name)``. A file that is imported again adds nothing.
 
         Args:
             file: the table: .csv, .tsv (each also .gz) or .parquet.
             name: the name of the scores.
-            form: "csv", a table of an assay; "reinvent", the CSV of a staged learning; "molscore", its scores.csv.
+            form: the format: "csv", a table of an assay; "reinvent", the CSV file of a staged learning of REINVENT;
+                "molscore", the file scores.csv of MolScore.
             column: the column of the molecules; None is ``smiles`` or ``canonical_smiles``, in any case.
-            reward: the column of the scores; None is that of the form.
-            transform: maps the scores to rewards; None takes them as rewards in [0, 1].
-            policy: the policy that is to learn from the molecules: they are stored in its vocabulary.
-            progress: told the number of rows done.
+            reward: the column of the scores; None is the default of the format.
+            transform: the transform of the scores to rewards; None takes them as rewards in [0, 1].
+            policy: the policy that is to learn from the molecules, which are stored in its vocabulary.
+            progress: called with the number of rows done.
 
         Returns:
-            The run, and how many of its rows can be trained on.
+            The run, and the numbers of its rows that can be trained on and that were rejected.
 
         Raises:
             SmilesFileError: the file cannot be read, has no row, or lacks the column of the molecules.
-            IngestError: it lacks another column, or its values are no rewards.
+            IngestError: the file lacks another column, or its values are not rewards.
         """
         prepare_torch()
         from molbuffer.exchange import IngestPlan, ingest_file
@@ -329,22 +333,26 @@ class Lab(StoredLab):
         batch: int = 256,
         progress: Callable[[BacklogProgress], None] = lambda done: None,
     ) -> BacklogProgress:
-        """Score the rows whose rewards are to come, of builds under objectives with a backlog, and complete these.
+        """Score the rows of the backlog, and complete their rewards.
 
-        Any number of processes and hosts may do so at once: they share the work, and no molecule is paid for twice.
+        Any number of processes and hosts may do so at once: they share the work, and no molecule is scored twice.
         `molbuffer score-pending` does the same for runs of a configuration, whose objectives it finds itself.
 
         Args:
-            objectives: those of the rows to score; rows of others are left.
-            template: gives the rewards of pairs.
-            run: the id, or its start, of the only run whose rows are scored; None is every one.
-            watch: go on when nothing is left, until Ctrl-C.
-            batch: the most rows that are taken at once.
-            progress: told what was done, after each portion.
+            objectives: the objectives of the rows to score; rows under other objectives are left.
+            template: the rule for the rewards of pairs; None for rows that are not pairs.
+            run: the id, or its start, of the only run whose rows are scored; None is all runs.
+            watch: go on when no row is left, until Ctrl-C.
+            batch: the most rows of a round.
+            progress: called with the progress after each round.
+
+        Returns:
+            The numbers of scores that were computed and lost, and of rewards that were completed.
 
         Raises:
-            BacklogError: rows wait, and none of them for these objectives; or all scores were lost, again and again.
-            StaleScoresError: stored scores of a component are not those that it computes now.
+            BacklogError: rows are pending, but none under these objectives; or all scores were lost several times in a
+                row.
+            StaleScoresError: a component computes other scores now than the stored ones.
         """
         from molbuffer.lab.backlog import BacklogScorer, find_among
         from molbuffer.lab.recording import check_objective

@@ -1,8 +1,8 @@
-"""What a run from Python is given, statement by statement: the builds and trainings of its block.
+"""The statements of a run from Python: the builds and trainings of its ``with`` block.
 
-The record of a run is written when it starts, and its builds and trainings come later, each as an event of its own. The
-statements of a run that is gone on with are executed again: each must be what it was, but for what may change, as
-``MAY_CHANGE`` lists it. What nothing was made of yet may be changed freely: its first try failed.
+The record of a run is written when it starts; each build and training is recorded later, as an event. When a run is
+resumed, its statements are executed again: each must have the same arguments as before, except those that
+``MAY_CHANGE`` lists. A statement that has not committed anything yet may be changed freely.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from molbuffer.storage import RunConflictError, SampleStore, UnknownRunError
 from molbuffer.training import BestAgent
 
 MAY_CHANGE: Mapping[str, str] = {
-    "iterations": "the run is extended, but does not end before the last iteration that it has done",
+    "iterations": "the run is extended, but cannot end before the last iteration that it has done",
     "checkpoint_every": "from now on",
     "build_every": "from now on",
     "samplers.*.buffer_size": "from the next build on",
-    "judging.evaluation.draws": "from now on; a finished run is evaluated by as many",
+    "judging.evaluation.draws": "from now on; a finished run is evaluated again, by this number",
     "judging.evaluation.every": "from now on",
-    "judging.evaluation.max_oracle_calls": "from now on; the calls of evaluations on the way count",
+    "judging.evaluation.max_oracle_calls": "from now on; the calls of earlier evaluations count",
     "judging.evaluation.expensive": "from now on",
     "judging.evaluation.least_sample_size": "for the estimate at the end",
 }
-"""What may differ in the training of a run that is gone on with, and what the change does."""
+"""The arguments that may differ in a training that is resumed, with the effect of a change."""
 
 _SHOWN = 200
 """The most characters of a value in a message."""
@@ -37,7 +37,7 @@ Statement = Mapping[str, Any]
 
 
 class Given:
-    """The builds and trainings that a run was given.
+    """The recorded builds and trainings of a run.
 
     Attributes:
         store: the store of the run.
@@ -49,17 +49,17 @@ class Given:
         self._known = [json.loads(text) for text in store.given(run_id)]
 
     def build(self, statement: Statement, *, iteration: int, number: int, name: str, made: bool) -> None:
-        """Record a build, or refuse one that differs from that in its place.
+        """Record a build, or check that it has the same arguments as the recorded build in its place.
 
         Args:
-            statement: what it is given.
+            statement: the arguments of the build.
             iteration: the iteration of the run.
-            number: its place among the builds of its sampler in this iteration.
+            number: the place of the build among those of its sampler in this iteration.
             name: the name of the sampler.
-            made: whether some of it was committed before.
+            made: whether a part of the build was committed before.
 
         Raises:
-            RunConflictError: another one was made in its place.
+            RunConflictError: a build with other arguments was made in its place.
         """
         place = {"event": "build", "iteration": iteration, "number": number, "name": name}
         known = self._find(place)
@@ -70,15 +70,16 @@ class Given:
             self._record(known, {**place, **statement})
 
     def training(self, statement: Statement, *, number: int, done: int) -> None:
-        """Record a training, or refuse one that differs from that in its place by what may not change.
+        """Record a training, or check that it differs from the recorded training in its place only as it may.
 
         Args:
-            statement: what it is given, with its ``iterations``.
-            number: its place among the trainings of the run's block.
-            done: the iterations of the run up to its last checkpoint.
+            statement: the arguments of the training, with ``iterations``.
+            number: the place of the training among those of the block.
+            done: the number of iterations of the run up to its last checkpoint.
 
         Raises:
-            RunConflictError: another one was made in its place, or the run has done more iterations than it is to do.
+            RunConflictError: a training with other arguments was made in its place, or the run has done more than
+                ``iterations``.
         """
         place = {"event": "training", "number": number}
         known = self._find(place)
@@ -95,10 +96,10 @@ class Given:
         self._record(known, wanted)
 
     def followed(self, number: int) -> bool:
-        """Return whether a training was given after another one, which had ended then.
+        """Return whether another training follows a training in the record, which has therefore ended.
 
         Args:
-            number: the place of the other one among the trainings of the run's block.
+            number: the place of the training among those of the block.
         """
         return self._find({"event": "training", "number": number + 1}) is not None
 
@@ -106,19 +107,19 @@ class Given:
         """Record why a training ended before its last iteration.
 
         Args:
-            number: its place among the trainings of the run's block.
-            reason: why; None if it has done its last iteration, as one may that had ended before and was extended.
+            number: the place of the training among those of the block.
+            reason: the reason; None if it has done its last iteration, as after it was extended.
         """
         if reason != self.reason(number):
             self._record(None, {"event": "ended", "number": number, "reason": reason})
 
     def reason(self, number: int) -> str | None:
-        """Return why a training ended before its last iteration; None if it did not, or has not ended."""
+        """Return why a training ended before its last iteration; None if it did not end early, or has not ended."""
         known = self._find({"event": "ended", "number": number})
         return None if known is None else known["reason"]
 
     def _find(self, place: Statement) -> dict[str, Any] | None:
-        """Return the newest record of a place."""
+        """Return the newest record of a place; None if it has none."""
         there: Iterator[dict[str, Any]] = (
             each for each in reversed(self._known) if all(each.get(key) == value for key, value in place.items())
         )
@@ -136,19 +137,19 @@ class Given:
             return
         lines = "\n".join(f"  {key}: it was {_shown(before)}, got {_shown(now)}" for key, before, now in changes)
         raise RunConflictError(
-            f"{what} of run {self.run_id} cannot go on with others than it began with:\n{lines}\nIn a training that is "
-            f"gone on with may change: {', '.join(MAY_CHANGE)}. For the rest begin a new run; with "
-            f'agent="run:{self.run_id}" it starts from the policy of this one'
+            f"{what} of run {self.run_id} cannot go on with other arguments than it began with:\n{lines}\nA resumed "
+            f"training may change {', '.join(MAY_CHANGE)}. For other changes begin a new run; with "
+            f'agent="run:{self.run_id}" it starts from the policy of this run'
         )
 
 
 def described_sampler(sampler: Sampler, own: Callable[[Policy], bool], sources: dict[str, str]) -> Any:
-    """Return a description of a sampler without its size, and add the sources of classes that are not molbuffer's.
+    """Return a description of a sampler without its size, as JSON values.
 
     Args:
         sampler: the sampler.
-        own: tells the policies of the run itself, which change while it trains, from others.
-        sources: takes the sources.
+        own: returns whether a policy is one of the run itself, which changes while the run trains.
+        sources: the sha256 of the sources of classes that are not molbuffer's, by name, which are added.
     """
 
     def known(name: str, value: Any) -> Any:
@@ -168,12 +169,12 @@ def described_sampler(sampler: Sampler, own: Callable[[Policy], bool], sources: 
 
 
 def described(family: str, value: Any, sources: dict[str, str]) -> Any:
-    """Return a description of an object of a family, and add the sources of classes that are not molbuffer's."""
+    """Return a description of an object of a family, as JSON values; add the sources of classes of other packages."""
     return Description(family, sources=sources).of(value)
 
 
 def refuse_other_sources(store: SampleStore, run_id: str, sources: Mapping[str, str]) -> None:
-    """Refuse to resume a run with other sources than those it began with: its samples would be of two origins.
+    """Check that the sources of classes have not changed since a run began, so that its samples are of one origin.
 
     Raises:
         RunConflictError: a source has changed since the run began.

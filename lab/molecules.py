@@ -1,4 +1,4 @@
-"""Molecules outside of a build: scores, looked up before they are computed and then stored, and draws of a policy."""
+"""Molecules outside of builds: their scores, which are read from the store or computed, and draws of a policy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from molbuffer.samplers.models import Sampling
 from molbuffer.scoring import Filter, Objective, Standardisation, judge_many, standardise_many
 
 ROWS_AT_ONCE = 2048
-"""Rows between two calls of a progress callback."""
+"""The number of rows between two calls of a progress callback."""
 
 
 def draw_molecules(
@@ -29,11 +29,11 @@ def draw_molecules(
         n: the number of rows.
         sampling: temperature and truncation.
         seed: the seed.
-        progress: told the number of rows drawn and wanted, after each portion.
+        progress: called with the number of rows drawn and the number of all, after each portion.
 
     Returns:
-        ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is no molecule;
-        ``log_likelihood`` in nats, under the distribution drawn from.
+        A table with a row for each draw: ``smiles`` as drawn; ``molecule``, the canonical SMILES, null if the string is
+        not a molecule; ``log_likelihood`` in nats, under the distribution of the draws.
     """
     # The sampler refuses a policy that needs a source for each row.
     sampler = ModelSampler("sample", lambda: policy, sampling=sampling)
@@ -53,17 +53,17 @@ def draw_molecules(
 def score_molecules(
     scorer: Scorer, smiles: Sequence[str], filters: Sequence[Filter], standardisation: Standardisation
 ) -> pl.DataFrame:
-    """Return a row for each string, in order; scores that were computed are stored under the scorer's run.
+    """Return a table with a row for each string, in order; computed scores are stored under the run of the scorer.
 
-    ``molecule`` is the canonical SMILES. ``rejected_by`` is ``validity`` for a string that is no molecule, and null for
-    one that passes every filter; molecules that a filter rejects are scored as well. ``reward``, ``raw_NAME`` and
-    ``transformed_NAME`` are null where they are unknown, and ``error`` has the reason. Where the objective has gates,
-    ``gated`` has the names of the components that a gate has kept from the molecule, separated by commas.
+    ``molecule`` is the canonical SMILES. ``rejected_by`` is ``validity`` for a string that is not a molecule, the name
+    of the filter that rejects the molecule, or null; rejected molecules are scored as well. ``reward``, ``raw_NAME``
+    and ``transformed_NAME`` are null if they are unknown, and ``error`` has the reason. If a molecule of the table is
+    gated, the column ``gated`` has the names of the components without a score, separated by commas.
 
     Args:
         scorer: the scorer.
         smiles: the strings [n].
-        filters: asked in their order.
+        filters: the filters, in their order.
         standardisation: how strings become molecules.
     """
     judgements = judge_many(smiles, filters, standardisation)
@@ -96,7 +96,7 @@ def score_in_portions(
 ) -> pl.DataFrame:
     """Return the rows of ``score_molecules``, scored ``portion`` strings at a time.
 
-    ``progress`` is told the number of strings that are done and of all.
+    Call ``progress`` after each portion with the number of strings done and the number of all.
     """
     frames = [score_molecules(scorer, [], filters, standardisation)]
     for start in range(0, len(smiles), portion):
@@ -106,7 +106,7 @@ def score_in_portions(
 
 
 def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
-    """Return the reward, raw and transformed values of distinct molecules, null where unknown."""
+    """Return the rewards, raw and transformed values of distinct molecules, null where unknown."""
     columns = {"reward": scored.rewards}
     for name, transformed in objective.transformed(scored.values, scored.stds).items():
         columns[f"raw_{name}"] = scored.values[name]
@@ -118,5 +118,5 @@ def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
 
 
 def _gated(scored: ScoredMolecules, smiles: str | None) -> str | None:
-    """Return the names of the components that a gate has kept from a molecule; None if there are none."""
+    """Return the names of the components whose gates a molecule does not meet; None if there are none."""
     return ", ".join(name for name, molecules in scored.gated.items() if smiles in molecules) or None

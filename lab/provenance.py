@@ -28,12 +28,12 @@ LIBRARIES = (
     "prefect",
     "numpy",
 )
-"""The libraries that results may depend on."""
+"""The libraries whose versions are recorded, since results may depend on them."""
 
 
 @cache
 def code_version() -> str:
-    """Return the version of the package, and for a git checkout the commit, with ``-dirty`` for changed files."""
+    """Return the version of the package; for a git checkout with the commit, and ``-dirty`` if files are changed."""
     released = library_versions()["molbuffer"]
     root, git = Path(__file__).resolve().parents[1], shutil.which("git")
     if git is None or not (root / ".git").exists():
@@ -64,7 +64,7 @@ def host_and_user() -> tuple[str, str]:
     """Return the name of this machine and of the user of the process."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
+    except (KeyError, OSError):  # a container may run under a user id without a name
         user = str(os.getuid())
     return platform.node(), user
 
@@ -79,7 +79,7 @@ def described_run(
         name: the name of the run, for people.
         kind: the kind of run.
         config: the configuration as JSON.
-        seed: the seed that its draws follow from.
+        seed: the seed of its draws.
         objective: the objective of the run, whose components are recorded with it.
         more: other fields of ``Run``.
     """
@@ -106,7 +106,7 @@ def described_import(run_id: str, name: str, config: str, objective: Objective) 
 
 
 def objective_definition(objective: Objective) -> ObjectiveDefinition:
-    """Return what a store records of an objective."""
+    """Return the record of an objective for a store."""
     parts = [
         ObjectiveComponent(
             part.component.name,
@@ -122,7 +122,7 @@ def objective_definition(objective: Objective) -> ObjectiveDefinition:
 
 
 def _gate(objective: Objective, part: WeightedComponent) -> str | None:
-    """Return what a store records of the gate of a component; None without one."""
+    """Return the record of the gate of a component as JSON; None for a component without a gate."""
     if part.gate is None:
         return None
     alternatives = stored_form(objective.open_where[part.component.name])

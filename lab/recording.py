@@ -1,4 +1,4 @@
-"""A run of objects: its record in the store, from its start to its end, failure or interruption."""
+"""The record of a run from Python in the store, from its start to its end, failure or interruption."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is made of, and what it must be made of again when it is gone on with.
+    """The settings of a run, which must be the same again when the run is resumed.
 
     Attributes:
         name: the name of the run, for people.
-        kind: the kind of run.
-        objective: gives the rewards.
-        policy: the policy that the loss keeps the trained one close to: an object, or the name of one.
-        agent: the policy that training starts from; None is ``policy``.
-        device: the device that a policy which is named is loaded on; a policy that is an object stays where it is.
-        seed: the seed of all draws; None is one that follows from the id of the run.
-        filters: asked in their order, after the filter ``Valence`` unless that is among them.
+        kind: the kind of the run.
+        objective: the objective of the rewards.
+        policy: the policy that the loss keeps the trained policy close to: an object, or its name.
+        agent: the policy that the training starts from; None is ``policy``.
+        device: the device of policies that are given by name; a policy that is an object stays on its device.
+        seed: the seed of all draws; None derives it from the id of the run.
+        filters: the filters in their order, after the filter ``Valence`` unless that is among them.
         standardisation: how drawn strings become molecules; None is the default of a campaign, which cuts salts down
             to their largest fragment unless a filter refuses them.
-        template: which pairs are kept, and their rewards.
-        max_failed_share: the largest share of molecules whose score may have failed.
-        choice: chooses the molecules that are scored among more than are wanted; None scores all that are kept.
-        screening: has a model of the known scores choose them; None has none.
+        template: the rule of which pairs are kept, and their rewards; None keeps all pairs.
+        max_failed_share: the largest share of molecules whose score may have failed, in [0, 1].
+        choice: the rule that chooses the molecules to score among more candidates; None scores all kept molecules.
+        screening: the settings of screening, which chooses the molecules to score by a model; None does not screen.
         resume: the id of the run to go on with, or its start; None is a new run.
     """
 
@@ -103,16 +103,16 @@ class RunPlan:
         if not isinstance(self.screening, Screening | None):
             raise TypeError(f"screening: expected Screening(...), got {shown(self.screening)}")
         if self.screening is not None and self.choice is not None:
-            raise ValueError("choose, screening: give one of them; both say which molecules are scored")
+            raise ValueError("choose, screening: give one of them, since each chooses the molecules that are scored")
         if not isinstance(self.template, ContrastiveTemplate | None):
             raise TypeError(f"template: expected a ContrastiveTemplate, got {shown(self.template)}")
 
     def all_filters(self) -> tuple[Filter, ...]:
-        """Return the filters with the one that every run has."""
+        """Return the filters, with ``Valence`` first unless it is among them."""
         return with_valence(self.filters)
 
     def full_standardisation(self) -> Standardisation:
-        """Return the standardisation, by default that of a campaign."""
+        """Return the standardisation, or the default of a campaign if it is None."""
         if self.standardisation is not None:
             return self.standardisation
         return Standardisation(largest_fragment=not any(isinstance(each, SingleComponent) for each in self.filters))
@@ -122,23 +122,24 @@ class RunPlan:
 def started_run(
     plan: RunPlan, store: SampleStore, *, snapshot: int | None = None, selection: str | None = None
 ) -> Iterator[tuple[RunContext, RunStatus]]:
-    """Record a run around the work on it: started or resumed, then finished, failed or interrupted.
+    """Record a run as a context: started or resumed, then finished, failed or interrupted.
 
     Args:
-        plan: what the run is made of.
+        plan: the settings of the run.
         store: the open store.
-        snapshot: the snapshot as of which the run reads rows of other runs; None is the present one.
+        snapshot: the snapshot at which the run reads rows of other runs; None is the present one.
         selection: the rows that an offline training reads, as JSON.
 
-    Gives the run, and STARTED, or RESUMED for one that is gone on with.
+    Yields:
+        The context of the run, and its status: STARTED, or RESUMED for a run that is gone on with.
 
     Raises:
-        RunConflictError: the run to go on with began with something else, or the source of a class has changed.
-        StoreModeError: the store is open for reading.
+        RunConflictError: the run to go on with began with other settings, or the source of a class has changed.
+        StoreModeError: the store is open for reading only.
         UnknownRunError: there is no run to go on with.
     """
     if store.read_only:
-        raise StoreModeError(f"{store.path} is open for reading, and a run writes: open it without read_only")
+        raise StoreModeError(f"{store.path} is open for reading only, but a run writes: open it without read_only")
     known = None if plan.resume is None else store.run(plan.resume)
     prior = _kept_policy("policy", plan.policy, store, plan.device, known)
     agent = None if plan.agent is None else _kept_policy("agent", plan.agent, store, plan.device, known)
@@ -184,16 +185,16 @@ def started_run(
             store.commit(Commit(policies=versions, message=f"policies of run {run_id}"))
             yield context, status
     except BaseException as error:
-        error.add_note(f"Run {run_id} keeps what it stored; go on with it by resume={run_id!r}.")
+        error.add_note(f"The rows and scores of run {run_id} are kept; go on with it by resume={run_id!r}.")
         raise
 
 
 @contextmanager
 def scoring_run(plan: RunPlan, store: SampleStore, run_id: str) -> Iterator[Scorer]:
-    """Give a scorer whose scores a run of the store records; of a store that is open for reading, one that stores none.
+    """Yield a scorer that stores its scores as those of a run; with a store open for reading only, it stores none.
 
     Raises:
-        StaleScoresError: stored scores of a component are not those that it computes now.
+        StaleScoresError: a component computes other scores now than the stored ones.
     """
     if store.read_only:
         yield Scorer(plan.objective)
@@ -206,39 +207,39 @@ def scoring_run(plan: RunPlan, store: SampleStore, run_id: str) -> Iterator[Scor
 
 
 def check_name(name: object) -> None:
-    """Refuse what is no name of a run.
+    """Check that the name of a run is a text.
 
     Raises:
-        TypeError: it is no text.
+        TypeError: the name is not a text.
     """
     if not isinstance(name, str):
         raise TypeError(f"name: expected the name of the run, a text, got {shown(name)}")
 
 
 def check_objective(objective: object) -> None:
-    """Refuse what is no objective.
+    """Check that an object is an objective.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the object is not an ``Objective``.
     """
     if not isinstance(objective, Objective):
         raise TypeError(
-            f"objective: expected an Objective, such as Objective([QED()]), got {shown(objective)}: components become "
-            "one in Objective([...])"
+            f"objective: expected an Objective, such as Objective([QED()]), got {shown(objective)}: put components "
+            "into Objective([...])"
         )
 
 
 def with_valence(filters: Sequence[Filter]) -> tuple[Filter, ...]:
-    """Return filters with the one that every run has, which comes first unless it is among them."""
+    """Return filters, with ``Valence`` first unless it is among them."""
     given = tuple(filters)
     return given if any(isinstance(each, Valence) for each in given) else (Valence(), *given)
 
 
 def check_filters(filters: object) -> None:
-    """Refuse what are no filters.
+    """Check that an object is a sequence of filters.
 
     Raises:
-        TypeError: they are none.
+        TypeError: the object is not a sequence, or one of its items is not a filter.
     """
     if not isinstance(filters, Sequence) or isinstance(filters, str):
         raise TypeError(f"filters: expected a list of filters, got {shown(filters)}")
@@ -249,10 +250,10 @@ def check_filters(filters: object) -> None:
 
 
 def _sources(plan: RunPlan, prior: Policy, agent: Policy | None) -> dict[str, str]:
-    """Return the hash of the source of each class of a run that is not molbuffer's own, by family and name."""
+    """Return the sha256 of the source of each class of another package in a run, by family and name."""
     found: dict[str, str] = {}
     for part in plan.objective.components:
-        # That of a component is part of its version, too, where a configuration names it.
+        # For a component that a configuration names, the source is also part of its version.
         described("components", getattr(part.component, "component", part.component), found)
         described("transforms", part.transform, found)
     described("filters", plan.all_filters(), found)
@@ -266,9 +267,9 @@ def _sources(plan: RunPlan, prior: Policy, agent: Policy | None) -> dict[str, st
 
 
 def _kept_policy(key: str, policy: Policy | str, store: SampleStore, device: str, known: Run | None) -> Policy:
-    """Return a policy whose files the store keeps from now on.
+    """Return a policy, and store its files.
 
-    The last policy of another run is the one that it was when a run that is gone on with began.
+    For a resumed run, "run:RUN_ID" is the policy that was the last of RUN_ID when the resumed run began.
     """
     if isinstance(policy, str):
         if policy.startswith(OF_RUN):
@@ -280,7 +281,7 @@ def _kept_policy(key: str, policy: Policy | str, store: SampleStore, device: str
 
 
 def _description(plan: RunPlan, prior: Policy | None, agent: Policy | None = None) -> dict[str, Any]:
-    """Return what decides the draws and the rewards of a run, as JSON values."""
+    """Return the settings that the draws and rewards of a run depend on, as JSON values."""
     components = {
         each.component.name: {
             "kind": each.component.kind,
@@ -306,17 +307,17 @@ def _description(plan: RunPlan, prior: Policy | None, agent: Policy | None = Non
 
 
 def _refuse_other(known: Run, wanted: Run) -> None:
-    """Refuse to go on with a run that began with something else, and name what differs.
+    """Check that a run that is resumed has the settings that it began with.
 
     Raises:
-        RunConflictError: it did.
+        RunConflictError: a setting differs; the message names it.
     """
     began, now = (_comparable(run) for run in (known, wanted))
     for name in sorted(began.keys() | now.keys()):
         if began.get(name) != now.get(name):
             raise RunConflictError(
-                f"run {known.run_id} began with {name} = {_shown(began.get(name))}, got {_shown(now.get(name))}: go on "
-                "with it as it began, or begin another run"
+                f"run {known.run_id} began with {name} = {_shown(began.get(name))}, got {_shown(now.get(name))}: "
+                "resume it with the same settings, or begin another run"
             )
 
 

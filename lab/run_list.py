@@ -1,4 +1,4 @@
-"""The runs of a store as a table, with their status and what they have drawn."""
+"""The runs of a store as a table, with their status and numbers of rows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def list_runs(store: SampleStore) -> polars.DataFrame:
-    """Return a row for each run, the newest first; one whose process is gone without a word is ``lost``."""
+    """Return a table with a row for each run, the newest first; a run whose process is gone has the status ``lost``."""
     import polars
 
     runs = list_run_facts(scope_of(store, actors_apart=True))[::-1]
-    # The rewards of rows that were scored after their build are not in the means that builds have.
+    # The means of builds do not include rewards that the backlog has completed later.
     later = {(each.run_id, each.objective_sha256): each for each in store.count_pending()}
     counts = [later.get((run.run_id, run.objective_sha256 or "")) for run in runs]
     means = [

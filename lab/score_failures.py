@@ -1,10 +1,10 @@
-"""Whether the scores of a run fail: a run whose scorer fails on most molecules ends as failed, and not in silence.
+"""The share of failed scores of a run: a run whose scorer fails on too many molecules ends with an error.
 
-A build is judged by its molecules: the distinct kept ones that were to be scored under the objective, whether the score
-was computed for it or found in the store. So a build that is resumed, or a night that draws the molecules of the night
-before, is judged as the first one was. The builds of an iteration are judged together, in a training with the live ones
-since. Too few molecules say nothing about a scorer: below ``LEAST_MOLECULES`` they wait for those of further
-iterations. So do those whose score is still to come, from the backlog.
+A build is judged by its distinct kept molecules that were to be scored under the objective, whether their scores were
+computed or read from the store. Therefore a resumed build, or a build with the molecules of an earlier run, is judged
+in the same way. The builds of an iteration are judged together; in a training, together with the live builds since the
+last judgement. Few molecules do not show whether a scorer works: fewer than ``LEAST_MOLECULES`` are judged together
+with those of later iterations, as are molecules whose scores in the backlog are pending.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ERRORS = """
     FROM {scores} AS s JOIN failed ON failed.smiles = s.smiles JOIN versions ON versions.version = s.version
     WHERE s.status NOT IN ('ok', 'pending')"""
 _UNKNOWN = "a value that its transform does not take"
-"""The error where no score failed: the reward did, which the objective makes of the scores."""
+"""The error if all scores are good, but the objective has no reward for them."""
 
 
 def log_warning(text: str) -> None:
@@ -47,12 +47,12 @@ def log_warning(text: str) -> None:
 
 @dataclass
 class ScoreFailures:
-    """The failures of a run's scores, as builds are committed.
+    """A counter of the failed scores of a run, as builds are committed.
 
     Attributes:
         context: the run.
-        since: the iteration from which builds are looked at; those before it were judged.
-        warn: tells people of failures that do not end the run.
+        since: the first iteration whose builds are counted; earlier builds were judged before.
+        warn: called with messages about failures that do not end the run.
     """
 
     context: RunContext
@@ -66,14 +66,13 @@ class ScoreFailures:
     _seen: int | None = None
 
     def look(self, to_come: int = 0) -> None:
-        """Count the builds that were committed since the last look, and end the run when it is certain that too many
-        of their molecules and of those to come have failed.
+        """Count the new builds, and end the run if too many molecules have failed even if all others succeed.
 
         Args:
             to_come: the number of rows that are still to be built for this iteration.
 
         Raises:
-            FailedScoresError: the share of failures is above that of the campaign.
+            FailedScoresError: the share of failures is above ``max_failed_share``.
         """
         self._count()
         molecules = self._molecules + to_come
@@ -84,17 +83,18 @@ class ScoreFailures:
         """Judge the builds up to now, if they have enough molecules: end the run, or warn of failures.
 
         Raises:
-            FailedScoresError: the share of failures is above that of the campaign.
+            FailedScoresError: the share of failures is above ``max_failed_share``.
         """
         self.look()
         if self._molecules >= LEAST_MOLECULES:
             self._settle()
 
     def end(self) -> None:
-        """Judge the builds that are left at the end of the run, however few molecules they have.
+        """Judge the remaining builds at the end of the run, even if they have few molecules.
 
         Raises:
-            FailedScoresError: the share of failures is above that of the campaign, or no molecule has a reward.
+            FailedScoresError: the share of failures is above ``max_failed_share``, and there are enough molecules or no
+                molecule of the run has a reward.
         """
         self.look()
         if self._failed and self._too_many(self._molecules) and not self._any_reward():
@@ -110,7 +110,7 @@ class ScoreFailures:
 
     def _count(self) -> None:
         newest = self.context.store.snapshot()
-        # Most looks come after another one that saw the same rows.
+        # Most calls find the same snapshot as the call before.
         if newest == self._seen:
             return
         found = self.context.store.read_arrow(_BUILDS, parameters=[self.context.run_id, self.since])
@@ -120,7 +120,7 @@ class ScoreFailures:
         self._seen = newest
 
     def _count_molecules(self, fresh: pa.Table) -> None:
-        """Count the molecules of builds, ``fresh``, that have not been counted or were waited for."""
+        """Count the molecules of the builds ``fresh`` that were not counted yet, such as those that were pending."""
         first = min(fresh["created"].to_pylist())
         for row in self.context.store.read_arrow(_REWARDED, parameters=[first, first], fresh=fresh).to_pylist():
             build_id, smiles = row["build_id"], row["smiles"]
@@ -136,7 +136,7 @@ class ScoreFailures:
         self._known = self._looked - self._waiting.keys()
 
     def _settle(self) -> None:
-        """Warn of failures, and begin to count anew."""
+        """Warn of failures, and reset the counts."""
         if self._failed:
             self.warn(f"{self._counts()}; {self._commonest()[0]}")
         self._molecules, self._failed = 0, []
@@ -145,13 +145,13 @@ class ScoreFailures:
         return f"{len(self._failed)} of {self._molecules} molecules have no reward, because a score failed or was lost"
 
     def _commonest(self) -> tuple[str, str]:
-        """Return the commonest error with its count, for people, and alone."""
+        """Return the most frequent error, first in a sentence with its count, then alone."""
         versions = [weighted.component.version for weighted in self.context.objective.components]
         tables = {"failed": pa.table({"smiles": self._failed}), "versions": pa.table({"version": versions})}
         rows = self.context.store.read_arrow(_ERRORS, **tables).to_pylist()
         known = commonest_error((row["smiles"], row["error"]) for row in rows)
         error, count = known or (_UNKNOWN, len(self._failed))
-        return f"the commonest error ({count} of them): {error}", error
+        return f"the most frequent error ({count} of them): {error}", error
 
     def _any_reward(self) -> bool:
         sql = "SELECT count(*) AS n FROM (SELECT 1 FROM {rewards} WHERE run_id = ? AND status = 'ok' LIMIT 1)"
@@ -169,10 +169,10 @@ class ScoreFailures:
 def check_kept(
     context: RunContext, receipts: Sequence[BuildReceipt], warn: Callable[[str], None] = log_warning
 ) -> None:
-    """Refuse a build in which no sampler kept a row, and warn of a sampler that did not.
+    """Check that a build kept rows, and warn of each sampler that kept none.
 
     Raises:
-        EmptyBuildError: nothing was kept.
+        EmptyBuildError: no sampler kept a row.
     """
     if not any(receipt.kept for receipt in receipts):
         raise EmptyBuildError(f"{_emptiness(context, receipts)}. All rows are kept in run {context.run_id}")
@@ -190,7 +190,7 @@ def warn_of_empty(
 
 
 def _emptiness(context: RunContext, receipts: Sequence[BuildReceipt]) -> str:
-    """Return how many rows were drawn and what refused them."""
+    """Return a sentence about a build without kept rows: how many rows were drawn, and which filters refused them."""
     if not receipts:
         return "the build is empty: no sampler has a buffer_size"
     builds = pa.table({"build_id": [receipt.build_id for receipt in receipts]})

@@ -1,11 +1,12 @@
-"""Chunks that are made at the same time, by any processes, and committed in their order by one.
+"""Chunks that several processes make at the same time, and that one process commits in their order.
 
-A chunk is a function of the run and its number: its seed follows from them, its filters know no other rows, and a
-score of a molecule is the same whoever computes it. Two facts of a build depend on those before it: its metric ``new``,
-and which scores it is the first to store. They are settled when it is committed, and builds are committed in the order
-of their rows. So what is stored is at each moment what one process would have stored that makes chunk after chunk.
+A chunk is a function of the run and its number: its seed follows from both, its filters do not depend on other rows,
+and a score of a molecule is the same in every process. Only two facts of a build depend on earlier builds: its metric
+``new``, and which scores it is the first to store. Both are computed when the build is committed, and builds are
+committed in the order of their rows. Therefore the store has at each moment the same content as if one process made
+chunk after chunk.
 
-Some settings make a chunk depend on the chunks before it in what it draws and scores; ``made_in_turn`` names them.
+With some settings, the draws and scores of a chunk depend on earlier chunks; ``made_in_turn`` names these settings.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from molbuffer.storage import BuildReceipt
 
 
 def made_in_turn(context: RunContext, samplers: Iterable[Sampler]) -> str | None:
-    """Return the setting by which each chunk of a build needs the chunks before it; None if there is none.
+    """Return the setting that makes a chunk of a build depend on earlier chunks; None if there is none.
 
     Args:
         context: the run.
-        samplers: those that fill the buffer.
+        samplers: the samplers that fill the buffer.
     """
     if context.max_oracle_calls is not None:
         return "max_oracle_calls"
@@ -32,25 +33,25 @@ def made_in_turn(context: RunContext, samplers: Iterable[Sampler]) -> str | None
         return "screening"
     if any(each.unique == "run" for each in samplers):
         return 'unique = "run"'
-    # The first score of a molecule counts, and would be that of whoever is first.
+    # The first score of a molecule counts, and would be that of the process that is first by chance.
     if not all(getattr(each.component, "deterministic", True) for each in context.objective.components):
         return "deterministic = false"
     return None
 
 
 def needs_chunk_before(sampler: Sampler, chunk: int) -> bool:
-    """Return whether a chunk of a sampler begins where the one before it ended, as that of a file does."""
+    """Return whether a chunk of a sampler begins at the end of the chunk before it, as a chunk of a file does."""
     return chunk > 0 and epoch_sampler(sampler) is not None
 
 
 def stage_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> str | BuildReceipt:
-    """Make one chunk for another process to commit, and return its name; its receipt if it is committed already."""
+    """Make one chunk for another process to commit; return its name, or its receipt if it is already committed."""
     made = make_chunk(context, sampler, chunk)
     return made if isinstance(made, BuildReceipt) else context.store.stage(made)
 
 
 def commit_staged(context: RunContext, name: str) -> BuildReceipt:
-    """Commit a chunk that was staged, after those that come before it in the order of rows."""
+    """Commit a staged chunk; return its receipt. All earlier chunks in the order of rows must be committed before."""
     store, build = context.store, context.store.staged(name)
     seen = SeenBefore(
         store,

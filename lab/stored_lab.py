@@ -1,6 +1,6 @@
-"""What an open store gives from Python, also one that is open for reading: tables, policies, their draws, and batches.
+"""The reading methods of a lab, which also work on a store that is open for reading only.
 
-What a method needs is imported when it is called.
+A method imports what it needs when it is called.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class StoredLab:
-    """A store, and what is read from it.
+    """A store with methods to read tables, policies, draws and batches from it.
 
     Attributes:
-        store: the store itself, with all that a lab has no method for.
+        store: the store, for operations without a method of the lab.
     """
 
     def __init__(self, store: SampleStore) -> None:
@@ -46,16 +46,17 @@ class StoredLab:
         self.close()
 
     def close(self) -> None:
-        """Close the store; closing twice is no error."""
+        """Close the store; a second call does nothing."""
         self.store.close()
 
     def policy(self, name: str, *, device: str = "cpu") -> Policy:
-        """Return a policy by the name of a bundled one, its folder, (the start of) its sha256 in the store, or as
-        "run:RUN_ID", which names the last policy of a run.
+        """Return a policy by its name.
 
         Args:
-            name: the name.
-            device: "auto", "cpu", "mps", "cuda" or one of several as "cuda:1"; a run computes on that of its policy.
+            name: the name of a bundled policy, the folder of a policy, the sha256 of a policy in the store or its
+                start, or "run:RUN_ID" for the last policy of a run.
+            device: the device of the policy, on which a run with it computes: "auto", "cpu", "mps", "cuda", or one of
+                several GPUs, such as "cuda:1".
 
         Raises:
             UnknownPolicyNameError: no policy has the name.
@@ -90,15 +91,15 @@ class StoredLab:
         Args:
             policy: the policy, or its name as in ``policy``.
             n: the number of rows.
-            seed: the same seed gives the same rows.
-            temperature: below 1 draws likelier molecules, above 1 more diverse ones.
-            top_k: draw each token from the k likeliest only; 0 is from all.
-            top_p: draw each token from the smallest set of tokens with this probability.
-            progress: told the number of rows drawn and wanted, after each portion.
+            seed: the seed; the same seed gives the same rows.
+            temperature: the temperature; below 1 draws likelier molecules, above 1 more diverse ones.
+            top_k: draw each token from the k likeliest tokens only; 0 draws from all.
+            top_p: draw each token from the smallest set of likeliest tokens with this probability, in (0, 1].
+            progress: called with the number of rows drawn and the number of all, after each portion.
 
         Returns:
-            ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is no molecule;
-            ``log_likelihood`` in nats, under the distribution drawn from.
+            A table with a row for each draw: ``smiles`` as drawn; ``molecule``, the canonical SMILES, null if the
+            string is not a molecule; ``log_likelihood`` in nats, under the distribution of the draws.
         """
         from molbuffer.lab.molecules import draw_molecules
         from molbuffer.samplers.models import Sampling
@@ -125,13 +126,13 @@ class StoredLab:
         Args:
             objective: the objective whose rewards count.
             batch_size: the number of rows of a batch.
-            policy: the policy that learns from them: an object, or its name; rows come in its vocabulary.
-            selection: chooses the rows of a batch; a text names a kind with its defaults.
-            where: an SQL condition on ``sample_history``.
+            policy: the policy that learns from the rows, an object or its name; rows are encoded in its vocabulary.
+            selection: the rule that chooses the rows of a batch, or the name of a kind, with its defaults.
+            where: an SQL condition on ``sample_history``; None is all rows.
             snapshot: the snapshot to read; None is the present one.
-            batches: the number of batches; None is as many as one pass over the rows has.
+            batches: the number of batches; None is one pass over the rows, or all passes of ``consume_once``.
             seed: the seed of all choices.
-            start: the number of the first batch, for one who goes on.
+            start: the number of the first batch, to go on after earlier batches.
 
         Raises:
             BatchShortError: too few rows have a reward under the objective.
@@ -165,22 +166,20 @@ class StoredLab:
         Args:
             sql: the statement; ``sample_history``, ``top_molecules``, ``runs`` and ``metrics`` are the views and tables
                 to begin with.
-            parameters: values for each ``?`` in it, or by their names for each ``$name``.
-            limits: ``snapshot``, ``timeout_seconds`` and ``memory_limit`` as of ``SampleStore.query``.
+            parameters: the values of the parameters, in order for ``?``, or by name for ``$name``.
+            limits: ``snapshot``, ``timeout_seconds`` and ``memory_limit``, as for ``SampleStore.query``.
 
         Raises:
-            QueryError: the text is not one statement that reads, or DuckDB cannot execute it within the limits.
+            QueryError: the text is not one reading statement, or DuckDB cannot execute it within the limits.
         """
         return self.store.query(sql, parameters, **limits)
 
     def query_table(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = (), **limits: Any) -> pyarrow.Table:
-        """Return the result of ``query`` as the Arrow table it is read as; pandas, polars and others take it without a
-        copy.
-        """
+        """Return the result of ``query`` as an Arrow table, which pandas, polars and others read without a copy."""
         return self.store.query_table(sql, parameters, **limits)
 
     def history(self, *, snapshot: int | None = None) -> polars.LazyFrame:
-        """Return the history of samples as a lazy polars frame, which reads what is selected and filtered.
+        """Return the history as a lazy polars frame, which reads only the selected columns and filtered rows.
 
         Args:
             snapshot: the snapshot to read; None is the present one.
@@ -188,7 +187,7 @@ class StoredLab:
         return self.store.history(snapshot=snapshot)
 
     def runs(self) -> polars.DataFrame:
-        """Return a row for each run, the newest first: its id, name, kind, status, and what it has drawn."""
+        """Return a table with a row for each run, the newest first: its id, name, kind, status, and numbers of rows."""
         from molbuffer.lab.run_list import list_runs
 
         return list_runs(self.store)
@@ -209,15 +208,16 @@ class StoredLab:
             out: the file.
             runs: the runs, each by its name or the start of its id; empty is all.
             snapshot: the snapshot to read; None is the present one.
-            objective: report on this objective alone: the start of its sha256 or of a run's id, or the name of a run.
-            reference: a SMILES file whose molecules are compared with, such as the prior's training set.
-            options: what else it is to be of, as in ``ReportOptions``: ``title``, ``best``, ``align`` and ``molecule``.
+            objective: the only objective to report on: the start of its sha256 or of a run's id, or the name of a run;
+                None is all.
+            reference: a SMILES file of molecules to compare with, such as the training set of the prior.
+            options: further options of ``ReportOptions``: ``title``, ``best``, ``align`` and ``molecule``.
 
         Returns:
             The path of the file.
 
         Raises:
-            UnknownRunError: the store has no such run, or no one objective of the name.
+            UnknownRunError: the store has no such run, or not exactly one objective of this name.
             UnknownSnapshotError: the store has no such snapshot.
             OSError: the file cannot be written.
         """
@@ -237,13 +237,18 @@ class StoredLab:
 
 
 def prepare_torch() -> None:
-    """Limit the threads of torch in this process, unless it has been imported: then they are its user's."""
+    """Limit the threads of torch in this process, unless torch is imported: then its user has set them."""
     if "torch" not in sys.modules:
         limit_threads()
 
 
 def check_count(name: str, value: object, least: int = 1) -> None:
-    """Refuse what is no whole number of at least ``least``."""
+    """Check that an argument is a whole number of at least ``least``.
+
+    Raises:
+        TypeError: the value is not a whole number.
+        ValueError: the value is below ``least``.
+    """
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a whole number, got {value!r}")
     if value < least:
@@ -251,7 +256,11 @@ def check_count(name: str, value: object, least: int = 1) -> None:
 
 
 def as_texts(smiles: object) -> list[str]:
-    """Return strings as a list, whatever sequence they come in."""
+    """Return an iterable of strings as a list.
+
+    Raises:
+        TypeError: the argument is a single string, is not iterable, or has an item that is not a string.
+    """
     if isinstance(smiles, str):
         raise TypeError(f"expected several SMILES, got the text {smiles!r}: write [{smiles!r}]")
     if not isinstance(smiles, Iterable):

@@ -1,7 +1,7 @@
-"""A training: put together from its parts, set back to the run's last checkpoint, and run.
+"""A training of a run: assembled from its parts, restored from the last checkpoint, and run.
 
-``online_training`` makes the parts and writes nothing, as ``offline_training`` of ``lab.offline`` does; ``go_on`` sets
-them back to the last checkpoint, and ``run_training`` trains to the end.
+``online_training``, like ``offline_training`` of ``lab.offline``, makes the parts and writes nothing; ``go_on``
+restores them from the last checkpoint, and ``run_training`` trains to the end.
 """
 
 from __future__ import annotations
@@ -56,34 +56,34 @@ from molbuffer.training import (
 )
 
 MakeSamplers = Callable[[Callable[[], Policy], HistoryWriter], Sequence[Sampler]]
-"""Makes the samplers of a training: a function of a function that returns the policy in training at the time of a draw,
-and of the writer of the run's history, which knows what is committed.
+"""A function that makes the samplers of a training. Its arguments are a function that returns the present policy in
+training, and the writer of the run's history, which knows which rows are committed.
 """
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is trained, on which batches.
+    """The settings of a training.
 
     Attributes:
         batches: the size, number and seed of the batches.
         loss: the loss.
         learner: the settings of the learner.
-        selection: chooses the stored rows of a batch.
+        selection: the rule that chooses the stored rows of a batch.
         own_only: leave out stored rows of other runs.
         where: an SQL condition on ``sample_history`` that stored rows fulfil; offline only.
         checkpoint_every: the number of iterations between checkpoints.
-        keep: what stays of the run while it goes on; None is all.
-        stops: what ends the training before its last iteration.
-        stage_end: when the stage of the run ends that this is; None for a run without stages.
+        keep: the checkpoints and policies of the run to keep while it goes on; None keeps all.
+        stops: the conditions that end the training before its last iteration.
+        stage_end: the conditions that end the present stage of the run; None for a run without stages.
         last_stage: whether no stage follows.
-        guard: the guard against collapse; None is none.
-        tell: tells people what the guard did.
-        diversity: the diversity memory; None has every reward count in full. Online only.
-        best: the best agent of the run, from which samplers may draw; None where none does. Online only.
-        waiting: how long the training waits for rows whose scores are to come from the backlog.
-        actors: how the processes that fill the buffer are followed; None where this one fills it. Online only.
-        first_agent: the run of the first of the agents that the run is one of; None of a run by itself. Online only.
+        guard: the guard against collapse; None has no guard.
+        tell: called with messages to the user, such as those of the guard.
+        diversity: the diversity memory; None leaves rewards as they are. Online only.
+        best: the best agent of the run, from which samplers may draw; None if no sampler does. Online only.
+        waiting: the intervals at which the training waits for pending rewards of the backlog.
+        actors: the settings by which the learner follows actors; None if this process fills the buffer. Online only.
+        first_agent: the run of the first agent, for one of several agents; None for a single run. Online only.
     """
 
     batches: BatchPlan
@@ -120,8 +120,8 @@ class Training:
         drawn: the number of rows that each sampler has drawn in the run.
         trainables: the trainers of the samplers' latents.
         calls: the oracle calls of the run; None for a training that scores nothing.
-        screener: screens the live rows; None without screening.
-        course: what ends the training before its last iteration.
+        screener: the screener of live rows; None without screening.
+        course: the observers, which may end the training before its last iteration.
     """
 
     learner: Learner
@@ -146,9 +146,9 @@ def online_training(
 
     Args:
         context: the run.
-        plan: what is trained.
+        plan: the settings of the training.
         samplers: makes the samplers, in the order of their rows.
-        trainables: returns the trainers of the latents of those samplers.
+        trainables: returns the trainers of the latents of the samplers.
     """
     store, run_id, vocabulary = context.store, context.run_id, context.prior.vocabulary
     seen, writer = SeenMolecules(store, run_id), HistoryWriter(store, run_id, plan.keep)
@@ -228,12 +228,12 @@ def _observers(
     if plan.guard is not None:
         yield Guard(learner, plan.guard, plan.tell)
     if loader.diversity is not None and plan.first_agent is not None:
-        # Before the bonus, which learns from these molecules, too.
+        # This observer comes before that of the bonus, which learns from these molecules, too.
         yield OthersFinds(context.store, loader.diversity, context.objective_sha256, context.run_id, plan.first_agent)
     if loader.diversity is not None and loader.diversity.bonus is not None:
         yield BonusLearning(loader.diversity)
     if plan.best is not None:
-        # After the guard, which may change the policy that draws next.
+        # This observer comes after the guard, which may change the policy that draws next.
         yield plan.best
 
 
@@ -241,31 +241,32 @@ def reminding(samplers: Sequence[Sampler], plan: TrainingPlan) -> frozenset[str]
     """Return the names of the samplers that draw from the best agent of the run.
 
     Raises:
-        UnsuitableDataError: the loss needs rows of the best agent, and gets none, or not as that draws them.
+        UnsuitableDataError: the loss needs live rows of the best agent, but no sampler draws them, or a sampler draws
+            them at another temperature or not from all tokens.
     """
     found = [each for each in samplers if plan.best is not None and getattr(each, "policy", None) is plan.best]
     if getattr(plan.loss, "needs_reminders", False):
         if not any(each.size.p_batch for each in found):
             raise UnsuitableDataError(
-                f"the loss {plan.loss} learns from rows that the best agent of the run has drawn, and no sampler draws "
-                'them live; give one with the policy "best" (run.best in Python) a p_batch, or take reinvent',
+                f"the loss {plan.loss} learns from rows of the best agent of the run, but no sampler draws them live; "
+                'give a sampler with the policy "best" (run.best in Python) a p_batch, or take reinvent',
                 rows={},
             )
         for each in found:
             if getattr(each, "sampling", UNTRUNCATED) != UNTRUNCATED:
                 raise UnsuitableDataError(
-                    f"the loss {plan.loss} compares rows with their likelihood under the best agent, and the sampler "
-                    f"{each.name!r} draws by {getattr(each, 'sampling', None)}; leave that out",
+                    f"the loss {plan.loss} needs rows drawn at temperature 1 and from all tokens, but the sampler "
+                    f"{each.name!r} draws by {getattr(each, 'sampling', None)}; leave these settings out",
                     rows={each.name: 0},
                 )
     return frozenset(each.name for each in found)
 
 
 def _check_conditions(context: RunContext, plan: TrainingPlan, samplers: Sequence[Sampler]) -> None:
-    """Refuse a part of a mixture that can never have a row, and tell of one that never has those of this run.
+    """Check the conditions of a mixture in a run without builds, and warn of a part that never has rows of this run.
 
     Raises:
-        UnsuitableDataError: naming the part.
+        UnsuitableDataError: a part of the mixture can never have a row; the message names it.
     """
     built = context.store.receipts(context.run_id, event=Event.BUILD_BUFFER)
     if built or any(each.size.buffer_size for each in samplers) or not any(each.size.p_batch for each in samplers):
@@ -281,7 +282,7 @@ _FOUND_BEFORE = """SELECT smiles, max(reward) AS reward FROM {sample_history}
 
 
 def diversity_memory(settings: DiversitySettings, context: RunContext, *, resumed: bool) -> DiversityMemory:
-    """Return the diversity memory of a run as of its last checkpoint if it is resumed from one, or at its beginning."""
+    """Return the diversity memory of a run: as of its last checkpoint for a resumed run, else as at its beginning."""
     store, run_id, memory = context.store, context.run_id, DiversityMemory(settings)
     if resumed:
         memory.restore(store.bucketed_molecules(run_id))
@@ -296,7 +297,7 @@ def diversity_memory(settings: DiversitySettings, context: RunContext, *, resume
 
 
 def commit_drawn(training: Training) -> bool:
-    """Commit all that a training has drawn up to now, as part of a checkpoint; return whether there was anything."""
+    """Commit the rows of a training up to now, with a checkpoint; return whether there were any."""
     writer = training.writer
     if pending := writer.pending:
         commit_checkpoint(training.learner, training.loader, writer, training.trainables, training.course)
@@ -305,7 +306,7 @@ def commit_drawn(training: Training) -> bool:
 
 
 def go_on(training: Training, store: SampleStore) -> None:
-    """Set a training back to the last checkpoint of its run, if it has one."""
+    """Restore a training from the last checkpoint of its run, if it has one."""
     run_id = training.writer.run_id
     checkpoint = store.latest_checkpoint(run_id)
     if checkpoint is None:
@@ -332,7 +333,7 @@ def run_training(
 
     Args:
         training: the training.
-        failures: judges the scores of live molecules at each checkpoint; None for a training that scores none.
+        failures: judges the scores of live molecules at each checkpoint; None for a training that scores nothing.
         progress: called after each iteration.
 
     Raises:

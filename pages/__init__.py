@@ -1,9 +1,9 @@
-"""What people look at: pages that say, from the store alone, what runs have drawn, scored and learnt.
+"""Pages for people that show, from the store alone, what runs have drawn, scored and learned.
 
-``facts`` has what a page tells, one small function for each fact: SQL over the store as of one snapshot, aggregated
-there. ``charts`` draws them, ``pictures`` draws molecules, and ``report`` puts them together as one HTML file that no
-request leaves. Whatever else shows runs to people, such as artifacts, loggers and the explorer, asks ``facts``, so that
-all of them say the same. The room knows neither torch nor Prefect, and DuckDB only through ``molbuffer.storage``.
+``facts`` has one small function for each fact of a page, which aggregates in SQL over the store at one snapshot.
+``charts`` draws charts of facts, ``pictures`` draws molecules, and ``report`` writes both as one HTML file, which makes
+no network requests. Artifacts and the explorer use the same ``facts``, so that all show the same numbers. The package
+imports neither torch nor Prefect, and uses DuckDB only through ``molbuffer.storage``.
 """
 
 import lazy_loader

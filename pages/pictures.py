@@ -1,7 +1,7 @@
-"""Pictures of molecules as SVG, drawn alike: the same bond lengths, and a shared core in the same place.
+"""Pictures of molecules as SVG in a uniform style: equal bond lengths, and a shared core in the same place.
 
-The colours of atoms are properties of the page (``var(--atom-n)``, …), which has them for light and for dark ground; a
-picture that stands alone has the first ones. No picture has text of a molecule in it but in its title, which is
+The colours of atoms are CSS variables of the page (``var(--atom-n)``, …), which sets them for light and dark ground; a
+picture outside a page has the colours for light ground. The SMILES occurs only in the title of a picture, where it is
 escaped.
 """
 
@@ -20,7 +20,7 @@ from molbuffer.scoring import parse_smiles, scaffold_of
 
 WIDTH, HEIGHT = 240, 180
 MOST_ATOMS = 120
-"""Molecules of more heavy atoms are not drawn: nobody could see anything."""
+"""The most heavy atoms of a molecule that is drawn; larger pictures cannot be read."""
 LEAST_CORE = 5
 _SECONDS = 1
 _BOND_PIXELS = 26.0
@@ -37,18 +37,19 @@ _ATOMS = {
     35: ("br", "#8A4B2D"),
     53: ("i", "#7A3DB8"),
 }
-"""The name of the colour of each element on the page, and the colour on light ground."""
+"""The name of the CSS variable of each element, and its colour on light ground, by atomic number."""
 _NUMBER = re.compile(r"(?<=[\s,=\"'(MLQCHVZ-])(\d+\.\d)\d+")
 
 
 def picture(smiles: str, *, core: Chem.Mol | None = None, width: int = WIDTH, height: int = HEIGHT) -> str | None:
-    """Return a molecule as an SVG element; None where it cannot be read, or is too large to be drawn.
+    """Return a picture of a molecule as an SVG element; None if it cannot be read, or is too large.
 
     Args:
-        smiles: the molecule.
-        core: with coordinates, as ``core_of`` returns it: what the molecule shares with it is drawn in its place.
-        width: in pixels.
-        height: in pixels.
+        smiles: the SMILES of the molecule.
+        core: a core with coordinates, as ``core_of`` returns it; the common part of the molecule and the core is drawn
+            in the place of the core. None does not align the picture.
+        width: the width in pixels.
+        height: the height in pixels.
     """
     molecule = parse_smiles(smiles)
     if molecule is None or not 0 < molecule.GetNumHeavyAtoms() <= MOST_ATOMS:
@@ -68,7 +69,7 @@ def picture(smiles: str, *, core: Chem.Mol | None = None, width: int = WIDTH, he
 
 
 def core_of(reference: str) -> Chem.Mol | None:
-    """Return a reference with coordinates, to which pictures are aligned; None where it cannot be read."""
+    """Return a molecule with coordinates as a core to align pictures to; None if it is invalid or very small."""
     molecule = parse_smiles(reference)
     if molecule is None or molecule.GetNumHeavyAtoms() < LEAST_CORE:
         return None
@@ -79,14 +80,14 @@ def core_of(reference: str) -> Chem.Mol | None:
 
 
 def common_core(smiles: Sequence[str]) -> Chem.Mol | None:
-    """Return the scaffold that most of some molecules have, with coordinates; None where none has a ring."""
+    """Return the most frequent scaffold of some molecules, with coordinates; None if no molecule has a ring."""
     scaffolds = [scaffold_of(molecule) for molecule in map(parse_smiles, smiles) if molecule is not None]
     rings = [scaffold for scaffold in scaffolds if scaffold]
     return core_of(max(rings, key=rings.count)) if rings else None
 
 
 def _place(molecule: Chem.Mol, core: Chem.Mol | None) -> None:
-    """Give a molecule coordinates, what it shares with a core those of the core."""
+    """Set the coordinates of a molecule; the part that it shares with a core gets the coordinates of the core."""
     if core is not None:
         found = rdFMCS.FindMCS(
             [core, molecule], timeout=_SECONDS, ringMatchesRingOnly=True, completeRingsOnly=True, maximizeBonds=False
@@ -108,7 +109,7 @@ def _rgb(colour: str) -> tuple[float, float, float]:
 
 
 def _element(text: str, smiles: str) -> str:
-    """Return the SVG of RDKit as an element of a page: without its head, with colours of the page and a title."""
+    """Return an SVG file of RDKit as an element of a page: without its header, with CSS colours and a title."""
     inside = text[text.index("<svg") :]
     inside = re.sub(r"<!--.*?-->", "", inside, flags=re.DOTALL)
     inside = re.sub(r"\s+(class|id)='[^']*'", "", inside)

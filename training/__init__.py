@@ -1,7 +1,8 @@
 """Losses, the mixed loader, the fit loop, and pretraining.
 
-``losses`` is the heart of the room. ``batches`` mixes live and stored rows, ``fit`` takes the training steps and writes
-the history of the run, ``latents`` trains latent priors and vectors, ``pretraining`` makes a prior from a file.
+``losses`` are the functions that a policy learns by. ``batches`` mixes live and stored rows, ``fit`` takes the training
+steps and writes the history of the run, ``latents`` trains latent priors and latent vectors, ``pretraining`` makes a
+prior from a file.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
 """Adam (Kingma & Ba 2015, arXiv:1412.6980), in one pass over the parameters.
 
-The optimizers of ``torch.optim`` import torch's compiler when the first of them is made: seconds of a processor's time,
-for a run that compiles nothing. This one has the same steps, and its state has the same names.
+The first optimizer of ``torch.optim`` that a process makes imports torch's compiler, which takes seconds of processor
+time and is not used here. This class takes the same steps, and its state has the same names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Optimizer(Protocol):
-    """What a checkpoint needs of an optimizer."""
+    """The methods of an optimizer that a checkpoint calls."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -22,10 +22,10 @@ class Optimizer(Protocol):
 
 
 class Adam:
-    """Adam with the usual moments.
+    """The optimizer Adam, without weight decay.
 
     Attributes:
-        learning_rate: the learning rate of steps to come.
+        learning_rate: the learning rate of the next steps.
     """
 
     def __init__(
@@ -38,27 +38,27 @@ class Adam:
         """Begin with moments of zero.
 
         Args:
-            parameters: what is learned; those without a gradient stay as they are in a step.
+            parameters: the parameters to learn; a step leaves parameters without a gradient as they are.
             learning_rate: the learning rate.
-            betas: the decay of the mean of gradients and of that of their squares, in [0, 1).
-            epsilon: what is added to the root of the mean of squares.
+            betas: the decay rates of the means of the gradients and of their squares, in [0, 1).
+            epsilon: the number that is added to the root of the mean of squares.
         """
         self._parameters = list(parameters)
         self.learning_rate, self._betas, self._epsilon = learning_rate, betas, epsilon
         self._state: dict[int, dict[str, Tensor]] = {}
 
     def forget(self) -> None:
-        """Begin again with moments of zero."""
+        """Reset the moments of all parameters to zero."""
         self._state = {}
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Set the gradients of all parameters to None."""
         for parameter in self._parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
-        """Take a step against the gradient."""
+        """Take one step along the negative gradient."""
         learned = [(i, each) for i, each in enumerate(self._parameters) if each.grad is not None]
         for number, parameter in learned:
             if number not in self._state:
@@ -105,15 +105,18 @@ class Adam:
         return {"state": self._state, "param_groups": []}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go back to a state.
+        """Restore a state that ``state_dict`` returned.
 
         Raises:
-            ValueError: it is not one of these parameters.
+            ValueError: the state does not fit the number or the shapes of the parameters.
         """
         state: dict[int, dict[str, Tensor]] = {}
         for number, tensors in state_dict["state"].items():
             if number >= len(self._parameters) or tensors["exp_avg"].shape != self._parameters[number].shape:
-                raise ValueError(f"expected the state of {len(self._parameters)} parameters, got another at {number}")
+                raise ValueError(
+                    f"expected a state of {len(self._parameters)} parameters of their shapes, got one that differs at "
+                    f"parameter {number}"
+                )
             device = self._parameters[number].device
             state[number] = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
         self._state = state

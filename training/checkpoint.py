@@ -1,6 +1,6 @@
 """The state of a training as files: tensors as safetensors, numbers as JSON; never a pickle.
 
-The store keeps the files: a checkpoint is part of a commit, so that a kill leaves the old one or the new one.
+The store keeps the files. A checkpoint is part of a commit, so that a kill leaves the old or the new one complete.
 """
 
 from __future__ import annotations
@@ -57,13 +57,18 @@ def restore(folder: Place, model: nn.Module, optimizer: Optimizer, prefix: str =
 
 @dataclass(frozen=True)
 class RunCheckpoints:
-    """The checkpoints of a run that commits nothing else on its way, such as a pretraining."""
+    """The checkpoints of a run that commits nothing else meanwhile, such as a pretraining.
+
+    Attributes:
+        store: the store.
+        run_id: the run.
+    """
 
     store: SampleStore
     run_id: str
 
     def save(self, step: int, files: Mapping[str, bytes]) -> None:
-        """Commit the state after some steps; when this returns, it is durable."""
+        """Commit the checkpoint after a number of steps; it is durable when this returns."""
         checkpoint = Checkpoint(self.run_id, step, files)
         self.store.commit(Commit(checkpoint=checkpoint, message=f"checkpoint of run {self.run_id}, step {step}"))
 
@@ -80,7 +85,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load what ``optimizer_tensors`` returned; other names in ``tensors`` are ignored."""
+    """Load the state that ``optimizer_tensors`` returned into an optimizer; other names in ``tensors`` are ignored."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith("optimizer."):

@@ -16,23 +16,22 @@ from molbuffer.scoring import Filter, Judgement, Standardisation, diversity_of, 
 from molbuffer.storage import Commit, Event
 
 RESAMPLES = 2_000
-"""Bootstrap samples of an interval."""
+"""The number of bootstrap samples of an interval."""
 DIVERSITY_ROWS = 1_000
-"""The molecules whose diversity among themselves is computed, which takes a time that grows with their square."""
+"""The most molecules whose internal diversity is computed, since its time grows with the square of their number."""
 
 
 @dataclass(frozen=True)
 class MoleculeQuality:
-    """How good and how different n molecules are, where repetitions count as often as they occur.
+    """The rewards and the diversity of n molecules; a molecule that occurs several times counts as often.
 
     Attributes:
         rows: the number of molecules, n.
         mean: the mean reward; None without rewards.
         top_10: the mean reward of the 10 best different molecules, or of as many as there are; None without rewards.
-        top_100: the same of the 100 best.
-        uniqueness: different molecules / molecules; None without any.
-        internal_diversity: of the first ``DIVERSITY_ROWS`` molecules, as ``Diversity.internal``; None for fewer than
-            two.
+        top_100: the mean reward of the 100 best different molecules, likewise.
+        uniqueness: different molecules / molecules; None without molecules.
+        internal_diversity: ``Diversity.internal`` of the first ``DIVERSITY_ROWS`` molecules; None for fewer than two.
     """
 
     rows: int
@@ -48,7 +47,7 @@ def molecule_quality(molecules: Sequence[str], rewards: NDArray[np.float64] | No
 
     Args:
         molecules: canonical SMILES [n].
-        rewards: float64 [n]; NaN where a molecule has none, which then counts as 0. None when nothing was scored.
+        rewards: float64 [n]; NaN for a molecule without a reward, which counts as 0. None when nothing was scored.
     """
     different = dict.fromkeys(molecules)
     known = None if rewards is None or not len(rewards) else np.nan_to_num(rewards, nan=0.0)
@@ -63,11 +62,11 @@ def molecule_quality(molecules: Sequence[str], rewards: NDArray[np.float64] | No
 
 
 def mean_of_best(molecules: Sequence[Hashable], rewards: NDArray[np.float64], n: int) -> float | None:
-    """Return the mean reward of the n best different molecules, or of as many as there are; None without any.
+    """Return the mean reward of the n best different molecules, or of as many as there are; None without molecules.
 
     Args:
         molecules: the identities of molecules [m], such as canonical SMILES.
-        rewards: float64 [m]; the best one of a molecule counts.
+        rewards: float64 [m]; the highest reward of a molecule counts.
         n: the number of molecules.
     """
     best: dict[Hashable, float] = {}
@@ -81,12 +80,12 @@ class DrawEvaluation:
     """Fresh draws of a policy under an objective.
 
     Attributes:
-        molecules: the canonical SMILES of each draw [n]; None where the string is no molecule.
-        scored: float64 [n], one a draw; 0 where the string is no molecule, was rejected, or could not be scored. None
-            when nothing was scored.
-        novelty: different molecules that are not known / different molecules; None without any, or when none was
+        molecules: the canonical SMILES of each draw [n]; None for a string that is not a molecule.
+        scored: the reward of each draw, float64 [n]; 0 for a string that is not a molecule, was rejected, or could not
+            be scored. None when nothing was scored.
+        novelty: different unknown molecules / different molecules; None without molecules, or when novelty was not
             asked for.
-        oracle_calls: the number of different molecules that scores were asked for, stored ones counted.
+        oracle_calls: the number of different molecules that scores were asked for, stored scores included.
     """
 
     molecules: Sequence[str | None]
@@ -101,7 +100,7 @@ class DrawEvaluation:
 
     @property
     def rewards(self) -> NDArray[np.float64]:
-        """The rewards as ``scored`` has them, float64 [n]; NaN when nothing was scored."""
+        """The rewards of the draws, float64 [n]: ``scored``, or NaN when nothing was scored."""
         return np.full(self.draws, np.nan) if self.scored is None else self.scored
 
     @property
@@ -111,17 +110,17 @@ class DrawEvaluation:
 
     @property
     def validity(self) -> float:
-        """Molecules / draws."""
+        """Molecules / draws; NaN without draws."""
         return len(self._valid) / self.draws if self.draws else math.nan
 
     @property
     def uniqueness(self) -> float | None:
-        """Different molecules / molecules; None without any."""
+        """Different molecules / molecules; None without molecules."""
         return len(set(self._valid)) / len(self._valid) if self._valid else None
 
     @cached_property
     def quality(self) -> MoleculeQuality:
-        """The quality of the draws that are molecules; ``mean`` is of all draws, useless ones as 0."""
+        """The quality of the draws that are molecules; ``rows`` and ``mean`` are of all draws, invalid ones as 0."""
         valid = [row for row, molecule in enumerate(self.molecules) if molecule is not None]
         found = molecule_quality(self._valid, None if self.scored is None else self.scored[valid])
         mean = None if math.isnan(self.mean_reward) else self.mean_reward
@@ -144,21 +143,20 @@ def evaluate_policy(
     max_oracle_calls: int | None = None,
     iteration: int | None = None,
 ) -> DrawEvaluation:
-    """Draw molecules at temperature 1, score those that pass the filters, and record the scores in the scorer's
-    store.
+    """Draw molecules from a policy at temperature 1, score those that pass the filters, and record the scores.
 
     Args:
         policy: the policy.
-        scorer: gives the rewards; None scores nothing.
-        filters: asked in their order.
+        scorer: computes the rewards, and has the store of the scores; None scores nothing.
+        filters: the filters, which are applied in their order.
         standardisation: how drawn strings become molecules.
         draws: the number of draws.
         seed: the seed of the draws.
-        known: returns which of some canonical SMILES are known already, for the novelty.
-        max_oracle_calls: the largest number of different molecules that scores are asked for, stored ones counted;
-            the draws end before the one that would exceed it. None is no limit.
-        iteration: the iterations that the policy has learned from in the run of the scorer: the draws that are scored
-            become a build of the event "evaluation" there. None stores no draw.
+        known: returns which of some canonical SMILES are known already, for the novelty; None computes no novelty.
+        max_oracle_calls: the most different molecules that scores are asked for, stored scores included; the draws end
+            before the first one that would exceed it. None is no limit.
+        iteration: the number of iterations that the policy has learned from in the run of the scorer; the scored draws
+            are then stored as a build of the event "evaluation" of this run. None stores no draw.
     """
     sampler = ModelSampler("evaluation", lambda: policy)
     drawn = sampler.draw(draws, seed)
@@ -198,7 +196,7 @@ def _store(
     iteration: int,
     seed: int,
 ) -> None:
-    """Store draws with their rewards, once: a run that is gone on with may evaluate a policy again."""
+    """Store draws with their rewards as a build, unless a resumed run has stored the same evaluation before."""
     store, run_id = scorer.store, scorer.run_id
     if store is None or run_id is None or not judged:
         return
@@ -221,7 +219,7 @@ def _store(
 
 
 def _within(judged: Sequence[Judgement], molecules: int) -> int:
-    """Return the number of rows before the one that is the first of more different kept molecules than that."""
+    """Return the number of leading rows that have at most ``molecules`` different kept molecules."""
     asked: set[str] = set()
     for row, judgement in enumerate(judged):
         if judgement.smiles is not None and judgement.rejected_by is None:
@@ -237,13 +235,13 @@ def bootstrap_difference(
     """Return the percentile bootstrap interval of the difference of two means (Efron & Tibshirani 1993, chapter 13).
 
     Args:
-        better: float64 [n], a sample.
-        base: float64 [m], a sample that is independent of it.
+        better: the first sample, float64 [n].
+        base: the second sample, float64 [m], independent of the first.
         seed: the seed of the resampling.
         level: the level of confidence, in (0, 1).
 
     Returns:
-        The lower and the upper end.
+        The lower and the upper end of the interval of mean(better) - mean(base).
     """
     rng = np.random.default_rng(seed)
     resampled = [

@@ -1,4 +1,4 @@
-"""What a policy would earn, estimated from rows that others drew: self-normalised importance sampling."""
+"""Off-policy estimates of the mean reward of a policy, by self-normalised importance sampling of rows of others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 QUANTILE = 1.959963984540054
-"""Of the standard normal distribution, for an interval of 95 %."""
+"""The quantile 0.975 of the standard normal distribution, for an interval of 95 %."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class OffPolicyEstimate:
 
     Attributes:
         mean: the estimate; None when it is refused.
-        low: the lower end of its interval of 95 %.
-        high: the upper end.
-        effective_sample_size: the number of the policy's own draws that the rows are worth; None without rows.
+        low: the lower end of its interval of 95 %; None when it is refused.
+        high: the upper end of this interval; None when it is refused.
+        effective_sample_size: the number of the policy's own draws that give as precise a mean; None without rows.
         rows: the number of rows with known log-probabilities.
-        refused: why there is no estimate; None when there is one.
+        refused: the reason why there is no estimate; None when there is one.
     """
 
     mean: float | None = None
@@ -35,12 +35,12 @@ class OffPolicyEstimate:
 def off_policy_estimate(
     log_ratios: NDArray[np.floating], rewards: NDArray[np.floating], least_sample_size: float
 ) -> OffPolicyEstimate:
-    """Return Σ w r / Σ w with w = π(x) / μ(x), or refuse it when (Σ w)² / Σ w² is too small.
+    """Return Σ w r / Σ w with w = π(x) / μ(x), or a refusal when the effective sample size (Σ w)² / Σ w² is too small.
 
-    μ is the distribution that each row was really drawn from, so that rows of several policies may stand side by side.
-    The rows must be others than those that π has learned from: it makes these likely whatever their kind would earn.
-    The estimate is of the mean reward of those draws that get one; rejected draws are not among the rows. The interval
-    is that of the delta method, ± 1.96 √(Σ w² (r − mean)²) / Σ w, and holds for many effective rows.
+    μ is the behaviour policy of each row, with its temperature and truncation, so that rows of several policies may be
+    mixed. The policy must not have learned from the rows: it would have made them likely, and the estimate biased. The
+    estimate is the mean reward of draws that have one, since rejected draws are not among the rows. The interval is
+    that of the delta method, ± 1.96 √(Σ w² (r − mean)²) / Σ w, which holds for many effective rows.
 
     Args:
         log_ratios: log π(x) − log μ(x) [n], in nats; NaN for rows whose μ is not known.
@@ -59,7 +59,7 @@ def off_policy_estimate(
     if size < least_sample_size:
         reason = (
             f"the effective sample size of {len(ratios)} held-out rows is {size:.3g}, expected at least "
-            f"{least_sample_size:g}: the policy is too far from those that drew them"
+            f"{least_sample_size:g}: the policy is too far from the behaviour policies of the rows"
         )
         return OffPolicyEstimate(effective_sample_size=size, rows=len(ratios), refused=reason)
     mean = float(weights @ rewards)

@@ -1,4 +1,4 @@
-"""New folders of data sets, which are whole or not there."""
+"""New folders of data sets: a folder appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from molbuffer.exchange.errors import ExportError
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside a path, which takes its name when all went well, and else is removed, with the folders
-    above it that were made.
+    """Yield a temporary folder that becomes ``out`` on success; on an error, remove it and the parents made for it.
 
     Raises:
-        ExportError: there is something at the path.
+        ExportError: ``out`` exists already.
     """
     out = out.absolute()
     if out.exists() or out.is_symlink():
@@ -32,6 +31,6 @@ def new_folder(out: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(aside)
         for folder in made:
-            # One that is in use meanwhile stays, and so do those above it.
+            # A folder that another process has begun to use is not empty, and stays.
             with suppress(OSError):
                 folder.rmdir()

@@ -1,7 +1,7 @@
 """A data set as Hugging Face's ``datasets`` loads it: Parquet files in shards, and a card that describes them.
 
 OUT/
-  README.md                                   the card: what is in it, its licence, and which file is what
+  README.md                                   the card: the contents of the data set, its licence, its columns and runs
   molecules/train-00000-of-00002.parquet      each kept molecule once for each objective, the best first
   samples/train-00000-of-00009.parquet        each drawn sample, as ``molbuffer export`` writes it
 """
@@ -27,7 +27,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _ABOUT = {
     "molecules": "Each kept molecule, once for each objective that it has a reward under, with the raw and the "
     "transformed value of every component; the best first.",
-    "samples": "Each drawn sample, rejected ones included, in the order of their draws, with where it is from.",
+    "samples": "Each drawn sample, rejected ones included, in the order of the draws, with its provenance.",
 }
 _RUNS = """
     SELECT runs.name, runs.kind, runs.run_id, runs.created, runs.code_version, runs.objective_sha256
@@ -39,12 +39,12 @@ _OBJECTIVES = """
 
 @dataclass(frozen=True)
 class HuggingFaceExport:
-    """A data set that was written.
+    """The result of an export to Hugging Face.
 
     Attributes:
-        path: its folder.
-        rows: the number of rows of each of its parts, by name.
-        snapshot: the snapshot that it is of.
+        path: the folder of the data set.
+        rows: the number of rows of each part, by its name: ``molecules``, ``samples``.
+        snapshot: the snapshot of the store that was exported.
     """
 
     path: Path
@@ -70,8 +70,8 @@ def export_huggingface(
         license: the licence of the data, as an identifier such as cc-by-4.0; None states none.
 
     Raises:
-        ExportError: there is something at the path, or no row.
-        PredicateError: ``where`` is no predicate over a row.
+        ExportError: ``out`` exists, or no row is to be exported.
+        PredicateError: ``where`` is not a predicate over a row.
     """
     version = store.snapshot() if snapshot is None else snapshot
     with new_folder(out) as folder:
@@ -130,7 +130,7 @@ def _card(
     name: str,
     parts: Mapping[str, tuple[int, pa.Schema]],
 ) -> Iterator[str]:
-    """Yield the lines of the card: its metadata in YAML, of which values in JSON are values, and its text."""
+    """Yield the lines of the card: its metadata in YAML, and its text. Values are in JSON, which YAML includes."""
     rows = max(rows for rows, _ in parts.values())
     yield from ("---", f"pretty_name: {json.dumps(name)}")
     if license is not None:
@@ -148,7 +148,7 @@ def _card(
     yield from ("", "```python", "from datasets import load_dataset", "")
     yield from (f'{part} = load_dataset("{name}", "{part}")["train"]' for part in parts)
     yield from ("```", "")
-    yield f"Licence: {license}." if license else "No licence was stated when this was exported: ask who made it."
+    yield f"Licence: {license}." if license else "No licence was stated at the export: ask the author of the data set."
     for part, (count, schema) in parts.items():
         yield from (
             "",
@@ -184,5 +184,5 @@ def _described(field: pa.Field) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text as a cell of a table, whoever wrote it."""
+    """Return a text as a cell of a Markdown table: pipes, tags and line breaks cannot break the table."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ").replace("\r", " ")

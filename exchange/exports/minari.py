@@ -1,10 +1,10 @@
 """A data set of Minari, the format of offline reinforcement learning: https://minari.farama.org.
 
-An episode is a molecule that was kept and has a reward. Its actions are the tokens in the order in which they were
-drawn, the end included, and an observation is the token before: START, then each action. The reward is 0 but for the
-last step, which has that of the molecule, and an episode that ends without the token END is truncated. ``infos`` has
-``log_prob``, the log-probability of each action under the policy that drew it: NaN for the first observation, before
-which there was no action, and for rows whose likelihood is unknown. The options of an episode name its molecule.
+An episode is a kept molecule with a reward. Its actions are the tokens in the order in which they were drawn, END
+included, and an observation is the previous token: START, then each action. The reward of the last step is that of the
+molecule, and the reward of every other step is 0. An episode that ends without the token END is truncated. ``infos``
+has ``log_prob``, the log-probability of each action under the behaviour policy: NaN for the first observation, which no
+action precedes, and for rows whose likelihood is unknown. The options of an episode name its molecule.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _OBJECTIVES = """SELECT DISTINCT objective_sha256 FROM {rewards} AS rewards WHER
 
 @dataclass(frozen=True)
 class MinariExport:
-    """A data set that was written.
+    """The result of an export to Minari.
 
     Attributes:
-        path: its folder.
-        dataset_id: its name in Minari.
+        path: the folder of the data set.
+        dataset_id: the name of the data set in Minari, NAMESPACE/NAME-vN.
         episodes: the number of molecules.
         steps: the number of tokens.
-        snapshot: the snapshot that it is of.
-        objective_sha256: the objective of its rewards.
+        snapshot: the snapshot of the store that was exported.
+        objective_sha256: the objective of the rewards.
     """
 
     path: Path
@@ -63,14 +63,15 @@ def export_minari(
     Args:
         store: the store.
         out: a new folder; ``minari.MinariDataset(out / "data")`` loads it.
-        objective_sha256: the objective of the rewards; None is the only one that the store has rewards of.
+        objective_sha256: the objective of the rewards; None is the only objective that the store has rewards of.
         where: an SQL condition on ``sample_history``.
         snapshot: the snapshot; None is the newest.
-        progress: told the number of molecules written and of all.
+        progress: called with the number of molecules written so far and the number of all.
 
     Raises:
         MissingExtraError: minari is not installed.
-        ExportError: there is something at the path, no such molecule, or several objectives and none is named.
+        ExportError: ``out`` exists, no molecule is to be exported, or the store has several objectives and none is
+            named.
     """
     check_extra("an export to Minari", "minari", "minari", "h5py")
     version = store.snapshot() if snapshot is None else snapshot
@@ -95,19 +96,19 @@ def _only_objective(store: SampleStore, snapshot: int) -> str:
     if len(found) != 1:
         names = ", ".join(each[:12] for each in found)
         raise ExportError(
-            f"rewards of two objectives cannot be compared, and {store.path} has those of: {names}. Name one, as "
+            f"{store.path} has rewards of several objectives, which cannot be compared: {names}. Name one of them; "
             "`molbuffer top` lists them"
         )
     return str(found[0])
 
 
 def _vocabulary(store: SampleStore, index: HistoryIndex) -> Vocabulary:
-    """Return the vocabulary of most rows, from a policy of the store that has it."""
+    """Return the vocabulary that most rows have, read from a policy of the store."""
     positions = np.arange(len(index))
     counts = np.bincount(index.vocabulary_numbers(positions), minlength=len(index.vocabularies))
     wanted = index.vocabularies[int(counts.argmax())]
     for sha256 in store.policies.kept():
-        # Latent priors and vectors are kept beside policies, and have none.
+        # Latent priors and latent vectors are kept beside policies, and have no vocabulary.
         files = {file.name: file for file in store.policies.folder(sha256).iterdir()}
         if _VOCABULARY in files:
             found = Vocabulary.from_json(files[_VOCABULARY].read_text())
@@ -168,7 +169,7 @@ def _episodes(index: HistoryIndex, positions: Positions, vocabulary: Vocabulary)
 
 
 def _dataset_id(out: Path) -> str:
-    """Return the name by which Minari finds a data set in the folder of its parent: NAMESPACE/NAME-vN."""
+    """Return the name of a data set in Minari, NAMESPACE/NAME-vN, made of the parent folder and the folder itself."""
     plain = [re.sub(r"[^A-Za-z0-9_-]", "-", name) or "data" for name in (out.absolute().parent.name, out.name)]
     if re.fullmatch(r".+-v\d+", plain[1]):
         return "/".join(plain)
@@ -178,10 +179,10 @@ def _dataset_id(out: Path) -> str:
 def _describe(
     folder: Path, dataset_id: str, store: SampleStore, objective: str, where: str | None, vocabulary: Vocabulary
 ) -> None:
-    """Add to the metadata what the episodes are, and what each token stands for."""
+    """Add a description of the episodes and the list of tokens to the metadata of a data set."""
     path = folder / "metadata.json"
     metadata = json.loads(path.read_text())
-    condition = "" if where is None else f", those with {where}"
+    condition = "" if where is None else f" that fulfil {where}"
     metadata |= {
         "algorithm_name": "molbuffer",
         "description": f"Molecules of the molbuffer store {store.uuid}{condition}: actions are the tokens of SMILES, "

@@ -1,4 +1,4 @@
-"""Imports: the logs of REINVENT and MolScore, and tables of assays, as runs with scores that others have given."""
+"""Imports: the logs of REINVENT and MolScore, and tables of assays, become runs with imported scores."""
 
 import lazy_loader
 

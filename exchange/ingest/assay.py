@@ -11,16 +11,20 @@ _KIND = "the table"
 
 
 def assay_columns(names: Sequence[str], reward: str | None = None) -> FileColumns:
-    """Return what the columns of a table are; of several beside the molecules, the user names that of the reward.
+    """Return the roles of the columns of a table of values.
+
+    Args:
+        names: the columns beside that of the molecules.
+        reward: the column of the reward; None is the only column.
 
     Raises:
-        IngestError: it lacks the column, or has several and none is named.
+        IngestError: the table lacks the column, or has several columns and ``reward`` is None.
     """
     if reward is None:
         if len(names) != 1:
             raise IngestError(
-                f"{_KIND} has the columns {', '.join(map(repr, names)) or 'none'} beside the molecules; name that of "
-                "the values with --reward"
+                f"{_KIND} has the columns {', '.join(map(repr, names)) or 'none'} beside the molecules; name the "
+                "column of the values with --reward"
             )
         reward = names[0]
     return FileColumns(check_column(_KIND, names, reward))

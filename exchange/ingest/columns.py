@@ -1,4 +1,4 @@
-"""What the columns of a file are: the molecule, the reward, the step, and further scores."""
+"""The roles of the columns of an imported file: the reward, the step, and further scores."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class FileColumns:
     """The columns of a file, by their names there.
 
     Attributes:
-        reward: the column of the scores that are rewarded.
-        step: the column of the iteration; None where all rows are of one.
-        scores: the columns of further scores, by the name that is added to that of the import.
+        reward: the column of the scores that become rewards.
+        step: the column of the iteration; None if all rows are of one iteration.
+        scores: the columns of further scores, by the suffix of their names in the store.
     """
 
     reward: str
@@ -24,14 +24,14 @@ class FileColumns:
 
 
 FindColumns = Callable[[Sequence[str], str | None], FileColumns]
-"""Says what the columns of a file are: a function of their names, and of the reward's where the user names it."""
+"""A function that returns the roles of columns, given their names and the reward column that the user names, if any."""
 
 
 def check_column(kind: str, names: Sequence[str], wanted: str) -> str:
-    """Return the name of a column that is there once.
+    """Return the name of a column after checking that a file has it exactly once.
 
     Raises:
-        IngestError: it is not.
+        IngestError: the file lacks the column, or has it several times.
     """
     if names.count(wanted) != 1:
         how = "lacks the column" if wanted not in names else "has several columns"
@@ -42,6 +42,6 @@ def check_column(kind: str, names: Sequence[str], wanted: str) -> str:
 
 
 def first_of(names: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """Return the first column of some names, in any case, that a file has; None if it has none of them."""
+    """Return the column with the first of the wanted names, in any case; None if a file has none of them."""
     lower = {name.lower(): name for name in reversed(names)}
     return next((lower[name] for name in wanted if name in lower), None)

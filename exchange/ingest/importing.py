@@ -1,11 +1,11 @@
 """Import a file into a store, as a run of kind ``import``.
 
-The scores of the rewarded column are those of the component ``imported:NAME``, and further ones those of
-``imported:NAME/COLUMN``: identities of their own, under which nothing else is stored, so that none of them is ever
-taken for what a component of molbuffer computes. The rewards are under the objective of that component alone.
+The scores of the reward column are stored for the component ``imported:NAME``, and further scores for
+``imported:NAME/COLUMN``. No other scores have these names, so that an imported score is never taken for a score that a
+component of molbuffer computes. The rewards are under the objective of the component ``imported:NAME`` alone.
 
-The id of the run follows from the content of the file and from what is asked of it: a file that is imported again adds
-nothing, and an import that was interrupted goes on.
+The id of the run is a hash of the content of the file and of the settings of the import: a file that is imported again
+adds nothing, and an import that was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ FORMATS: Mapping[str, FindColumns] = {
     "molscore": molscore_columns,
     "csv": assay_columns,
 }
-"""What the columns of a file are, by the name of its format."""
+"""The function that finds the columns of a file, by the name of the format."""
 SAMPLER = "import"
 """The name and the kind of the sampler of imported rows."""
 
 MakeRun = Callable[[str, str, str, Objective], Run]
-"""Describes the run of an import in this process: a function of its id, name, configuration and objective."""
+"""A function that makes the record of the run of an import, given its id, name, configuration and objective."""
 
 
 @dataclass(frozen=True)
 class IngestPlan:
-    """What is made of a file.
+    """The settings of an import.
 
     Attributes:
         form: the format: reinvent, molscore or csv.
         name: the name of the scores.
-        policy: the policy that is to learn from the rows: in its vocabulary they are stored.
+        policy: the policy that is to learn from the rows; the rows are stored in its vocabulary.
         column: the column of the molecules; None is ``smiles`` or ``canonical_smiles``, in any case.
-        reward: the column of the scores that are rewarded; None is that of the format.
-        transform: maps these scores to rewards in [0, 1].
+        reward: the column of the scores that become rewards; None is the default of the format.
+        transform: the transform of these scores to rewards in [0, 1].
     """
 
     form: str
@@ -82,29 +82,29 @@ class IngestPlan:
 
     def __post_init__(self) -> None:
         if self.form not in FORMATS:
-            raise IngestError(f"expected a file as one of {', '.join(FORMATS)}, got {self.form!r}")
+            raise IngestError(f"expected one of the formats {', '.join(FORMATS)}, got {self.form!r}")
         if not self.name.strip():
             raise IngestError("the scores need a name, under which they can be trained on: got an empty one")
 
     @property
     def objective(self) -> Objective:
-        """The objective that the rewards are of."""
+        """The objective of the rewards: the imported score under the transform."""
         return Objective([WeightedComponent(Imported(self.name), transform=self.transform)])
 
 
 @dataclass(frozen=True)
 class IngestReceipt:
-    """What was imported.
+    """The result of an import.
 
     Attributes:
-        run_id: the run.
-        objective_sha256: the objective of its rewards.
-        rows: the rows of the file.
-        kept: those that can be trained on.
-        rejected: the others, by the reason.
-        contradictions: the repeated rows whose score is another one than that of the first row of their molecule.
-        scores: the scores that were new to the store.
-        repeated: whether the file had been imported before: nothing was added.
+        run_id: the run of the import.
+        objective_sha256: the objective of the rewards.
+        rows: the number of rows of the file.
+        kept: the number of rows that can be trained on.
+        rejected: the number of other rows, by the reason.
+        contradictions: the number of repeated rows whose score differs from that of the first row of the molecule.
+        scores: the number of scores that were new to the store.
+        repeated: whether the file had been imported before, so that nothing was added.
     """
 
     run_id: str
@@ -124,18 +124,18 @@ def ingest_file(
     make_run: MakeRun,
     progress: Callable[[int], None] = lambda done: None,
 ) -> IngestReceipt:
-    """Import a file.
+    """Import a file into a store.
 
     Args:
         store: the store.
         path: the file, a table in CSV, TSV or Parquet.
-        plan: what is made of it.
-        make_run: describes the run.
-        progress: told the number of rows that are done.
+        plan: the settings of the import.
+        make_run: makes the record of the run.
+        progress: called with the number of rows that are imported so far.
 
     Raises:
         SmilesFileError: the file cannot be read, has no row, or lacks the column of the molecules.
-        IngestError: it lacks another column, or its values are no rewards.
+        IngestError: the file lacks another column, or its values are not rewards.
     """
     content = _content(path)
     table = read_molecule_table(path, plan.column)
@@ -184,7 +184,7 @@ def _content(path: Path) -> str:
 
 
 def _config(plan: IngestPlan, reward: str, content: str) -> str:
-    """Return what decides the rows and scores of an import, as JSON."""
+    """Return all that the rows and scores of an import depend on, as JSON."""
     return json.dumps(
         {
             "ingest": {
@@ -202,16 +202,16 @@ def _config(plan: IngestPlan, reward: str, content: str) -> str:
 
 
 def _check_rewards(plan: IngestPlan, column: str, rows: Sequence[ImportedRow]) -> None:
-    """Refuse scores of which none is a reward.
+    """Check that scores without a transform are rewards.
 
     Raises:
-        IngestError: a score is outside [0, 1], and there is no transform.
+        IngestError: a score is outside [0, 1], and the import has no transform.
     """
     values = np.array([row.reward for row in rows if not math.isnan(row.reward)])
     if isinstance(plan.transform, Identity) and np.isnan(plan.transform(values)).any():
         raise IngestError(
             f"the values of the column {column!r} are from {values.min():g} to {values.max():g}, and rewards are in "
-            "[0, 1]: say by --low and --high which values give the rewards 0 and 1"
+            "[0, 1]: give the values of the rewards 0 and 1 by --low and --high"
         )
 
 
@@ -224,7 +224,7 @@ _REJECTED = """SELECT rejected_by, count(*) AS n FROM {samples} AS samples
 
 
 def _known(store: SampleStore, run_id: str, plan: IngestPlan) -> IngestReceipt | None:
-    """Return the receipt of an import that is finished; None of one that is to be made, or to be gone on with."""
+    """Return the receipt of a finished import; None if the import has not begun or was interrupted."""
     try:
         store.run(run_id)
     except UnknownRunError:

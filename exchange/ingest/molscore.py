@@ -3,9 +3,9 @@
     ,model,task,step,batch_idx,absolute_time,smiles,valid,valid_score,unique,occurrences,RAW...,MODIFIER_RAW...,METHOD,
     filter,filtered_METHOD,passes_diversity_filter,score_time
 
-The column of the score is called as the method of its aggregation, such as ``gmean``, and the one after it ``filter``.
-``filtered_METHOD`` is what is left of it after a diversity filter, which depends on what was drawn before: it is not
-the molecule's score, and is not taken for it.
+The column of the score has the name METHOD of its aggregation, such as ``gmean``, and the column after it is
+``filter``. ``filtered_METHOD`` is the score after a diversity filter, which depends on the molecules drawn before: it
+is not a property of the molecule, and is not imported.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _OWN = frozenset(
 
 
 def molscore_columns(names: Sequence[str], reward: str | None = None) -> FileColumns:
-    """Return what the columns of a file of MolScore are.
+    """Return the roles of the columns of a file of MolScore.
 
     Raises:
-        IngestError: it has no column of the score that can be told, or lacks the one that is named.
+        IngestError: the column of the score cannot be found, or the file lacks the column ``reward``.
     """
     found = check_column(_KIND, names, reward) if reward else _score(names)
     modified = {name for name in names if any(name.endswith(f"_{other}") for other in names if other not in _OWN)}
@@ -55,5 +55,5 @@ def _score(names: Sequence[str]) -> str:
         return names[list(names).index("filter") - 1]
     raise IngestError(
         f"{_KIND} has its score before the column 'filter', got the columns {', '.join(map(repr, names)) or 'none'}; "
-        "name that of the score with --reward"
+        "name the column of the score with --reward"
     )

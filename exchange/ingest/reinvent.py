@@ -1,9 +1,9 @@
-"""The CSV that REINVENT writes of a staged learning: a row for each molecule of each step.
+"""The CSV file of a staged learning of REINVENT: a row for each molecule of each step.
 
     Agent,Prior,Target,Score,SMILES,SMILES_state,QED,QED (raw),...,step
 
-``Score`` is the reward, in [0, 1], and ``NAME (raw)`` the raw value of a component. A molecule that was drawn before is
-there again with the score 0 (``SMILES_state`` 2): the first row of a molecule counts, which has its score.
+``Score`` is the reward, in [0, 1], and ``NAME (raw)`` the raw value of a component. A molecule that is drawn again has
+another row with the score 0 (``SMILES_state`` 2): only the first row of a molecule, which has its score, is kept.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _KIND = "a file of REINVENT"
 
 
 def reinvent_columns(names: Sequence[str], reward: str | None = None) -> FileColumns:
-    """Return what the columns of a file of REINVENT are.
+    """Return the roles of the columns of a file of REINVENT.
 
     Raises:
-        IngestError: it lacks its score, or the column that is named.
+        IngestError: the file lacks the column of the score, or the column ``reward``.
     """
     found = reward or first_of(names, ("score", "total_score")) or "Score"
     scores = {name.removesuffix(RAW): name for name in names if name.endswith(RAW)}

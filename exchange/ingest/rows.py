@@ -1,4 +1,4 @@
-"""The rows of a file, judged: which are molecules with a score, and the reason why the others are rejected."""
+"""The rows of an imported file: which of them are molecules with a score, and why the others are rejected."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from molbuffer.samplers import MoleculeTable, Vocabulary
 from molbuffer.scoring import Standardisation, Valence, judge_many
 
 DUPLICATE, NO_SCORE, VOCABULARY = "duplicate", "no_score", "vocabulary"
-"""Why a row is rejected: its molecule was there before, it has no number for a score, the policy cannot express it."""
+"""Why a row is rejected: an earlier row has its molecule, its score is not a number, the policy cannot express it."""
 ROWS_TOGETHER = 4096
 STANDARDISATION = Standardisation(largest_fragment=True)
-"""That of a campaign without a filter of its own, which cuts salts down to their largest fragment."""
+"""The default standardisation of a campaign, which cuts salts down to their largest fragment."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class ImportedRow:
     Attributes:
         line: its line in the file.
         step: its iteration.
-        raw: its string as the policy in training can express it: as it is written, or else canonical.
+        raw: a string that the policy in training can express: as written in the file, or else canonical.
         smiles: the canonical SMILES; None where the string is no molecule.
         rejected_by: why it is rejected; None if it is not.
-        reward: the raw score that is rewarded; NaN where there is none.
-        scores: the further scores, by name; NaN where there is none.
+        reward: the raw value of the reward column; NaN if it is not a number.
+        scores: the further scores, by name; NaN if a value is not a number.
     """
 
     line: int
@@ -45,12 +45,12 @@ class ImportedRow:
 
 @dataclass
 class RowJudge:
-    """Judges the rows of a file in their order.
+    """A check of the rows of a file, in their order, which rejects rows that cannot be trained on.
 
     Attributes:
-        vocabulary: that of the policy that is to learn from the rows.
-        rejected: how many rows were rejected so far, by the reason.
-        contradictions: how many repeated rows had another score than the first.
+        vocabulary: the vocabulary of the policy that is to learn from the rows.
+        rejected: the number of rows rejected so far, by the reason.
+        contradictions: the number of repeated rows whose score differs from that of the first row of the molecule.
     """
 
     vocabulary: Vocabulary
@@ -59,7 +59,7 @@ class RowJudge:
     _known: dict[str, float] = field(default_factory=dict)
 
     def judge(self, rows: Sequence[ImportedRow]) -> list[ImportedRow]:
-        """Return the rows with their molecules and the reasons against them."""
+        """Return the rows with their canonical SMILES and the reasons of rejection."""
         judged = judge_many([row.raw for row in rows], (Valence(),), STANDARDISATION)
         found = []
         for row, judgement in zip(rows, judged, strict=True):
@@ -86,17 +86,17 @@ class RowJudge:
 
 
 def read_rows(table: MoleculeTable, columns: FileColumns) -> list[ImportedRow]:
-    """Return the rows of a file as it has them.
+    """Return the rows of a file before they are judged.
 
     Raises:
-        IngestError: a step is no whole number, or no row has a score.
+        IngestError: a step is not a whole number, or no row has a score.
     """
     rewards = _numbers(table, columns.reward)
     scores = {name: _numbers(table, column) for name, column in columns.scores.items()}
-    # What is no number anywhere, as lists of matching patterns, is no score.
+    # A column without any number, such as lists of matching patterns, is not a score.
     scores = {name: values for name, values in scores.items() if not all(map(math.isnan, values))}
     if all(map(math.isnan, rewards)):
-        raise IngestError(f"no row has a number in the column {columns.reward!r}, so that there is no score")
+        raise IngestError(f"no row has a number in the column {columns.reward!r}: there is no score to import")
     steps = _steps(table, columns.step)
     return [
         ImportedRow(row.line, steps[i], row.smiles, None, None, rewards[i], {name: scores[name][i] for name in scores})
@@ -129,7 +129,7 @@ def _steps(table: MoleculeTable, column: str | None) -> list[int]:
     numbers = _numbers(table, column)
     for row, number in zip(table.rows, numbers, strict=True):
         if not (number >= 0 and number == int(number)):
-            raise IngestError(f"line {row.line}: the column {column!r} has no whole number of at least 0 there")
-    # An iteration is counted from 0, and a step from 1.
+            raise IngestError(f"line {row.line}: the column {column!r} must have a whole number of at least 0")
+    # Iterations count from 0, and the steps of a file may count from 1.
     first = min(map(int, numbers), default=0)
     return [int(number) - first for number in numbers]

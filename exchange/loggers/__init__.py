@@ -1,4 +1,4 @@
-"""Loggers: what a run has committed, written to TensorBoard, MLflow, and whatever another package registers."""
+"""Loggers: they write what a run has committed to TensorBoard, MLflow, or a logger that another package registers."""
 
 import lazy_loader
 

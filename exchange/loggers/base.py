@@ -1,9 +1,9 @@
-"""What a logger is: a small protocol, and the points and pictures that it is given.
+"""The protocol of a logger, and the points and pictures that a logger is given.
 
 A logger is a frozen dataclass, a kind of the family ``loggers``, whose fields are the keys of its table in a
-configuration. ``open`` returns the log of one run. What that has already is what it says itself, by the last step of
-each tag: so there is no second record that could differ from it, a run that is resumed repeats nothing, and a log that
-ended in the middle is continued where it ended.
+configuration. ``open`` returns the log of one run. The log itself tells what it already has, by the last step of each
+tag: no second record can differ from it, a resumed run repeats nothing, and a log that broke off continues where it
+ended.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from molbuffer.storage import RunStatus
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """The run that a log is of.
+    """The run that a log describes.
 
     Attributes:
         run_id: the id of the run.
         name: its name, for people.
-        kind: what it does: train, build, offline, and so on.
+        kind: its kind: train, build, offline, and so on.
         seed: the seed of all draws.
         config: the configuration as a JSON text.
         code_version: the version of the code.
@@ -63,7 +63,7 @@ class LogPoint:
     """A number at a step of a run.
 
     Attributes:
-        tag: what it is, such as "training/loss" or "build_buffer/agent/valid".
+        tag: the name of the number, such as "training/loss" or "build_buffer/agent/valid".
         step: the iteration.
         value: the number.
         created: the time at which it was committed, in UTC without a zone.
@@ -85,7 +85,7 @@ class LogPicture:
         png: the picture in PNG.
         width: its width in pixels.
         height: its height in pixels.
-        created: the time at which the last of what it shows was committed, in UTC without a zone.
+        created: the time at which the newest molecule in it was committed, in UTC without a zone.
     """
 
     tag: str
@@ -108,20 +108,24 @@ class RunLog(Protocol):
     """
 
     def last_steps(self) -> Mapping[str, int]:
-        """Return the last step that the log has of each tag; what is up to it is not given again."""
+        """Return the last step of each tag in the log; points and pictures up to it are not written again."""
 
     def write(self, points: Sequence[LogPoint], pictures: Sequence[LogPicture]) -> None:
-        """Write points and pictures, those of each tag in the order of their steps; they are kept when this returns.
+        """Write points and pictures, which are durable when this returns.
+
+        Args:
+            points: the points; those of one tag are in the order of their steps.
+            pictures: the pictures; those of one tag are in the order of their steps.
 
         Raises:
-            Exception: any says that the log is not written any further.
+            Exception: the log has failed; after any exception it is not written any further.
         """
 
     def close(self, status: RunStatus | None) -> None:
-        """End the log for this process.
+        """Close the log in this process.
 
         Args:
-            status: how the run has ended; None if it has not.
+            status: the status with which the run has ended; None if the log is given up.
         """
 
 
@@ -129,10 +133,10 @@ class RunLogger(Protocol):
     """A place for the logs of runs."""
 
     def open(self, run: LoggedRun) -> RunLog:
-        """Open the log of a run, or make one.
+        """Open the log of a run, or make a new one.
 
         Raises:
-            LoggerError: it cannot be opened, or another process writes to it.
+            LoggerError: the log cannot be opened, or another process writes to it.
         """
 
 
@@ -141,10 +145,11 @@ LOGGERS = Family("loggers", class_with("open"))
 
 
 def check_logger(logger: RunLogger) -> None:
-    """Ask a logger before a run begins whether it can work, where it has a method ``check``.
+    """Call the method ``check`` of a logger, if it has one, so that a logger that cannot work fails before the run.
 
     Raises:
-        MissingExtraError: it needs a package that is not installed.
+        MissingExtraError: the logger needs a package that is not installed.
+        LoggerError: the settings of the logger are wrong.
     """
     check = getattr(logger, "check", None)
     if check is not None:

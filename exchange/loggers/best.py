@@ -1,4 +1,4 @@
-"""The best molecules of a run as it goes on: their rewards as points, and grids of them as pictures."""
+"""The best molecules of a run so far: their rewards as points, and grids of them as pictures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from molbuffer.exchange.loggers.points import RunState
 from molbuffer.storage import RUN_AND_ACTORS, SampleStore
 
 SHOWN = 12
-"""The molecules of a picture."""
+"""The number of molecules of a picture."""
 TOP = 10
-"""The molecules whose mean reward is a point."""
+"""The number of best molecules whose mean reward is logged."""
 REWARD, MEAN_OF_TOP, PICTURES = "best/reward", f"best/mean_of_top_{TOP}", "best/molecules"
 
-# The best of each iteration are enough to know the best up to any of them.
+# The best molecules of each iteration suffice to find the best molecules up to any iteration.
 _BEST = f"""
     SELECT builds.iteration, samples.smiles, rewards.objective_sha256, max(rewards.value) AS reward,
         max(rewards.created) AS created
@@ -37,9 +37,10 @@ _CHECKPOINTS = """SELECT iteration, min(created) AS created FROM {checkpoints}
 
 @dataclass
 class BestMolecules:
-    """The best molecules up to the last iteration that was read, from the first one of the run on.
+    """The best molecules of a run from its first iteration to the last one that was read.
 
-    Rewards of two objectives cannot be compared: with another objective, as of another stage, the best begin anew.
+    Rewards of two objectives cannot be compared: when the objective changes, as in another stage, the list of the best
+    molecules starts empty.
 
     Attributes:
         store: the store.
@@ -60,8 +61,8 @@ class BestMolecules:
         """Return the points and pictures of the settled iterations since the last call.
 
         Args:
-            state: how far the run has come.
-            last_picture: the step of the last picture that the log has; those up to it are not drawn.
+            state: the progress of the run.
+            last_picture: the step of the last picture in the log, up to which no picture is drawn; None if it has none.
         """
         bounds = [self.run_id, self._read, state.settled, state.settled]
         rows = self.store.read_arrow(_BEST, snapshot=state.snapshot, parameters=bounds).to_pylist()
@@ -79,7 +80,7 @@ class BestMolecules:
         if state.settled is not None:
             self._read = max(self._read, state.settled)
         elif self._newest is not None and self.every:
-            # What a finished run has found, wherever its last picture was.
+            # A finished run has a picture of its final molecules, whenever the previous picture was.
             pictures += self._picture(*self._newest, last_picture)
         return points, pictures
 
@@ -99,8 +100,9 @@ class BestMolecules:
         yield LogPoint(MEAN_OF_TOP, iteration, sum(rewards) / len(rewards), created)
 
     def _due(self, state: RunState) -> list[tuple[int, datetime]]:
-        """Return the checkpoints since the last call after which there may be a picture, with their times: the first
-        one after each multiple of ``every``.
+        """Return the steps and times of the new checkpoints at which a picture is due.
+
+        A picture is due at the first checkpoint after each multiple of ``every``.
         """
         if not self.every:
             return []

@@ -1,8 +1,8 @@
-"""Loggers that follow a run: what it commits goes to them while it works, and what is left at its end.
+"""Loggers that follow a run: they write what the run commits while it works, and the rest at its end.
 
 A thread of its own reads the store and writes to the loggers, so that neither a slow server nor a full disk holds the
-run up. A logger that fails is told of once, with the command that fills the gap afterwards, and is left alone from then
-on: the run goes on.
+run up. When a logger fails, the user is told once, with the command that fills the gap afterwards, and the logger is
+not used any further: the run goes on.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ PICTURES_EVERY = 25
 """The least number of iterations between two pictures of the best molecules."""
 SECONDS_BETWEEN_LOOKS = 5.0
 SECONDS_AT_THE_END = 60.0
-"""How long a run waits at its end for its loggers."""
+"""How long a run waits for its loggers at its end, in seconds."""
 POINTS_TOGETHER = 5000
 
 
 class LogFollower:
-    """Writes the points and pictures of a run to one logger.
+    """A writer of the points and pictures of one run to one logger.
 
     Args:
         store: the store.
         run: the run.
-        logger: the logger, whose log is opened.
+        logger: the logger; its log of the run is opened at once.
         pictures_every: the least number of iterations between two pictures; 0 makes none.
 
     Raises:
@@ -55,7 +55,7 @@ class LogFollower:
         self._next, self._seen = 0, -1
 
     def look(self) -> int:
-        """Write what has been committed and settled since the last look; return the number of points and pictures."""
+        """Write the iterations that were settled since the last call; return the number of points and pictures."""
         if self._store.snapshot() == self._seen:
             return 0
         state = run_state(self._store, self._run.run_id)
@@ -68,11 +68,11 @@ class LogFollower:
         return written
 
     def close(self) -> None:
-        """End the log with the status of the run."""
+        """Close the log with the status of the run."""
         self._log.close(run_state(self._store, self._run.run_id).status)
 
     def give_up(self) -> None:
-        """Let go of a log that has failed, so that it can be opened again; what that raises is of no interest."""
+        """Close a log that has failed, so that it can be opened again; errors of closing are ignored."""
         with suppress(Exception):
             self._log.close(None)
 
@@ -93,7 +93,7 @@ class LogFollower:
 
 
 def fill_log(store: SampleStore, run_id: str, logger: RunLogger, pictures_every: int = PICTURES_EVERY) -> int:
-    """Write what a log lacks of a run; return the number of points and pictures.
+    """Write the points and pictures of a run that a log lacks; return their number.
 
     Raises:
         UnknownRunError: there is no such run.
@@ -112,17 +112,17 @@ def fill_log(store: SampleStore, run_id: str, logger: RunLogger, pictures_every:
 
 
 class RunLogs:
-    """The loggers of a run at work, as a context around it.
+    """A context around a run, in which a thread writes what the run commits to loggers.
 
     Args:
-        store: the store, open for as long.
+        store: the store, which must stay open until the context ends.
         loggers: the loggers.
-        tell: tells people of a logger that has failed.
+        tell: called with a message when a logger has failed.
         pictures_every: the least number of iterations between two pictures; 0 makes none.
 
     Raises:
         MissingExtraError: a logger needs a package that is not installed.
-        LoggerError: a logger refuses what it is given.
+        LoggerError: the settings of a logger are wrong.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class RunLogs:
         self._run_id = ""
 
     def follow(self, run_id: str) -> None:
-        """Begin to follow a run that the store has recorded."""
+        """Start the thread that follows a run, which the store must have recorded."""
         if self._loggers and self._thread is None:
             self._run_id = run_id
             self._thread = threading.Thread(target=self._work, name="run-logs", daemon=True)
@@ -154,7 +154,7 @@ class RunLogs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Write what is left, once the store has recorded how the run has ended."""
+        """Write the rest of the run; the store must have recorded its end before."""
         self._ended.set()
         if self._thread is None:
             return
@@ -171,7 +171,7 @@ class RunLogs:
             followers = [each for each in followers if self._looks(*each, ended=ended)]
 
     def _opened(self, logger: RunLogger) -> LogFollower | None:
-        # Whatever a logger raises, also one of somebody else: the run goes on.
+        # The run goes on after any exception, since a logger of another package may raise any.
         try:
             return LogFollower(self._store, logged_run(self._store, self._run_id), logger, self._pictures_every)
         except Exception as error:
@@ -179,7 +179,7 @@ class RunLogs:
             return None
 
     def _looks(self, logger: RunLogger, follower: LogFollower, *, ended: bool) -> bool:
-        """Have a logger look, and for the last time at the end of the run; return whether it goes on."""
+        """Write what is new to a logger, and close its log if the run has ended; return whether it goes on."""
         try:
             follower.look()
             if ended:
@@ -192,7 +192,7 @@ class RunLogs:
         return not ended
 
     def _leave(self, logger: RunLogger) -> bool:
-        """Be done with a logger; return whether that is new, since the run may have given it up meanwhile."""
+        """Take a logger off the list of those at work; return whether it was on it, as the run may have given it up."""
         try:
             self._waiting.remove(logger)
         except ValueError:

@@ -1,8 +1,8 @@
 """The logger of MLflow: a run of an experiment on a tracking server, or in a database of one's own.
 
-A run of the store is one run of MLflow, found again by its tag. The times of metrics are those of the commits. A server
-that does not answer is noticed before anything is sent, so that a log ends within seconds and not after the minutes
-that the client tries for.
+A run of the store is one run of MLflow, which the logger finds again by the tag ``molbuffer.run_id``. The times of
+metrics are those of the commits. The logger asks whether a server answers before it sends anything, so that a log of a
+dead server fails within seconds and not after the minutes for which the client retries.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 RUN_TAG = "molbuffer.run_id"
 METRICS_TOGETHER = 1000
-"""The most metrics that a server takes at once."""
+"""The most metrics that a server accepts in one request."""
 PARAMETERS_TOGETHER = 100
 LONGEST_VALUE = 500
 CLIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-"""How long the client tries a server that fails: by default, for five minutes."""
+"""Retries and timeout in seconds of MLflow's client, which by default tries a failing server for five minutes."""
 PATIENCE_SECONDS = 5.0
-"""How long a server may take to say that it is there."""
+"""How long a server may take to answer a request for its health, in seconds."""
 _STATUS = {RunStatus.FINISHED: "FINISHED", RunStatus.FAILED: "FAILED", RunStatus.INTERRUPTED: "KILLED"}
 
 
@@ -45,7 +45,7 @@ class MLflow:
 
     Attributes:
         uri: the tracking server, such as http://localhost:5000, or a database, such as sqlite:///mlflow.db.
-        experiment: the name of the experiment; default: that of the run.
+        experiment: the name of the experiment; empty is the name of the run.
 
     Example:
         >>> mb.MLflow("http://localhost:5000").place
@@ -63,17 +63,22 @@ class MLflow:
         return self.uri
 
     def check(self) -> None:
-        """Refuse to work without the package, and an address of the file store, which MLflow no longer writes."""
+        """Check that the package is installed and that the address is of a server or a database.
+
+        Raises:
+            MissingExtraError: the package is not installed.
+            LoggerError: the address is a folder, which MLflow no longer writes.
+        """
         check_extra("the logger mlflow", "mlflow", "mlflow")
         if "://" not in self.uri or self.uri.startswith("file:"):
             raise LoggerError(
-                f"expected the address of a server or of a database for MLflow, such as http://localhost:5000 or "
+                f"expected the address of an MLflow server or of a database, such as http://localhost:5000 or "
                 f"sqlite:///mlflow.db, got {self.uri!r}: MLflow no longer writes folders"
             )
 
     def open(self, run: LoggedRun) -> MLflowRun:
         self.check()
-        # By the environment, which is all that the client asks; what a user has set stays.
+        # The client reads these settings from the environment only; a value that the user has set stays.
         for name, value in CLIENT.items():
             os.environ.setdefault(name, value)
         with self._as_logger_error():
@@ -170,7 +175,7 @@ class MLflowRun:
 
 
 def _key(text: str) -> str:
-    """Return a key with the characters that MLflow takes."""
+    """Return a key in which characters that MLflow does not accept are underscores."""
     return re.sub(r"[^\w\-./ ]", "_", text)
 
 
@@ -179,16 +184,16 @@ def _milliseconds(time: datetime) -> int:
 
 
 def _artifacts_of(uri: str) -> str | None:
-    """Return where the files of a database of one's own are: beside it. A server decides itself."""
+    """Return the folder of artifacts of a SQLite database, which is beside it; None for a server, which has its own."""
     path = re.fullmatch(r"sqlite:///(.+)", uri)
     return None if path is None else str(Path(path[1]).resolve().with_suffix(".files"))
 
 
 def _reach(uri: str) -> None:
-    """Refuse a server that does not answer.
+    """Check that the server answers, if the address is of a server.
 
     Raises:
-        LoggerError: naming it.
+        LoggerError: the server does not answer.
     """
     if not uri.startswith(("http://", "https://")):
         return

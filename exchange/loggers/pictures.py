@@ -13,7 +13,7 @@ CELL_WIDTH, CELL_HEIGHT = 250, 210
 
 
 def molecule_grid(rewards: Mapping[str, float]) -> tuple[bytes, int, int]:
-    """Return a picture of molecules with their rewards, its width and its height in pixels.
+    """Return a picture of molecules with their rewards in PNG, and its width and height in pixels.
 
     Args:
         rewards: the reward of each molecule by SMILES, in the order of the picture.
@@ -23,7 +23,7 @@ def molecule_grid(rewards: Mapping[str, float]) -> tuple[bytes, int, int]:
     rows = -(-len(drawn) // COLUMNS)
     width, height = min(len(drawn), COLUMNS) * CELL_WIDTH, rows * CELL_HEIGHT
     drawer = rdMolDraw2D.MolDraw2DCairo(width, height, CELL_WIDTH, CELL_HEIGHT)
-    # The stubs of RDKit give its numbers the type of the options themselves.
+    # The stubs of RDKit give a numeric option the type of the whole options object.
     options: Any = drawer.drawOptions()
     options.legendFontSize = 18
     options.legendFraction = 0.12

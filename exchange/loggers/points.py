@@ -1,14 +1,14 @@
-"""The points of a run: what its iterations have committed, as numbers by tag and step.
+"""The points of a run: the metrics that its iterations have committed, by tag and step.
 
-Only settled iterations count: those before the last checkpoint, which a resumed run does not draw again, or all of a
-run that is finished. The points are then a function of the store and not of the moment at which it is read, so that a
-log that is filled in afterwards has those of one that was written meanwhile.
+Only settled iterations count: those before the last checkpoint, which a resumed run does not draw again, or all
+iterations of a finished run. The points are therefore a function of the store and not of the moment at which it is
+read, so that a log that is filled in afterwards has the same points as a log that was written during the run.
 
 training/NAME           a metric of the training at an iteration: loss, reward, reward_live, policy_lag, ...
-EVENT/SAMPLER/NAME      a metric of what a sampler drew for an event, over its chunks: counts and seconds are summed,
-                        and shares and means are means by the rows that they are of
+EVENT/SAMPLER/NAME      a metric of the build of a sampler for an event, over its chunks: counts and seconds are
+                        summed; shares and means are averaged, weighted by the rows of each chunk
 best/reward             the best reward up to an iteration
-best/mean_of_top_10     the mean reward of the ten best molecules up to it
+best/mean_of_top_10     the mean reward of the ten best molecules up to an iteration
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from molbuffer.exchange.loggers.base import LoggedRun, LogPoint
 from molbuffer.storage import RunStatus, SampleStore
 
 SUMMED = ("drawn", "parseable", "kept", "duplicates", "shortfall", "seconds")
-"""The metrics of a build that are counts or durations."""
+"""The metrics of a build that are counts or durations, which are summed over chunks."""
 
 _STATE = """
     SELECT (SELECT max(iteration) FROM {checkpoints} WHERE run_id = ?) AS checkpointed,
@@ -49,11 +49,11 @@ _POINTS = f"SELECT * FROM ({_OF_TRAINING} UNION ALL {_OF_BUILDS}) WHERE value IS
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run has come, as of a snapshot.
+    """The progress of a run at a snapshot.
 
     Attributes:
         snapshot: the snapshot.
-        settled: the number of iterations that a resumed run does not draw again; None if all that there is counts.
+        settled: the number of iterations that a resumed run does not draw again; None if the run is finished.
         status: the last status of the run.
     """
 
@@ -63,7 +63,7 @@ class RunState:
 
 
 def logged_run(store: SampleStore, run_id: str) -> LoggedRun:
-    """Return what a log says of a run.
+    """Return the description of a run for its log.
 
     Raises:
         UnknownRunError: there is no such run.
@@ -73,7 +73,7 @@ def logged_run(store: SampleStore, run_id: str) -> LoggedRun:
 
 
 def run_state(store: SampleStore, run_id: str) -> RunState:
-    """Return how far a run has come."""
+    """Return the progress of a run at the newest snapshot."""
     snapshot = store.snapshot()
     (row,) = store.read_arrow(_STATE, snapshot=snapshot, parameters=[run_id, run_id]).to_pylist()
     status = RunStatus(row["status"])
@@ -82,12 +82,12 @@ def run_state(store: SampleStore, run_id: str) -> RunState:
 
 
 def points_between(store: SampleStore, run_id: str, state: RunState, first: int) -> Iterator[LogPoint]:
-    """Yield the points of the settled iterations of a run from one on, by step, without those of the best molecules.
+    """Yield the points of the settled iterations of a run from ``first`` on, by step, except the ``best/`` points.
 
     Args:
         store: the store.
         run_id: the run.
-        state: how far it has come.
+        state: the progress of the run.
         first: the first iteration.
     """
     bounds = [run_id, first, state.settled, state.settled]
@@ -97,5 +97,5 @@ def points_between(store: SampleStore, run_id: str, state: RunState, first: int)
 
 
 def _plain(tag: str) -> str:
-    """Return a tag with the characters that every logger takes: the names of samplers may have any."""
+    """Return a tag in which characters that a logger may refuse are underscores: a sampler's name may have any."""
     return re.sub(r"[^A-Za-z0-9_\-./ ]", "_", tag)

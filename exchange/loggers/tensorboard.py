@@ -1,8 +1,8 @@
 """The logger of TensorBoard: an event file for each run, without TensorFlow.
 
 The package ``tensorboard`` has all that an event file needs. A file holds records, each with its length and checksums;
-what a killed process or a full disk has left of one is cut off when the log is opened again. The times of events are
-those of the commits, so that two logs of one run are the same.
+an incomplete record that a killed process or a full disk has left is cut off when the log is opened again. The times
+of events are those of the commits, so that two logs of one run are the same.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ class TensorBoard:
         return str(self.folder)
 
     def check(self) -> None:
-        """Refuse to work without the package."""
+        """Check that the package ``tensorboard`` is installed.
+
+        Raises:
+            MissingExtraError: it is not installed.
+        """
         check_extra("the logger tensorboard", "tensorboard", "tensorboard")
 
     def open(self, run: LoggedRun) -> EventFile:
@@ -82,12 +86,12 @@ class EventFile:
     """The log of a run in a file.
 
     Args:
-        path: the file, new or of an earlier process.
+        path: the event file, new or written by an earlier process.
         run: the run.
 
     Raises:
-        Timeout: another process writes to it.
-        OSError: it cannot be opened.
+        Timeout: another process writes to the file.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, run: LoggedRun) -> None:
@@ -122,7 +126,7 @@ class EventFile:
         self._settle()
 
     def close(self, status: RunStatus | None) -> None:
-        # A full disk refuses what is still to be written, too.
+        # On a full disk, writing the rest of the buffer fails once more.
         with suppress(OSError):
             self._file.close()
         self._lock.release()
@@ -156,7 +160,7 @@ class EventFile:
         os.fsync(self._file.fileno())
 
     def _read(self) -> int:
-        """Read what is there, and return the size of the part that is whole."""
+        """Read the whole records of the file, and return their size in bytes."""
         size = 0
         for data, end in records(self._file):
             self._note(data)
@@ -172,7 +176,7 @@ class EventFile:
 
 
 def records(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield the whole records at the beginning of a file, each with the position of its end."""
+    """Yield the complete records at the beginning of a file, each with the position of its end."""
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     end = 0

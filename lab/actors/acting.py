@@ -31,7 +31,7 @@ from molbuffer.storage import BuildReceipt, Commit, Event
 from molbuffer.training import RateLimit
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
-"""Seconds between two looks at the store while an actor waits; each pause is half as long again as the one before."""
+"""The first and the longest pause between two queries of a waiting actor, in seconds; each is 1.5 times the last."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class PresentPolicy:
 
     Attributes:
         policy: the policy.
-        iteration: the iterations that it has learned from.
+        iteration: the number of iterations that it has learned from.
     """
 
     policy: Policy
@@ -49,7 +49,12 @@ class PresentPolicy:
 
 @dataclass(frozen=True)
 class ActorChunk:
-    """A part of a build that is committed at once: the place of its sampler in the run, and its kept rows."""
+    """A part of a build that is committed at once.
+
+    Attributes:
+        sampler: the place of its sampler in the run.
+        wanted: the number of kept rows to draw.
+    """
 
     sampler: int
     wanted: int
@@ -57,14 +62,14 @@ class ActorChunk:
 
 @dataclass(frozen=True)
 class ActorPlan:
-    """What an actor draws, and when.
+    """The builds of an actor, and the conditions under which it makes them.
 
     Attributes:
-        limit: keeps it in step with its learner.
-        chunks: returns the chunks of a build with a policy of an iteration, in row order.
-        patience: the seconds that it waits for a learner that is gone.
-        deserted: returns whether the process that started the actor is gone, so that it ends.
-        pause: waits some seconds.
+        limit: the rate limit between actors and learner.
+        chunks: returns the chunks of a build, in row order, given the iteration of the policy that draws it.
+        patience: how long the actor waits for a learner that is gone, in seconds.
+        deserted: returns whether the process that started the actor is gone; the actor then ends.
+        pause: waits a number of seconds.
     """
 
     limit: RateLimit
@@ -79,14 +84,14 @@ class ActorPlan:
 class Actor:
     """An actor of a learner.
 
-    A build has the iteration of the policy that drew it, and its chunk numbers count on through the run of the actor,
-    so that a resumed actor goes on after what it has committed: a kill loses no more than the build in flight.
+    A build has the iteration of the policy that drew it. Chunk numbers count on through the run of the actor, so that a
+    resumed actor goes on after its last commit: a kill loses no more than the uncommitted build.
 
     Attributes:
         context: the run of the actor.
         learner_id: the run of the learner.
-        plan: what it draws, and when.
-        present: the policy that it draws with.
+        plan: the builds, and the conditions under which they are made.
+        present: the policy that the actor draws with.
         samplers: the samplers in the order of the configuration, which draw with the present policy.
         failures: ends the actor when too many scores fail.
     """
@@ -106,7 +111,10 @@ class Actor:
             self._count(receipt)
 
     def run(self, builds: int | None = None) -> str:
-        """Build until the learner has ended, or as many times as asked; return why it ended.
+        """Make builds until the learner has ended; return the reason of the end.
+
+        Args:
+            builds: the most builds to make; None is no limit.
 
         Raises:
             FailedScoresError: too many molecules have no reward, since their score failed.
@@ -120,7 +128,7 @@ class Actor:
         return ending or f"{made} builds"
 
     def _wait(self) -> str | None:
-        """Wait until the actor may build, with the newest policy; return what ends it instead."""
+        """Wait until the actor may build, and take the newest policy; return the reason if the actor ends instead."""
         pause, gone_since = FIRST_PAUSE, None
         while True:
             learner, now = learner_state(self.context.store, self.learner_id), time.monotonic()
@@ -135,14 +143,14 @@ class Actor:
             pause = min(1.5 * pause, LONGEST_PAUSE)
 
     def _ending(self, learner: LearnerState, gone_for: float) -> str | None:
-        """Return what ends the actor before its next build."""
+        """Return why the actor ends before its next build; None if it does not."""
         if learner.ended:
             return f"run {self.learner_id} has {learner.status}"
         if self.plan.deserted():
             return "the process that started the actor is gone"
         if gone_for > self.plan.patience:
             minutes = self.plan.patience / 60
-            return f"run {self.learner_id} has nobody working on it for {minutes:g} minutes"
+            return f"no process has worked on run {self.learner_id} for {minutes:g} minutes"
         limit = self.context.max_oracle_calls
         if limit is not None and self._calls(limit).used_up:
             return f"{limit} oracle calls of run {self.learner_id} and its actors"
@@ -159,7 +167,7 @@ class Actor:
             return False
         sampled = sampled_rows(store, self.learner_id)
         inserted = inserted_rows(store, self.learner_id, objective)
-        # What is pending will come, and is in flight until then.
+        # Pending rows count as inserted: their rewards will be completed.
         return self.plan.limit.may_insert(rows, inserted=inserted.good + inserted.pending, sampled=sampled)
 
     def _take(self, policy: PublishedPolicy) -> None:

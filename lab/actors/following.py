@@ -1,5 +1,5 @@
-"""The side of the learner: it follows the snapshots of the store, waits for rows where the rate limit says so, and ends
-where nobody draws any.
+"""The work of a learner with actors: it follows the snapshots of the store, waits as the rate limit demands, and ends
+if no actor draws rows.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from molbuffer.samplers import CallsOfTraining, SeenMolecules
 from molbuffer.training import Buffer, RateLimit
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
-"""Seconds between two looks at the store while the learner waits; each pause is half as long again as the last."""
+"""The first and the longest pause between two queries of a waiting learner, in seconds; each is 1.5 times the last."""
 SECONDS_BEFORE_TOLD, SECONDS_BETWEEN_TOLD = 10.0, 60.0
 
 
 @dataclass(frozen=True)
 class ActorsPlan:
-    """How a learner follows its actors.
+    """The settings by which a learner follows its actors.
 
     Attributes:
-        limit: keeps the two in step.
-        repin_every: the number of iterations between looks at what actors have drawn.
-        patience: the seconds without a new build of any actor after which a learner that waits ends.
-        watch: looks after actors that were started with the learner while it waits; raises an error for one that
-            failed.
-        pause: waits some seconds.
+        limit: the rate limit between actors and learner.
+        repin_every: the number of iterations between two readings of new rows of actors.
+        patience: how long a waiting learner goes on without a new build of any actor, in seconds.
+        watch: checks the actors that were started with the learner while it waits; raises an error if one has failed.
+        pause: waits a number of seconds.
     """
 
     limit: RateLimit
@@ -43,18 +42,18 @@ class ActorsPlan:
 
 @dataclass
 class FollowedActors:
-    """The rows of actors, in the buffer of their learner.
+    """A reader of the rows of actors into the buffer of their learner.
 
     Attributes:
         context: the run of the learner.
-        plan: how it follows them.
+        plan: the settings by which the learner follows its actors.
         buffer: the buffer.
         seen: the molecules of the run so far.
         calls: the oracle calls of the run and its actors.
-        publish: commits all that the learner has done, with its policy, so that actors see it.
-        tell: tells people what the learner waits for.
-        sampled: the rows that the learner has taken from the buffer.
-        inserted: the rows of actors with a reward, as of the pinned snapshot.
+        publish: commits a checkpoint of the learner with its policy, so that actors can draw with it.
+        tell: called with messages to the user: what the learner waits for.
+        sampled: the number of rows that the learner has taken from the buffer.
+        inserted: the number of rows of actors with a reward, as of the pinned snapshot.
     """
 
     context: RunContext
@@ -74,11 +73,18 @@ class FollowedActors:
         self.sampled = sampled_rows(self.context.store, self.context.run_id)
 
     def follow(self, iteration: int, *, of_batch: int, rows: int) -> list[str]:
-        """Bring what actors have drawn into the buffer, and wait until the rate limit and the selection give the rows
-        of an iteration; return the ids of the builds that are new to the training.
+        """Read the new rows of actors, and wait until the rate limit and the selection admit an iteration.
+
+        Args:
+            iteration: the iteration.
+            of_batch: the number of rows that the batch takes from the buffer, which the selection must offer.
+            rows: the number of rows that all updates of the iteration take from the buffer.
+
+        Returns:
+            The ids of the builds that are new to the training.
 
         Raises:
-            SilentActorsError: no actor has committed a build for as long as the plan allows.
+            SilentActorsError: no actor has committed a build for ``patience`` seconds.
         """
         arrived: list[str] = []
         if self._pinned_in is None or iteration - self._pinned_in >= self.plan.repin_every:
@@ -90,21 +96,21 @@ class FollowedActors:
         return arrived
 
     def took(self, rows: int) -> Mapping[str, float | None]:
-        """Count the rows that an iteration has taken from the buffer; return the metrics of actors' rows."""
+        """Count the rows that an iteration has taken from the buffer; return the metrics of the rows of actors."""
         self.sampled += rows
         surplus = self.plan.limit.surplus(self.inserted, self.sampled)
         metrics = {"inserted": self.inserted, SAMPLED: self.sampled, "surplus": surplus}
         return {**metrics, "snapshot": float(self.buffer.snapshot)}
 
     def _has(self, of_batch: int, rows: int) -> bool:
-        """Return whether the iteration can go on: it takes no row, may take its rows, or there will be no more."""
+        """Return whether the iteration can go on: it takes no rows, may take its rows, or the budget is used up."""
         if not rows or self.calls.used_up:
             return True
         allowed = self.plan.limit.may_sample(rows, inserted=self.inserted, sampled=self.sampled)
         return allowed and self.buffer.available >= of_batch
 
     def _pin(self, iteration: int) -> list[str]:
-        """Move to the newest snapshot; return the ids of the builds that are new."""
+        """Move the buffer to the newest snapshot; return the ids of the builds that are new."""
         store, run_id, self._pinned_in = self.context.store, self.context.run_id, iteration
         snapshot = store.snapshot()
         if snapshot == self.buffer.snapshot and self._known:
@@ -121,7 +127,7 @@ class FollowedActors:
         return arrived
 
     def _wait(self, iteration: int, of_batch: int, rows: int) -> list[str]:
-        # What actors see of the learner is its last checkpoint: without this one, they would wait for it.
+        # Actors see only the last checkpoint of the learner: without a new one, they would wait for the learner.
         self.publish()
         arrived: list[str] = []
         began = heard = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the store says of a learner and its actors: the rows of both, the published policy, and who is at work."""
+"""The progress of a learner and its actors, read from the store: rows, the published policy, and running processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from molbuffer.storage import ACTORS_OF_RUN, Process, RunStatus, SampleStore, shown_event
 
 SAMPLED = "sampled"
-"""The metric of a learner: the rows that it has taken from the buffer since the run began."""
+"""The metric of the number of rows that a learner has taken from the buffer since the run began."""
 
 # A row whose reward was completed later has two rewards.
 _INSERTED = """
@@ -42,11 +42,11 @@ _ACTORS = """
 
 @dataclass(frozen=True)
 class InsertedRows:
-    """The rows that actors have drawn for a learner.
+    """The numbers of rows that actors have drawn for a learner.
 
     Attributes:
-        good: those with a reward, which the learner may use.
-        pending: those whose reward is still to come.
+        good: the number of rows with a reward, which the learner may use.
+        pending: the number of rows whose reward is pending.
     """
 
     good: int
@@ -58,8 +58,8 @@ class PublishedPolicy:
     """A policy that a learner has published.
 
     Attributes:
-        sha256: its name in the store.
-        iteration: the iterations that it has learned from.
+        sha256: the sha256 of the policy.
+        iteration: the number of iterations that it has learned from.
     """
 
     sha256: str
@@ -68,12 +68,12 @@ class PublishedPolicy:
 
 @dataclass(frozen=True)
 class LearnerState:
-    """Whether a learner goes on.
+    """The state of the run of a learner.
 
     Attributes:
-        status: the newest status of its run.
-        ended: whether it has come to its end, or failed.
-        gone: whether it is interrupted, or its process is known to be gone: it may go on later.
+        status: the newest status of the run.
+        ended: whether the run is finished or has failed.
+        gone: whether the run was interrupted, or its process is known to be gone; it may be resumed later.
     """
 
     status: RunStatus
@@ -83,12 +83,12 @@ class LearnerState:
 
 @dataclass(frozen=True)
 class ActorRun:
-    """An actor.
+    """The run of an actor.
 
     Attributes:
-        run_id: its run.
-        host: the host that it started on.
-        status: its status for people: ``lost`` where its process is known to be gone.
+        run_id: the id of the run.
+        host: the host on which it started.
+        status: the status for people: ``lost`` if its process is known to be gone.
     """
 
     run_id: str
@@ -97,50 +97,50 @@ class ActorRun:
 
     @property
     def at_work(self) -> bool:
-        """Whether it may be at work, as far as is known here."""
+        """Whether the actor may be running, as far as this process can tell."""
         return self.status in (RunStatus.STARTED, RunStatus.RESUMED)
 
 
 def actor_run_id(learner_id: str, number: int) -> str:
-    """Return the id of the run of an actor that a learner starts itself, the same when the learner is resumed."""
+    """Return the id of the run of an actor that a learner starts itself; a resumed learner gets the same ids."""
     return hashlib.sha256(f"{learner_id}\x1factor\x1f{number}".encode()).hexdigest()[:32]
 
 
 def inserted_rows(
     store: SampleStore, learner_id: str, objective_sha256: str, snapshot: int | None = None
 ) -> InsertedRows:
-    """Return the rows that the actors of a learner have committed, as of a snapshot; None is the newest."""
+    """Return the numbers of rows that the actors of a learner have committed, at a snapshot; None is the newest."""
     found = store.read_arrow(_INSERTED, snapshot=snapshot, parameters=[objective_sha256, learner_id]).to_pylist()[0]
     return InsertedRows(found["good"], found["pending"])
 
 
 def sampled_rows(store: SampleStore, learner_id: str) -> int:
-    """Return the rows that a learner has taken from the buffer, up to its last checkpoint."""
+    """Return the number of rows that a learner has taken from the buffer, up to its last checkpoint."""
     found = store.read_arrow(_SAMPLED, parameters=[learner_id, SAMPLED])["sampled"][0].as_py()
     return int(found or 0)
 
 
 def published_policy(store: SampleStore, learner_id: str, kind: str, start_sha256: str) -> PublishedPolicy:
-    """Return the newest policy that a learner has published; before the first the one that it starts from.
+    """Return the newest policy that a learner has published; before its first, the policy that it starts from.
 
     Args:
         store: the store.
         learner_id: the run of the learner.
         kind: the kind of its policies.
-        start_sha256: the policy that it starts from.
+        start_sha256: the policy that the learner starts from.
     """
     found = store.read_arrow(_PUBLISHED, parameters=[learner_id, kind]).to_pylist()
     return PublishedPolicy(**found[0]) if found else PublishedPolicy(start_sha256, 0)
 
 
 def builds_of_actors(store: SampleStore, learner_id: str, snapshot: int) -> list[str]:
-    """Return the ids of the builds of all actors of a learner."""
+    """Return the ids of the builds of all actors of a learner at a snapshot."""
     found: list[str] = store.read_arrow(_BUILDS, snapshot=snapshot, parameters=[learner_id])["build_id"].to_pylist()
     return found
 
 
 def learner_state(store: SampleStore, learner_id: str) -> LearnerState:
-    """Return whether a started learner goes on."""
+    """Return the state of the run of a learner that has started."""
     found = store.read_arrow(_STATUS, parameters=[learner_id]).to_pylist()[0]
     status = RunStatus(found["status"])
     process = Process.parse(found["detail"]) if status in (RunStatus.STARTED, RunStatus.RESUMED) else None

@@ -1,8 +1,8 @@
-"""Training on stored rows alone: which rows of which stores, what is held out or relabelled, and what became of it.
+"""Offline training, on stored rows alone: its sources, held-out rows, relabelling, validation, and report.
 
 ``rows`` opens the sources as one index, ``relabel`` gives their rows rewards under another objective, ``split`` holds
-some out, ``checks`` validates and evaluates on the way, ``report`` sets the policy beside its data, ``training`` puts
-these together, and ``run`` makes a run of a lab of it.
+some rows out, ``checks`` validates and evaluates the policy during the training, ``report`` compares the policy with
+its data, ``training`` assembles these parts, and ``run`` records the training as a run of a lab.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""What an offline training looks at on its way: held-out rows, and fresh draws of its policy.
+"""The checks during an offline training: validation on held-out rows, and evaluation by fresh draws of the policy.
 
-It is a trainable of the fit loop, which learns nothing: so it is asked before each step, its state is part of each
-checkpoint, and a run that is gone on with has validated as often, and has the same best policy, as one that was never
-stopped.
+The checks are a trainable of the fit loop that learns nothing. Therefore they are called before each step, and their
+state is part of each checkpoint: a resumed run has the same validations and the same best policy as a run that was
+never stopped.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class BestPolicy:
     """The policy that was best on the held-out rows so far.
 
     Attributes:
-        value: what the criterion gave.
+        value: the value of the criterion.
         loss: the loss of the held-out rows.
-        version: its row of the lineage.
-        files: its files.
+        version: the policy as a row of the lineage.
+        files: the files of the policy, by name.
     """
 
     value: float
@@ -51,20 +51,20 @@ class BestPolicy:
 
 @dataclass
 class OfflineChecks:
-    """Validates and evaluates the policy of an offline training, and ends it when it no longer gains.
+    """The validations and evaluations of an offline training, which end it when the policy no longer improves.
 
     Attributes:
         learner: the learner.
-        loader: its batches.
-        writer: takes the metrics.
-        plan: the validations.
-        held_out: the held-out rows, in batches; none without any.
-        evaluate: draws from a policy; a function of the policy, the iteration, and the number of molecules of the
-            budget that it may not ask scores for: they were asked for before, or are kept. None draws nothing.
-        evaluate_every: the steps between evaluations; 0 evaluates at no step.
-        kept_calls: the molecules of the budget that are kept for the evaluation at the end.
+        loader: the batches.
+        writer: the writer of the history, which takes the metrics.
+        plan: the settings of the validations.
+        held_out: the held-out rows, in batches; empty without held-out rows.
+        evaluate: evaluates a policy by fresh draws, given the policy, the iteration, and the number of oracle calls of
+            the budget that are used or reserved; None draws nothing.
+        evaluate_every: the number of steps between evaluations; 0 evaluates at no step.
+        kept_calls: the number of oracle calls of the budget that are reserved for the evaluation at the end.
         best: the best policy so far; None before the first validation.
-        worse: the validations since then.
+        worse: the number of validations since the best one.
         oracle_calls: the number of molecules that scores were asked for.
     """
 
@@ -83,7 +83,7 @@ class OfflineChecks:
     name = "held_out"
 
     def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> Mapping[str, float | None]:
-        """Validate and evaluate the policy as it is before the step of an iteration, when that is due."""
+        """Validate and evaluate the policy before the step of an iteration, if a validation or evaluation is due."""
         # The loader has counted the batch of this step already.
         iteration = self.loader.iteration - 1
         if self.held_out and iteration % self.plan.every == 0:
@@ -98,13 +98,13 @@ class OfflineChecks:
         return {}
 
     def validate(self, iteration: int) -> HeldOutQuality:
-        """Validate the policy as it is after a number of steps, and remember it if it is the best."""
+        """Validate the policy after a number of steps, and keep it in memory if it is the best."""
         found = held_out_quality(self.learner, self.held_out)
         value = found.loss if self.plan.criterion == "loss" else found.best_nll
         version = self.learner.version(self.writer.run_id, iteration)
         if self.best is not None:
             self.worse += 1
-        # The policy that training starts from has a loss to compare with, and is no result of the training.
+        # The policy that the training starts from is validated for comparison, but is not a result of the training.
         if iteration and (self.best is None or value < self.best.value or math.isnan(self.best.value)):
             policy = self.learner.policy()
             files = policy_files(policy.model, policy.vocabulary)
@@ -115,11 +115,12 @@ class OfflineChecks:
 
     @property
     def ended(self) -> str | None:
-        """Why the training ends early; None while it does not."""
+        """Why the training ends early; None if it goes on."""
         if not self.plan.patience or self.worse < self.plan.patience:
             return None
         return (
-            f"the {self.plan.criterion} of held-out rows has not fallen in {self.worse} validations (offline.patience)"
+            f"the {self.plan.criterion} of held-out rows has not improved in {self.worse} validations "
+            "(offline.patience)"
         )
 
     def _end(self) -> None:
@@ -130,21 +131,21 @@ class OfflineChecks:
         return self.learner.version(run_id, iteration)
 
     def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> PolicyVersion:
-        """Keep the present policy in the store: the best one is in the checkpoint, and is published at the end.
+        """Store the present policy. The best policy is in the checkpoint, and is published at the end.
 
-        Until then it might be removed with other old policies of the run, while it is published again.
+        Before the end, it could be removed with other old policies of the run.
         """
         return self.learner.publish(policies, run_id, iteration)
 
     def publish_best(self, policies: PolicyStore) -> PolicyVersion | None:
-        """Keep the best policy in the store; None without validation."""
+        """Store the best policy; return its row of the lineage, None without validation."""
         if self.best is None:
             return None
         policies.add(self.best.files)
         return replace(self.best.version, weights_kept=True)
 
     def checkpoint_files(self, prefix: str) -> Mapping[str, bytes]:
-        """Return the best policy, and how long ago it was found."""
+        """Return the best policy and the state of the checks as files; their names begin with ``prefix``."""
         state: dict[str, Any] = {"worse": self.worse, "oracle_calls": self.oracle_calls}
         if self.best is None:
             return {f"{prefix}{_STATE}": json.dumps(state).encode()}
@@ -161,7 +162,7 @@ class OfflineChecks:
         return {f"{prefix}{_STATE}": json.dumps(state).encode(), **files}
 
     def restore(self, folder: Place, prefix: str) -> None:
-        """Go back to a checkpoint; one of an earlier release knows of no validation."""
+        """Restore the checks from a checkpoint; a checkpoint of an earlier release may have none."""
         if f"{prefix}{_STATE}" not in [file.name for file in folder.iterdir()]:
             return
         state = json.loads((folder / f"{prefix}{_STATE}").read_text())

@@ -1,8 +1,8 @@
 """Relabelling: rewards of stored rows under another objective than they were drawn for.
 
-Scores come from the cache of the run's own store, then from that of the source, and only then from the components.
-New scores go into the own store. Rewards of rows in the own store are stored beside the old ones (R4); those of other
-stores and of archives, which cannot be written to, are computed again from the stored scores wherever they are read.
+Scores are read from the run's own store, else from the source, and only then computed by the components. New scores are
+stored in the own store. Rewards of rows in the own store are stored beside the old ones (R4). Rewards of rows in other
+stores and in archives, which cannot be written to, are computed from the stored scores each time the rows are read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from molbuffer.samplers import Scorer
 from molbuffer.storage import Reward, SampleStore, ScoreStatus
 
 SCORED_TOGETHER = 1024
-"""Molecules that are scored together: their scores are in the store before further ones are computed."""
+"""The number of molecules that are scored together; their scores are stored before those of the next are computed."""
 
 _LACKING = """
     SELECT samples.build_id, samples."row" AS "row", samples.smiles, samples.source_smiles FROM {samples} AS samples
@@ -35,15 +35,15 @@ _MATCHING = """SEMI JOIN matching ON matching.build_id = samples.build_id AND ma
 
 @dataclass(frozen=True)
 class Relabelled:
-    """What became of rows without a reward under an objective.
+    """The result of a relabelling, in numbers.
 
     Attributes:
-        rows: the rows that had none.
-        rewarded: those that have one now.
-        molecules: the different molecules of these rows, both ends of pairs.
-        oracle_calls: the scores that were computed for them, each of one molecule and component.
-        left_out: the molecules whose expensive components have no stored score, and were not computed.
-        failed: the molecules that a component failed on.
+        rows: the number of rows that had no reward under the objective.
+        rewarded: the number of these rows that have a reward now.
+        molecules: the number of different molecules of these rows, sources of pairs included.
+        oracle_calls: the number of scores that were computed, each of one molecule and component.
+        left_out: the number of molecules without a stored score of an expensive component, which was not computed.
+        failed: the number of molecules with a failed score.
     """
 
     rows: int = 0
@@ -66,14 +66,14 @@ def relabel_rows(
     expensive: bool,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Relabelled:
-    """Give stored rows rewards under the objective of a run: compute the scores that they lack.
+    """Give stored rows rewards under the objective of a run, by computing the scores that they lack.
 
     Args:
         context: the run that new scores and rewards belong to.
         rows: the sources.
-        where: an SQL condition on ``sample_history``, whose ``reward`` is that under which a row was drawn.
-        expensive: whether components with ``cost = "high"`` may be computed; otherwise only their stored scores count.
-        progress: told the number of molecules done and of all, of each source.
+        where: an SQL condition on ``sample_history``, in which ``reward`` is the reward that the row was drawn for.
+        expensive: compute components with ``cost = "high"``; otherwise only their stored scores count.
+        progress: called with the number of molecules done and the number of all, for each source.
     """
     done, before = Relabelled(), set[str]()
     for source in rows.sources:
@@ -86,10 +86,10 @@ def lacking_rows(context: RunContext, source: RowSource, newest: int, where: str
     """Return the kept rows of a source that have no reward: columns build_id, row, smiles, source_smiles.
 
     Args:
-        context: the run, whose objective counts.
+        context: the run, with the objective.
         source: the source.
-        newest: the snapshot of a source that has none of its own.
-        where: an SQL condition on ``sample_history``.
+        newest: the snapshot to read if the source has none.
+        where: an SQL condition on ``sample_history``; None is all rows.
     """
     snapshot = newest if source.snapshot is None else source.snapshot
     matching = {} if where is None else {"matching": source.store.matching_rows(where, snapshot)}
@@ -98,10 +98,10 @@ def lacking_rows(context: RunContext, source: RowSource, newest: int, where: str
 
 
 def rewards_of(context: RunContext, lacking: pa.Table, known: SampleStore) -> pa.Table:
-    """Return rewards by what a store knows of scores, computing nothing: columns build_id, row, value.
+    """Return the rewards of rows by the scores in a store, without computing any: columns build_id, row, value.
 
     Args:
-        context: the run, whose objective counts.
+        context: the run, with the objective.
         lacking: rows, as ``lacking_rows`` returns them.
         known: a store with scores, or one snapshot of it.
     """
@@ -118,7 +118,7 @@ def _relabel(
     expensive: bool,
     progress: Callable[[int, int], None],
 ) -> Relabelled:
-    """Relabel the rows of a source; molecules of sources before it, to which its own are added, do not count again."""
+    """Relabel the rows of a source; molecules in ``before`` do not count again, and its own are added to ``before``."""
     molecules = _molecules(lacking, context)
     counts = Relabelled(rows=lacking.num_rows, molecules=len(set(molecules) - before))
     rewards: dict[str, float] = {}
@@ -138,9 +138,9 @@ def _relabel(
 def _score(
     context: RunContext, source: RowSource, molecules: Sequence[str], before: set[str], *, expensive: bool
 ) -> tuple[dict[str, float], Relabelled]:
-    """Return the rewards of molecules, after all scores that they lack and may have were computed and stored.
+    """Compute and store the scores that molecules lack; return their rewards and the counts of the relabelling.
 
-    Those of sources before this one are not counted again.
+    Molecules in ``before``, of earlier sources, are not counted again.
     """
     store = context.store
     if not source.is_own:
@@ -155,7 +155,7 @@ def _score(
 
 
 def _bring(context: RunContext, source: RowSource, component: str, version: str, molecules: Sequence[str]) -> None:
-    """Store the good scores in the own store that only the source has."""
+    """Copy the good scores that only the source has to the own store."""
     known = context.store.find_scores(component, version, molecules, lost_in=context.run_id)
     found = source.store.find_scores(component, version, [text for text in molecules if text not in known])
     good = [score for score in found.values() if score.status is ScoreStatus.OK]
@@ -163,7 +163,7 @@ def _bring(context: RunContext, source: RowSource, component: str, version: str,
 
 
 def _molecules(lacking: pa.Table, context: RunContext) -> list[str]:
-    """Return the different molecules of rows; of pairs that are rewarded as such, both ends."""
+    """Return the different molecules of rows; under an objective of pairs, those of the sources, too."""
     names = ["smiles", "source_smiles"] if _of_pairs(context) else ["smiles"]
     return list(dict.fromkeys(text for name in names for text in lacking[name].to_pylist() if text is not None))
 
@@ -173,7 +173,7 @@ def _of_pairs(context: RunContext) -> bool:
 
 
 def _rewards(context: RunContext, lacking: pa.Table, reward_of: Mapping[str, float]) -> pa.Table:
-    """Return the rewards of those rows that have one: columns build_id, row, value."""
+    """Return the rewards of the rows that have one: columns build_id, row, value."""
     values = np.array([reward_of.get(text, math.nan) for text in lacking["smiles"].to_pylist()], np.float64)
     if _of_pairs(context):
         assert context.template is not None

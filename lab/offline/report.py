@@ -1,4 +1,4 @@
-"""The report of an offline training: what its data had, beside what the new policy gives."""
+"""The report of an offline training, which compares the draws of the new policy with its data."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from molbuffer.storage import HistoryIndex, Metric, Positions
 from molbuffer.training import DrawEvaluation, MoleculeQuality, OffPolicyEstimate, mean_of_best, molecule_quality
 
 LAST_ROWS = 1_000
-"""The last rows of the data that a policy is compared with, and the most whose diversity is computed."""
+"""The number of last rows of the data that a policy is compared with, and the most whose diversity is computed."""
 QUALITIES = ("rows", "mean", "top_10", "top_100", "uniqueness", "internal_diversity")
 
 
 @dataclass(frozen=True)
 class OfflineReport:
-    """What the data of an offline training had, and what its policy gives.
+    """The data of an offline training and its policy, in numbers.
 
     Attributes:
-        data: all rows that were there, held-out ones too; the diversity is that of at most 1,000 of them.
-        last: the last 1,000 of them, in the order of the sources and of their history.
-        policy: the fresh draws of the policy; None when there are none.
-        off_policy: what the policy would earn, by the held-out rows.
+        data: the quality of all rows, held-out rows included; the diversity is that of at most 1,000 of them.
+        last: the quality of the last 1,000 rows, in the order of the sources and of their history.
+        policy: the fresh draws of the policy; None if nothing was drawn.
+        off_policy: the off-policy estimate of the mean reward of the policy, from the held-out rows.
         held_out: the number of held-out rows.
-        validation_loss: the loss of the held-out rows under the policy; None without any.
-        criterion: by which a policy is best on the held-out rows.
-        best_iteration: the number of steps after which the policy was best on the held-out rows, and is given; None
-            without any: it is the last one.
-        relabelled: the rows that had no reward under the objective; None when they were left out.
-        notes: why numbers are missing.
+        validation_loss: the loss of the held-out rows under the policy; None without held-out rows.
+        criterion: the criterion by which a policy is the best on the held-out rows.
+        best_iteration: the number of steps of the policy that was best on the held-out rows, which is the result; None
+            without held-out rows, when the last policy is the result.
+        relabelled: the result of the relabelling; None if rows without a reward were left out.
+        notes: explanations of missing numbers.
     """
 
     data: MoleculeQuality
@@ -78,7 +78,7 @@ class OfflineReport:
 
 
 def evaluation_metrics(draws: DrawEvaluation | None) -> dict[str, float | None]:
-    """Return the numbers of an evaluation as metrics, by name; none without one."""
+    """Return the numbers of an evaluation as metrics, by name; empty if nothing was drawn."""
     return {} if draws is None else {f"evaluation_{name}": value for name, value in _of_draws(draws)}
 
 
@@ -90,7 +90,7 @@ def _of_draws(draws: DrawEvaluation) -> Iterator[tuple[str, float | None]]:
 
 
 def data_quality(index: HistoryIndex, seed: int) -> MoleculeQuality:
-    """Return the quality of all rows of an index; the diversity is that of ``LAST_ROWS`` of them, chosen at random."""
+    """Return the quality of all rows of an index; the diversity is that of ``LAST_ROWS`` random rows."""
     n = len(index)
     chosen = numpy_generator(seed, "report").permutation(n)[:LAST_ROWS]
     known = index.molecules.tolist()

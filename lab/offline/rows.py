@@ -1,7 +1,7 @@
-"""The rows of an offline training: those of the store it writes to, of other stores, and of archives.
+"""The rows of an offline training: of the store that it writes to, of other stores, and of archives.
 
-The rows of several sources are one index, in the order of the sources; a row that several have counts once. A run
-records who its sources are and which snapshot of each it reads, and is gone on with from the same ones.
+The rows of several sources are one index, in the order of the sources; a row that is in several sources counts once. A
+run records the identity and the snapshot of each source, and a resumed run must have the same sources.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from molbuffer.storage import (
 from molbuffer.training import BatchShortError
 
 Identity = Mapping[str, str | int]
-"""Who a source is, and its snapshot, for the record of a run."""
+"""The identity of a source and its snapshot, as in the record of a run."""
 
 
 _REWARDED = """
@@ -44,12 +44,12 @@ _MATCHING = """SEMI JOIN matching ON matching.build_id = rewards.build_id AND ma
 
 @dataclass(frozen=True)
 class RowSource:
-    """Stored rows as of a snapshot.
+    """A source of stored rows, at a snapshot.
 
     Attributes:
         store: the store or the archive with the rows.
-        snapshot: the snapshot; None is the one that the run pins in its own store.
-        identity: who it is, for the record of the run; None is the run's own store.
+        snapshot: the snapshot; None is the snapshot that the run pins in its own store.
+        identity: the identity of the source, for the record of the run; None is the run's own store.
     """
 
     store: SampleStore
@@ -58,7 +58,7 @@ class RowSource:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is the store that the run writes to."""
+        """Whether the source is the store that the run writes to."""
         return self.identity is None
 
 
@@ -67,29 +67,29 @@ class OfflineRows:
     """The sources of an offline training, in the order of their rows.
 
     Attributes:
-        sources: at least one.
+        sources: the sources, at least one.
     """
 
     sources: tuple[RowSource, ...]
 
     def record(self, selection: Mapping[str, object]) -> str:
-        """Return the record of a run's selection of these rows, as JSON."""
+        """Return the record of the rows of a run as JSON: the selection, and the identities of the sources."""
         known = [None if source.identity is None else dict(source.identity) for source in self.sources]
         return json.dumps(selection if known == [None] else {**selection, "sources": known})
 
 
 @contextmanager
 def opened_rows(own: SampleStore | None, sources: Sequence[str], limits: ArchiveLimits) -> Iterator[OfflineRows]:
-    """Open the rows to train on; archives are checked, and those in a tar file unpacked for the time of the context.
+    """Open the sources of rows as a context; archives are checked, and tar files are unpacked for its duration.
 
     Args:
-        own: the store for the run and its policy; None where it is to be made, and there are sources.
-        sources: the paths of archives and stores, in the order of their rows; none is ``own`` alone.
+        own: the store for the run and its policy; None if it is made later, which requires ``sources``.
+        sources: the paths of archives and stores, in the order of their rows; empty is ``own`` alone.
         limits: the limits on the size of each archive.
 
     Raises:
         StoreModeError: ``own`` is an archive.
-        ArchiveError: an archive is damaged or not what it says.
+        ArchiveError: an archive is damaged, or its content differs from its manifest.
         StoreError: a store cannot be opened.
         ValueError: two sources are the same.
     """
@@ -121,16 +121,16 @@ def _opened(own: SampleStore | None, path: Path, limits: ArchiveLimits, opened: 
 
 
 def refuse_no_rows(rows: OfflineRows, objective_sha256: str, where: str | None, snapshot: int | None) -> None:
-    """Refuse sources none of whose rows has a reward under an objective, before a run that reads them begins.
+    """Check before a run begins that some row of its sources has a reward under the objective.
 
     Args:
         rows: the sources.
         objective_sha256: the objective.
-        where: an SQL condition on ``sample_history``.
-        snapshot: the snapshot of a source that has none of its own; None is the newest.
+        where: an SQL condition on ``sample_history``; None is all rows.
+        snapshot: the snapshot to read of a source that has none; None is the newest.
 
     Raises:
-        BatchShortError: there is no such row.
+        BatchShortError: no row has such a reward.
     """
     for source in rows.sources:
         at = snapshot if source.snapshot is None else source.snapshot
@@ -141,8 +141,8 @@ def refuse_no_rows(rows: OfflineRows, objective_sha256: str, where: str | None, 
             return
     condition = "" if where is None else f" and fulfils the condition {where!r}"
     raise BatchShortError(
-        f"no stored row has a reward under the objective{condition}: take the objective of the rows, or have "
-        'their molecules scored under this one first with relabel = "cheap" of offline, as judging=Judging('
+        f"no stored row has a reward under the objective{condition}: take the objective of the rows, or score "
+        'their molecules under this objective first, with relabel = "cheap" of [offline] or with judging=Judging('
         'relabel="cheap") in Python'
         + ("" if where is None else ", or another condition")
         + (f"; {waiting}" if (waiting := pending_text(rows, objective_sha256)) else ""),
@@ -152,7 +152,7 @@ def refuse_no_rows(rows: OfflineRows, objective_sha256: str, where: str | None, 
 
 
 def pending_text(rows: OfflineRows, objective_sha256: str) -> str:
-    """Return what to say of rows that wait for their scores, and are left out; nothing without any.
+    """Return a message about pending rows, which are left out of a training; empty if there are none.
 
     Args:
         rows: the sources.
@@ -161,11 +161,11 @@ def pending_text(rows: OfflineRows, objective_sha256: str) -> str:
     counts = (each for source in rows.sources for each in source.store.count_pending(objectives=[objective_sha256]))
     waiting = sum(each.rows for each in counts)
     advice = f"`molbuffer score-pending --store {rows.sources[0].store.path}` scores them"
-    return f"{waiting} rows wait for their scores under the objective, and are left out: {advice}" if waiting else ""
+    return f"{waiting} rows are pending under the objective, and are left out: {advice}" if waiting else ""
 
 
 def refuse_archive(own: SampleStore) -> None:
-    """Refuse an archive as the store of a run.
+    """Check that the store of a run is not an archive.
 
     Raises:
         StoreModeError: the store is an archive.
@@ -178,7 +178,7 @@ def refuse_archive(own: SampleStore) -> None:
 
 
 def rows_of_run(store: SampleStore, run_id: str, rows: OfflineRows) -> OfflineRows:
-    """Return the rows that a run reads: at the snapshots at which it began, if it has begun.
+    """Return the rows that a run reads; if the run has begun before, at the snapshots at which it began.
 
     Raises:
         RunConflictError: the run began with other sources.
@@ -206,7 +206,7 @@ def rows_of_run(store: SampleStore, run_id: str, rows: OfflineRows) -> OfflineRo
 
 
 def _who(identity: Identity | None) -> Identity | None:
-    """Return what must be the same of a source: of a store, which grows, all but the snapshot."""
+    """Return the part of an identity that may not change: of a store, which grows, all but the snapshot."""
     if identity is None or "content" in identity:
         return identity
     return {"uuid": identity["uuid"]}
@@ -214,15 +214,15 @@ def _who(identity: Identity | None) -> Identity | None:
 
 @dataclass
 class PinnedRows:
-    """The rows of all sources as of their snapshots, of which a training reads those that are not held out.
+    """The rows of all sources at their snapshots, split into the training part and the held-out part.
 
     Attributes:
         rows: the sources.
         own_snapshot: the snapshot of the run's own store.
-        vocabulary: that of the policy in training; rows that it cannot express are left out.
-        validation: what is held out.
-        seed: the seed of the choice.
-        more_rewards: rewards that each source does not have, in the order of the sources, as of ``IndexScope``.
+        vocabulary: the vocabulary of the policy in training; rows that it cannot express are left out.
+        validation: the settings of the split.
+        seed: the seed of the split.
+        more_rewards: for each source, rewards that it does not have, as for ``IndexScope``; empty adds none.
         chosen: all rows, and their parts; None before they are read.
     """
 
@@ -240,7 +240,7 @@ class PinnedRows:
         return self.own_snapshot if first is None else first
 
     def index(self, scope: IndexScope) -> HistoryIndex:
-        """Return the rows that are learned from; the snapshots of the scope do not count.
+        """Return the rows of the training part; the snapshots of the scope are ignored.
 
         Raises:
             ValidationError: the rows cannot be split.
@@ -248,7 +248,11 @@ class PinnedRows:
         return self.split(scope).learned
 
     def split(self, scope: IndexScope) -> Split:
-        """Return all rows, those that are learned from, and those that are held out; they are read once."""
+        """Return all rows, and the training and held-out parts; the first call reads and splits them.
+
+        Raises:
+            ValidationError: the rows cannot be split.
+        """
         if self.chosen is None:
             whole = join_indexes([self._of(number, scope) for number in range(len(self.rows.sources))])
             whole = expressible(whole, self.vocabulary, unparseable=scope.include_unparseable)

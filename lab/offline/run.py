@@ -1,4 +1,4 @@
-"""Training on stored rows alone, as a run of its own."""
+"""Offline training as a run of a lab."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from molbuffer.training import BatchPlan, FitProgress, LearnerSettings, Loss, Re
 
 @dataclass(frozen=True)
 class OfflinePlan:
-    """The steps of an offline training, and the rows that they are taken on.
+    """The settings of an offline training: its steps, and the rows that it learns from.
 
     Attributes:
         steps: the number of steps of the run.
         batch_size: the number of rows of a batch.
-        selection: chooses the rows of a batch.
-        randomise: give each row as another random SMILES of its molecule.
-        where: an SQL condition on ``sample_history``.
-        sources: the paths of archives and stores to read the rows from, in their order; none is the store itself.
-        snapshot: the snapshot to read; None is that at which the run begins.
+        selection: the rule that chooses the rows of a batch.
+        randomise: replace the SMILES of each row by a random one of the same molecule.
+        where: an SQL condition on ``sample_history``; None is all rows.
+        sources: the paths of archives and stores to read the rows from, in their order; empty is the store itself.
+        snapshot: the snapshot to read; None is the snapshot at the start of the run.
         loss: the name of a loss, a loss, or a function that is valid on any rows with a reward.
-        cloning_weight: the weight of the negative log-likelihood of the rows, as of ``conservative``.
-        kl_weight: the weight of the divergence from the prior on the rows, as of ``conservative``.
+        cloning_weight: the weight of the negative log-likelihood of the rows, as in ``conservative``.
+        kl_weight: the weight of the divergence from the prior on the rows, as in ``conservative``.
         learner: the settings of the learner.
         checkpoint_every: the number of steps between checkpoints.
-        judging: the rows that are held out or relabelled, and the evaluation of the policy.
+        judging: the validation, evaluation and relabelling.
     """
 
     steps: int
@@ -71,7 +71,7 @@ class OfflineResult(TrainingResult):
     """The result of an offline training.
 
     Attributes:
-        report: what the data had, beside what the policy gives.
+        report: the comparison of the policy with its data.
     """
 
     report: OfflineReport = field(kw_only=True)
@@ -84,7 +84,13 @@ def run_offline(
     progress: Callable[[FitProgress], None],
     loggers: Sequence[RunLogger] = (),
 ) -> OfflineResult:
-    """Train on stored rows, from the run's last checkpoint if it has one."""
+    """Train a policy on stored rows, from the last checkpoint of the run if it has one.
+
+    Raises:
+        BatchShortError: too few rows have a reward under the objective.
+        RunConflictError: the run to go on with began with other settings or rows.
+        ValueError: a snapshot is named that cannot be read.
+    """
     loss = conservative(as_loss(plan.loss), plan.cloning_weight, plan.kl_weight)
     where = None if plan.where is None else check_predicate(plan.where)
     check_snapshot(plan.snapshot, plan.sources, plan.judging)
@@ -100,12 +106,12 @@ def run_offline(
             started_run(run, store, snapshot=plan.snapshot, selection=selection) as (context, _),
         ):
             logs.follow(context.run_id)
-            # A run that is gone on with reads what it began to read.
+            # A resumed run must read the same rows as before.
             began = store.run(context.run_id).selection
             if began != selection:
                 raise RunConflictError(
-                    f"run {context.run_id} began with the rows {began}, got {selection}: go on with it as it began, or "
-                    "begin another run"
+                    f"run {context.run_id} began with the rows {began}, got {selection}: resume it with the same "
+                    "selection and condition, or begin another run"
                 )
             batches = BatchPlan(plan.batch_size, plan.steps, context.seed, replay=Replay(randomise=plan.randomise))
             training_plan = TrainingPlan(
@@ -135,7 +141,7 @@ def run_offline(
 def _relabelled(
     store: SampleStore, run: RunPlan, rows: OfflineRows, where: str | None, judging: Judging
 ) -> Relabelled | None:
-    """Relabel the rows of a run that begins; the scores belong to a run of their own, before its snapshot."""
+    """Relabel the rows before a new run begins, as a separate run, so that its snapshot has the new rewards."""
     if judging.relabel == "off" or run.resume is not None:
         return None
     scoring = replace(run, name=f"relabel for {run.name}", kind=RunKind.SCORE, resume=None)
@@ -144,14 +150,15 @@ def _relabelled(
 
 
 def check_snapshot(snapshot: int | None, sources: Sequence[object], judging: Judging) -> None:
-    """Refuse a snapshot where another one is read.
+    """Check that a named snapshot can be read.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: there are sources, or a relabelling, which read the newest snapshots.
     """
     if snapshot is not None and sources:
-        raise ValueError(f"the snapshots of other sources are their newest: leave snapshot {snapshot} out")
+        raise ValueError(f"other sources are read at their newest snapshots: leave snapshot {snapshot} out")
     if snapshot is not None and judging.relabel != "off":
         raise ValueError(
-            f"rewards that are made now are in no earlier snapshot: leave snapshot {snapshot} out, or relabel off"
+            f"an earlier snapshot does not have the rewards of a relabelling: leave snapshot {snapshot} out, or set "
+            'relabel to "off"'
         )

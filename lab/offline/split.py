@@ -1,4 +1,4 @@
-"""The validation split of stored rows: whole scaffolds, runs or molecules are held out, as the seed says."""
+"""The validation split of stored rows: whole scaffolds, runs or molecules are held out, chosen by the seed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from molbuffer.storage import HistoryIndex
 
 @dataclass(frozen=True)
 class Split:
-    """An index, and its two parts.
+    """An index of rows, split into two parts.
 
     Attributes:
         whole: all rows.
-        learned: those that are learned from.
-        held_out: those that are held out.
+        learned: the rows that the training learns from.
+        held_out: the held-out rows.
     """
 
     whole: HistoryIndex
@@ -31,10 +31,10 @@ class Split:
 
 
 def split_rows(index: HistoryIndex, plan: ValidationPlan, seed: int) -> Split:
-    """Split an index; a group of rows is on one side as a whole.
+    """Split an index so that each group of rows is in one part as a whole.
 
-    Groups are taken in the order of a hash of their name and the seed; one that would exceed the share is left out,
-    but for the first, so that some rows are held out. The same rows are split alike whenever a run is gone on with.
+    Groups are held out in the order of a hash of their name and the seed. A group that would exceed the share is
+    skipped, except the first, so that some rows are held out. A resumed run splits the same rows in the same way.
 
     Raises:
         ValidationError: there are fewer than two groups.

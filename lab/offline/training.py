@@ -1,4 +1,4 @@
-"""An offline training: put together from its rows and its plan, run to its end, and reported."""
+"""An offline training: assemble it from its rows and settings, run it to its end, and report on it."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class OfflineTraining(Training):
     """The parts of an offline training.
 
     Attributes:
-        judging: how its rows and its policy are judged.
-        pinned: its rows.
-        checks: what it looks at on its way.
+        judging: the settings of validation, evaluation and relabelling.
+        pinned: the rows.
+        checks: the validations and evaluations.
     """
 
     judging: Judging = field(kw_only=True)
@@ -62,7 +62,7 @@ class OfflineTraining(Training):
 
 
 def relabelled(context: RunContext, rows: OfflineRows, where: str | None, judging: Judging) -> Relabelled | None:
-    """Score the rows that have no reward under the objective of a run, before a training that reads them begins."""
+    """Score the rows without a reward under the objective of a run, before a training reads them, if asked for."""
     if judging.relabel == "off":
         return None
     check_stored_scores(context.objective, context.store)
@@ -76,9 +76,9 @@ def offline_training(
 
     Args:
         context: the run.
-        plan: what is trained.
-        rows: the rows; None is those of the run's own store.
-        judging: how rows and policy are judged.
+        plan: the settings of the training.
+        rows: the sources of the rows; None is the run's own store.
+        judging: the settings of validation, evaluation and relabelling.
     """
     store, run_id, vocabulary = context.store, context.run_id, context.prior.vocabulary
     rows = rows or OfflineRows((RowSource(store),))
@@ -130,17 +130,17 @@ def run_offline_training(
     found: Relabelled | None = None,
     progress: Callable[[FitProgress], None] = lambda _: None,
 ) -> tuple[Policy, OfflineReport, str | None]:
-    """Train to the end, publish the policy that is best on held-out rows, or the last one, and report.
+    """Train to the end, store the policy that is best on held-out rows, else the last one, and report.
 
     Args:
         context: the run.
-        training: its parts, set back to the last checkpoint if it has one.
-        found: the rows that were relabelled for it.
+        training: the parts of the training, restored from the last checkpoint if it has one.
+        found: the result of the relabelling; None without one.
         progress: called after each step.
 
     Returns:
-        The policy, which the store keeps; the report, whose numbers are metrics of the run; and why the training ended
-        before its last step, None if it did not.
+        The policy, which the store keeps; the report, whose numbers are stored as metrics of the run; and why the
+        training ended before its last step, None if it did not.
 
     Raises:
         TooFewRowsError: the rows do not fill the first batch.
@@ -177,7 +177,7 @@ def run_offline_training(
 
 
 def _more_rewards(context: RunContext, source: RowSource, where: str | None, own_snapshot: int) -> pa.Table | None:
-    """Return the rewards of rows that cannot be stored beside them, by the scores as of the run's snapshot."""
+    """Return rewards of the rows of another source, by the scores at the run's snapshot; None for the own store."""
     if source.is_own:
         return None
     lacking = lacking_rows(context, source, source.store.snapshot(), where)
@@ -187,7 +187,7 @@ def _more_rewards(context: RunContext, source: RowSource, where: str | None, own
 def _evaluator(
     context: RunContext, plan: EvaluationPlan, index: HistoryIndex
 ) -> Callable[[Policy, int, int], DrawEvaluation] | None:
-    """Return what evaluates a policy by fresh draws; None when nothing is drawn."""
+    """Return a function that evaluates a policy by fresh draws; None if nothing is drawn."""
     if not plan.draws or context.prior.model.condition_kind is ConditionKind.SOURCES:
         return None
     scored = plan.expensive or not _expensive(context)
@@ -214,7 +214,7 @@ def _evaluator(
 
 
 def _known(context: RunContext, index: HistoryIndex, smiles: Sequence[str]) -> set[str]:
-    """Return which molecules are among the rows of an index, by the hash that it has of each."""
+    """Return which molecules are among the rows of an index, compared by hash."""
     wanted = pa.table({"smiles": pa.array(smiles, pa.string())})
     hashed = context.store.read_arrow("SELECT smiles, hash(smiles) AS molecule FROM wanted", wanted=wanted)
     found = np.isin(hashed["molecule"].to_numpy(), index.molecules)
@@ -222,7 +222,7 @@ def _known(context: RunContext, index: HistoryIndex, smiles: Sequence[str]) -> s
 
 
 def _imported(context: RunContext) -> list[str]:
-    """Return the names of the components whose scores were imported: nothing computes one."""
+    """Return the names of the components with imported scores, which cannot be computed."""
     return [each.component.name for each in context.objective.components if isinstance(each.component, Imported)]
 
 
@@ -277,8 +277,8 @@ def _why_no_draws(context: RunContext) -> str:
     if imported := _imported(context):
         return f"no fresh draws: nothing computes {', '.join(imported)}, which was imported"
     return (
-        "no fresh draws: offline.evaluation.draws = 1000 evaluates the policy by as many, that of this run, too "
-        f"(--resume {context.run_id[:8]} --draws 1000)"
+        "no fresh draws: offline.evaluation.draws = 1000 evaluates the policy by 1000 draws; for the policy of this "
+        f"run, add --resume {context.run_id[:8]} --draws 1000"
     )
 
 

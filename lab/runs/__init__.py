@@ -1,7 +1,7 @@
-"""A run of a lab, as the context that ``Lab.run`` gives.
+"""The runs of a lab, which ``Lab.run`` yields.
 
-``lab_run`` is the run, ``samplers`` are those that it has and what each has built, ``position`` is how far it has come,
-``statements`` are what it is given, and ``results`` what its trainings return.
+``lab_run`` is the run, ``samplers`` has its samplers and their builds, ``position`` its progress, ``statements`` the
+record of its builds and trainings, and ``results`` the results of its trainings.
 """
 
 import lazy_loader

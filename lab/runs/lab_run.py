@@ -48,10 +48,10 @@ from molbuffer.training import (
 
 
 class LabRun:
-    """A run of a lab, as the context that ``Lab.run`` gives.
+    """A run of a lab, which ``Lab.run`` yields.
 
-    A run that is gone on with repeats no work: a build that was committed is found by its number among the builds of
-    its sampler, and a training continues from the last checkpoint. So the same statements, executed again with
+    A resumed run repeats no work: it finds a committed build by its number among the builds of its sampler, and
+    continues a training from the last checkpoint. Therefore the same statements, executed again with
     ``resume=run_id``, go on where they were interrupted.
 
     Example:
@@ -74,7 +74,7 @@ class LabRun:
         return f"<run {self.run_id} of {self._context.store.path}, iteration {self._position.iteration}>"
 
     def close(self) -> None:
-        """End the run for this object: its record says finished, failed or interrupted, and nothing follows that."""
+        """Refuse further builds and trainings by this object, since the run has ended."""
         self._closed = True
 
     def _check_open(self) -> None:
@@ -83,28 +83,28 @@ class LabRun:
 
     @property
     def run_id(self) -> str:
-        """The id of the run, with which ``Lab.run`` goes on with it."""
+        """The id of the run, which ``Lab.run`` takes as ``resume``."""
         return self._context.run_id
 
     @property
     def seed(self) -> int:
-        """The seed that all draws of the run follow from."""
+        """The seed of all draws of the run."""
         return self._context.seed
 
     @property
     def prior(self) -> Policy:
-        """The policy that the loss keeps the trained one close to."""
+        """The policy that the loss keeps the trained policy close to."""
         return self._context.prior
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The vocabulary of the policy, in which samplers of files and of the history give their rows."""
+        """The vocabulary of the policy, in which samplers of files and of the history encode their rows."""
         return self._context.prior.vocabulary
 
     def agent(self) -> Policy:
-        """Return the policy in training as it is now; before a training, the one that it starts from.
+        """Return the present policy in training; before a training, the policy that it starts from.
 
-        Give samplers the method itself, as ``ModelSampler("agent", run.agent)``: they call it at each draw.
+        Pass the method itself to samplers, as ``ModelSampler("agent", run.agent)``: they call it at each draw.
         """
         training = self._position.training
         return self._context.start if training is None else training.learner.policy()
@@ -118,11 +118,12 @@ class LabRun:
         return self._best
 
     def stored_rows(self, runs: str | Sequence[str] = "own", where: str | None = None) -> RunHistory:
-        """Return the stored rows that a sampler of the history may draw, as ``HistorySampler`` takes them.
+        """Return the stored rows that a ``HistorySampler`` may draw.
 
         Args:
-            runs: "own", "all", or ids of runs, which may include "own"; rows of others as of the start of the run.
-            where: an SQL condition on ``sample_history``.
+            runs: "own", "all", or ids of runs, which may include "own"; rows of other runs are read as of the start of
+                this run.
+            where: an SQL condition on ``sample_history``; None is all rows.
         """
         store, record = self._context.store, self._context.store.run(self.run_id)
         names = [runs] if isinstance(runs, str) else runs
@@ -144,16 +145,16 @@ class LabRun:
     ) -> list[BuildReceipt]:
         """Fill the buffer with n kept molecules of a sampler, scored and committed; return the receipts.
 
-        The k-th build of a sampler, by its name, is made once in a run. A training builds n more with the sampler
-        whenever it needs rows.
+        The k-th build of a sampler, by its name, is made once in a run. Whenever a later training needs rows, it draws
+        n more with the sampler.
 
         Args:
             sampler: the sampler.
             n: the number of kept rows.
-            progress: told the number of rows made and wanted, after each portion.
+            progress: called with the number of rows made and the number of all, after each chunk.
 
         Raises:
-            RunConflictError: the run is gone on with, and the build was another one.
+            RunConflictError: the run is resumed, and the build had other arguments before.
             EmptyBuildError: no molecule was kept.
             FailedScoresError: too many molecules have no reward, since their score failed.
         """
@@ -220,37 +221,39 @@ class LabRun:
 
         Args:
             batch_size: the number of rows of a batch.
-            iterations: the number of iterations of the run; more than it has done extends it.
-            samplers: draw live rows: the share of a batch by the name of a sampler that has built, or samplers with a
-                size. What they leave comes from the buffer.
-            selection: chooses the rows of the buffer; a text names a kind with its defaults.
-            loss: the name of a kind of losses, a loss, or a function of the rows of a step that is valid on any rows
+            iterations: the number of iterations of the run; a finished training is extended by a larger number.
+            samplers: the sources of live rows: the shares of a batch by the names of samplers that have built, or
+                samplers with a size. The rest of the batch comes from the buffer.
+            selection: the rule that chooses rows of the buffer, or the name of a kind, with its defaults.
+            loss: a loss, the name of a kind of losses, or a function of the rows of a step that is valid on any rows
                 with a reward.
             learner: the learning rate and the largest norm of a gradient.
-            build_every: the iterations between builds of the buffer; 0 builds only when it cannot fill a batch.
+            build_every: the number of iterations between builds of the buffer; 0 builds only when it cannot fill a
+                batch.
             own_only: leave out stored rows of other runs.
-            replay: the number of gradient steps in an iteration, and what they take from the buffer.
-            train_on_invalid: train also on strings that are no molecules, with reward 0.
-            checkpoint_every: the iterations between checkpoints, from which the run can be gone on with.
-            trainables: the trainers of latent priors and vectors of samplers.
+            replay: the number of gradient steps in an iteration, and the rows that they take from the buffer.
+            train_on_invalid: train also on strings that are not molecules, with reward 0.
+            checkpoint_every: the number of iterations between checkpoints, from which the run can be resumed.
+            trainables: the trainers of latent priors and latent vectors of samplers.
             max_oracle_calls: the most different molecules that the run asks its objective for, builds included; the
-                training ends with the last of them. None is without end.
-            max_minutes: the most minutes of training, those of the parts of a resumed run together.
-            patience: the iterations without a rise of the mean reward of the best molecules that end the training.
+                training ends when they are used up. None is no limit.
+            max_minutes: the most minutes of training, over all parts of a resumed run; None is no limit.
+            patience: the number of iterations without a rise of the mean reward of the best molecules after which the
+                training ends; None is no limit.
             patience_top: the number of best molecules.
-            guard: the guard against collapse; None is none.
-            diversity: the diversity memory; None has every reward count in full.
-            until: has the training end earlier, as a stage of the run that others may follow: each further ``train`` of
-                the block goes on from here, with what it is given.
-            objective: gives the rewards of this training; None is that of the run.
-            filters: those of this training, asked as in ``Lab.run``; None is those of the run.
-            pending_timeout: of an objective with a backlog, the most seconds that the training waits for rows without a
-                sign that somebody scores them: a new score or claim.
+            guard: the guard against collapse; None has no guard.
+            diversity: the diversity memory; None leaves rewards as they are.
+            until: the conditions that end the training earlier, as a stage of the run; each further ``train`` of the
+                block goes on from its end, with its own arguments. None is the whole run.
+            objective: the objective of this training; None is that of the run.
+            filters: the filters of this training, as in ``Lab.run``; None is those of the run.
+            pending_timeout: for an objective with a backlog, the most seconds that the training waits for rows without
+                a new score or claim.
             progress: called after each iteration.
 
         Raises:
-            RunConflictError: the run is gone on with, and the training was another one (``lab.given`` has what may
-                change), or has done more iterations.
+            RunConflictError: the run is resumed, and the training had other arguments before (``lab.given`` lists those
+                that may change), or has done more iterations.
             BatchShortError: the samplers and the buffer cannot fill a batch.
             DivergedError: the loss is infinite or NaN.
             FailedScoresError: too many molecules have no reward, since their score failed.
@@ -291,9 +294,9 @@ class LabRun:
         self._statements.training(plan, made, trainables, stage_statement(until, objective, filters))
         if (stays := self._samplers.best_that_stays()) is not None:
             log_warning(
-                f"the sampler {stays!r} draws from run.best, which is chosen by what the policy in training draws "
-                "live, and no sampler of run.agent has a p_batch, so that it stays what training started from: give "
-                "one a p_batch"
+                f"the sampler {stays!r} draws from run.best, which is chosen by the live rows of the policy in "
+                "training, but no sampler of run.agent has a p_batch: run.best stays the policy that the training "
+                "started from; give a sampler of run.agent a p_batch"
             )
         self._position.training = None
         training = online_training(context, plan, lambda *_: made, lambda _: Trainables(tuple(trainables)))
@@ -324,7 +327,7 @@ class LabRun:
         objective: Objective | None,
         filters: Sequence[Filter] | None,
     ) -> RunContext:
-        """Return the run as it is in a training, whose objective is recorded."""
+        """Return the context of a training, with its own objective and filters, and record the objective."""
         check_stage(until, objective, filters)
         context = self._context
         if (until, objective, filters) != (None, None, None):

@@ -1,4 +1,4 @@
-"""How far a run of a lab has come: its iteration, the training at work, and what is committed."""
+"""The position of a run of a lab: its iteration, its present training, and which of its rows are committed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class RunPosition:
     """The position of a run.
 
     Attributes:
-        iteration: the iteration of builds between trainings, which is that of the next batch.
-        training: the training at work or the last one; None before the first.
+        iteration: the iteration of the next batch, to which builds between trainings belong.
+        training: the present or last training; None before the first.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class RunPosition:
 
     @contextmanager
     def in_training(self, training: Training) -> Iterator[None]:
-        """Be in a training for as long as this lasts, and then where that has come to."""
+        """A context of a training; at its end, the iteration is that of the training."""
         self._in_training = True
         try:
             yield
@@ -32,16 +32,16 @@ class RunPosition:
             self.iteration, self._in_training = training.loader.iteration, False
 
     def settled(self) -> int:
-        """Return the iteration before which all that the run drew is committed.
+        """Return the iteration before which all rows of the run are committed.
 
-        Between trainings, that is so of all builds up to now.
+        Between trainings, all builds up to now are committed.
         """
         if self.training is not None and self._in_training:
             return self.training.writer.settled()
         return self.iteration + 1
 
     def unsettled(self) -> Sequence[Build] | None:
-        """Return the live builds of the iterations since, which are not committed; None if there was none."""
+        """Return the live builds of later iterations, which are not committed; None if there was no such iteration."""
         if self.training is None or not self._in_training:
             return None
         return self.training.writer.unsettled()

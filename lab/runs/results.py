@@ -32,7 +32,13 @@ class TrainingResult:
 
     @classmethod
     def of(cls, context: RunContext, training: Training, ended: str | None = None) -> TrainingResult:
-        """Return the result of a training that has ended, and why if that was before its last iteration."""
+        """Return the result of a training that has ended.
+
+        Args:
+            context: the run.
+            training: the training.
+            ended: why it ended before its last iteration; None if it did not.
+        """
         return cls(
             context.run_id,
             training.learner.policy().sha256,

@@ -1,4 +1,4 @@
-"""The samplers of a run of a lab, by their names, and what each has built."""
+"""The samplers of a run of a lab, by their names, and the builds of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RunSamplers:
 
     Args:
         context: the run.
-        agent: returns the policy in training, which samplers may draw from.
+        agent: returns the policy in training, from which samplers may draw.
         best: the best agent of the run.
     """
 
@@ -29,26 +29,33 @@ class RunSamplers:
         self._built: dict[tuple[int, str], list[BuildReceipt]] = {}
 
     def all(self) -> list[Sampler]:
-        """Return the samplers, in the order in which they came."""
+        """Return the samplers, in the order in which they were added."""
         return list(self._samplers.values())
 
     def order(self, name: str) -> int:
-        """Return the place of a sampler among them."""
+        """Return the place of a sampler in the run, from 0."""
         return list(self._samplers).index(name)
 
     def built(self, name: str, iteration: int) -> list[BuildReceipt]:
-        """Return the receipts of what a sampler has built in an iteration, which may be appended to."""
+        """Return the list of receipts of a sampler in an iteration, to which the caller may append."""
         return self._built.setdefault((iteration, name), [])
 
     def keep(self, sampler: Sampler, size: SamplerSize) -> None:
-        """Remember a sampler with a size, under its name."""
+        """Add a copy of a sampler with a size, or replace the sampler of its name."""
         kept = copy(sampler)
-        # Samplers are frozen, and one of another's making need not be a dataclass.
+        # Samplers are frozen, and a sampler of another package need not be a dataclass.
         object.__setattr__(kept, "size", size)
         self._samplers[sampler.name] = kept
 
     def take_sizes(self, samplers: Mapping[str, float] | Sequence[Sampler]) -> None:
-        """Give the samplers of the run their parts of a training."""
+        """Set the sizes of the samplers for a training.
+
+        Args:
+            samplers: the shares of a batch by sampler name, or samplers with a size.
+
+        Raises:
+            ValueError: a share is given for an unknown sampler.
+        """
         if not isinstance(samplers, Mapping):
             for sampler in samplers:
                 self.keep(sampler, sampler.size)
@@ -57,14 +64,14 @@ class RunSamplers:
         if unknown:
             known = ", ".join(self._samplers) or "none"
             raise ValueError(
-                f"no sampler of the run is called {unknown[0]!r}; those that have built are: {known}. Build with it "
-                "first, or give samplers=[...] with a size"
+                f"no sampler of the run is called {unknown[0]!r}; the samplers that have built are: {known}. Build "
+                "with it first, or give samplers=[...] with a size"
             )
         for name, sampler in self._samplers.items():
             self.keep(sampler, SamplerSize(sampler.size.buffer_size, samplers.get(name, 0.0)))
 
     def publish(self, sampler: Sampler) -> None:
-        """Keep the policies and latents that a sampler draws from, apart from the policy in training."""
+        """Store the policies and latents that a sampler draws from, not the policy in training or the best agent."""
         store, run_id = self._context.store, self._context.run_id
         inner = getattr(sampler, "base_sampler", None)
         if isinstance(inner, Sampler):
@@ -79,10 +86,10 @@ class RunSamplers:
             store.commit(Commit(policies=[version], message=f"policies of run {run_id}"))
 
     def count_in(self, training: Training) -> None:
-        """Count in a training what was built before its next batch."""
+        """Add the builds before the next batch of a training to its counts of rows, molecules and oracle calls."""
         iteration = training.loader.iteration
         if any(receipts for (at, _), receipts in self._built.items() if at == iteration):
-            # Builds of an iteration come before its batch, also those that no training has asked for.
+            # Builds of an iteration come before its batch, including those of the method ``build``.
             training.seen.read(iteration, Event.SAMPLE_BATCH)
             if training.screener is not None:
                 training.screener.read(BuildPlace(iteration, Event.SAMPLE_BATCH.value))
@@ -95,11 +102,11 @@ class RunSamplers:
     def make_chunks(
         self, context: RunContext, training: Training, failures: ScoreFailures, iteration: int, asked: Sequence[str]
     ) -> list[BuildReceipt]:
-        """Make the build of an iteration, of which a call of ``build`` may have made some samplers' part."""
+        """Make the build of an iteration; skip samplers that ``LabRun.build`` has already built with in it."""
         receipts: list[BuildReceipt] = []
         for order, (name, sampler) in enumerate(self._samplers.items()):
             if made := self.built(name, iteration):
-                # They were counted when the training began, and the loader counts what it is given.
+                # The rows were counted when the training began, and the loader counts these receipts again.
                 training.drawn.add(name, -sum(receipt.drawn for receipt in made))
                 receipts += made
                 continue
@@ -119,13 +126,14 @@ class RunSamplers:
         return receipts
 
     def draws_from_best(self, samplers: Mapping[str, float] | Sequence[Sampler]) -> bool:
-        """Return whether one of the samplers draws from the best agent, or one of those that a training is given."""
+        """Return whether a sampler of the run, or one that a training is given, draws from the best agent."""
         given = () if isinstance(samplers, Mapping) else samplers
         return any(self._is_of_best(each) for each in [*self._samplers.values(), *given])
 
     def best_that_stays(self) -> str | None:
-        """Return the name of a sampler that draws from the best agent while nothing can make another one the best:
-        no sampler draws live from the policy in training; None without such a sampler.
+        """Return the name of a sampler that draws from a best agent that can never change; None if there is none.
+
+        The best agent never changes if no sampler draws live rows from the policy in training.
         """
         live = [each for each in self._samplers.values() if each.size.p_batch]
         if any(self._agent in (getattr(each, "policy", None), getattr(each, "output_model", None)) for each in live):

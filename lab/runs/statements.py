@@ -1,4 +1,4 @@
-"""The statements of a run of a lab: each is recorded before it is executed, and compared when the run goes on."""
+"""The builds and trainings of a run of a lab: each is recorded before it is executed, and compared on resume."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from molbuffer.training import Ending, StageEndSettings, Trainable
 
 
 class RunStatements:
-    """The builds and trainings that a run is given.
+    """The record of the builds and trainings of a run.
 
     Args:
         context: the run.
-        is_own: tells the policies of the run itself from others.
+        is_own: returns whether a policy is one of the run itself.
     """
 
     def __init__(self, context: RunContext, is_own: Callable[[Policy], bool]) -> None:
@@ -31,16 +31,16 @@ class RunStatements:
         self.trainings = 0
 
     def build(self, sampler: Sampler, n: int, *, iteration: int, number: int) -> None:
-        """Record a build before it is made, or refuse one that differs from that in its place.
+        """Record a build before it is made, or check it against the recorded build in its place.
 
         Args:
             sampler: the sampler.
-            n: the wanted rows.
+            n: the number of kept rows.
             iteration: the iteration of the run.
-            number: its place among the builds of the sampler in this iteration.
+            number: the place of the build among those of the sampler in this iteration.
 
         Raises:
-            RunConflictError: another one was made in its place.
+            RunConflictError: a build with other arguments was made in its place.
         """
         store, run_id = self._context.store, self._context.run_id
         sources: dict[str, str] = {}
@@ -62,16 +62,16 @@ class RunStatements:
         trainables: Sequence[Trainable],
         stage: Mapping[str, Any],
     ) -> None:
-        """Record a training before it begins, or refuse one that differs from that in its place.
+        """Record a training before it begins, or check it against the recorded training in its place.
 
         Args:
-            plan: what is trained.
+            plan: the settings of the training.
             samplers: the samplers of the run.
             trainables: the trainers of their latents.
-            stage: what ``stage_statement`` returns.
+            stage: the description of the stage, as ``stage_statement`` returns it.
 
         Raises:
-            RunConflictError: another one was made in its place.
+            RunConflictError: a training with other arguments was made in its place.
         """
         sources: dict[str, str] = {}
         statement = {
@@ -94,13 +94,11 @@ class RunStatements:
         self.trainings += 1
 
     def is_over(self, number: int) -> bool:
-        """Return whether a training had come to its end, which may have been before its last iteration, since another
-        one has followed it.
-        """
+        """Return whether a training has ended, as the record of a later training shows."""
         return self._given.followed(number)
 
     def end(self, number: int, ending: Ending | None) -> None:
-        """Record why a training has ended before its last iteration, or that it has not."""
+        """Record why a training has ended before its last iteration; None if it has not."""
         self._given.ended(number, None if ending is None else ending.reason)
 
     def reason(self, number: int) -> str | None:
@@ -109,10 +107,10 @@ class RunStatements:
 
 
 def check_stage(until: object, objective: object, filters: object) -> None:
-    """Refuse what is no end, objective or filters of a training.
+    """Check the arguments of a stage of a run; each may be None.
 
     Raises:
-        TypeError: it is none.
+        TypeError: an argument has the wrong type.
     """
     if not isinstance(until, StageEndSettings | None):
         raise TypeError(f"until: expected StageEndSettings(mean_reward=..., ...), got {shown(until)}")
@@ -125,7 +123,7 @@ def check_stage(until: object, objective: object, filters: object) -> None:
 def stage_statement(
     until: StageEndSettings | None, objective: Objective | None, filters: Sequence[Filter] | None
 ) -> dict[str, Any]:
-    """Return what is a training's own of what a run has, as far as it is given."""
+    """Return a description of the settings of a stage that differ from those of its run, as JSON values."""
     given = {
         "until": None if until is None else asdict(until),
         "objective": None if objective is None else objective.sha256,
@@ -135,7 +133,12 @@ def stage_statement(
 
 
 def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str, Any]:
-    """Return what a training is given, apart from its samplers, and add the sources of classes of others."""
+    """Return a description of a training without its samplers, as JSON values.
+
+    Args:
+        plan: the settings of the training.
+        sources: the sha256 of the sources of classes of other packages, by name, which are added.
+    """
     batches = plan.batches
     return {
         "batch_size": batches.batch_size,

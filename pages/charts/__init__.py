@@ -1,8 +1,8 @@
-"""Charts of facts, as Vega-Lite specifications apart from their data.
+"""Charts of facts, as Vega-Lite specifications with separate data.
 
-``chart`` has what a chart is, and what all of them share: data by column, colours that the colour-blind tell apart,
-labels that are cut. The other modules have one function for each chart. A page draws them at the width that it has;
-colours of text and lines are those of the page, light or dark.
+``chart`` has the record of a chart, and the functions that all charts share: data by column, colours that colour-blind
+people can tell apart, shortened labels. The other modules have one function for each chart. A page draws a chart at its
+own width, and sets the colours of text and lines, light or dark.
 """
 
 import lazy_loader

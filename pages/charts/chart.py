@@ -1,4 +1,4 @@
-"""What a chart is, and what all charts share."""
+"""The record of a chart, and the functions that all charts share."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import altair as alt
 import polars as pl
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F7F7F", "#8C6D31")
-"""The colours of Okabe and Ito, which the colour-blind tell apart, on light and on dark ground, and two more."""
+"""The colours of Okabe and Ito, which colour-blind people can tell apart on light and dark ground, and two more."""
 SCHEME: Final = "viridis"
-"""The colours of numbers: their lightness rises with the number."""
+"""The colour scheme of numbers, whose lightness rises with the number."""
 MOST_SERIES = len(COLOURS)
 """The most series that a chart tells apart by colour."""
 LABEL_CHARACTERS = 32
 HEIGHT = 260
 ITERATION: Final = alt.Axis(tickMinStep=1, labelExpr="datum.value % 1 === 0 ? datum.label : ''")
-"""The axis of iterations, which are whole numbers however few there are."""
+"""The axis of iterations, with labels at whole numbers only."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Chart:
     """A chart to be drawn by a page.
 
     Attributes:
-        title: what it shows, in a few words.
-        description: the same for those who do not see it, with what it comes to.
-        specs: Vega-Lite specifications without data, by the label under which a reader chooses one; most charts have
+        title: the title, in a few words.
+        description: the text alternative of the chart, with its main numbers.
+        specs: Vega-Lite specifications without data, by the label with which a reader chooses one; most charts have
             one.
         data: the named data of the specifications, each by column.
-        canvas: whether it is drawn as pixels, as charts of thousands of points are, or as shapes.
+        canvas: draw the chart as pixels, which suits thousands of points; false draws SVG shapes.
     """
 
     title: str
@@ -54,12 +54,12 @@ class Chart:
 def one_chart(
     title: str, description: str, layers: alt.Chart | alt.LayerChart, *, canvas: bool = False, **data: pl.DataFrame
 ) -> Chart:
-    """Return a chart of one specification, whose data are the frames by their names."""
+    """Return a chart with one specification; ``data`` are its named data."""
     return Chart(title, description, {title: spec_of(layers)}, {name: columns_of(data[name]) for name in data}, canvas)
 
 
 def spec_of(layers: alt.Chart | alt.LayerChart, height: int = HEIGHT) -> dict[str, Any]:
-    """Return the specification of a chart that is as wide as its place, without the settings that a page has."""
+    """Return the specification of a chart that fills the width of its container, without the settings of the page."""
     spec: dict[str, Any] = layers.properties(width="container", height=height).to_dict(validate=True)
     for key in ("$schema", "config"):
         spec.pop(key, None)
@@ -67,7 +67,7 @@ def spec_of(layers: alt.Chart | alt.LayerChart, height: int = HEIGHT) -> dict[st
 
 
 def columns_of(frame: pl.DataFrame) -> dict[str, list[Any]]:
-    """Return a frame by column as JSON has it, numbers with five digits, which no eye can tell from more."""
+    """Return a frame by column as JSON values; numbers have five digits, and an infinite number or NaN is None."""
     return {name: [_short(value) for value in frame[name].to_list()] for name in frame.columns}
 
 
@@ -78,17 +78,17 @@ def _short(value: Any) -> Any:
 
 
 def of(name: str) -> alt.Chart:
-    """Return a chart of named data, to which marks and encodings are added."""
+    """Return an empty chart of named data, to which the caller adds marks and encodings."""
     return alt.Chart(alt.NamedData(name=name))
 
 
 def layered(*charts: alt.Chart) -> alt.LayerChart:
-    """Return charts on top of each other, the last one above the others."""
+    """Return charts as layers of one chart, the last one on top."""
     return alt.LayerChart(layer=list(charts))
 
 
 def short_labels(texts: Sequence[str], most: int = LABEL_CHARACTERS) -> dict[str, str]:
-    """Return a label for each text: at most so many characters of it, its beginning and its end, and no two alike."""
+    """Return a unique label for each text, of at most ``most`` characters: its beginning and its end."""
     labels: dict[str, str] = {}
     for text in texts:
         if text in labels:
@@ -105,7 +105,7 @@ def short_labels(texts: Sequence[str], most: int = LABEL_CHARACTERS) -> dict[str
 
 
 def _shortened(line: str, most: int) -> str:
-    """Return a line without its middle: components of one kind differ at the end."""
+    """Return a line without its middle, since the names of components of one kind differ at the end."""
     if len(line) <= most:
         return line
     end = (most - 1) // 3
@@ -113,13 +113,13 @@ def _shortened(line: str, most: int) -> str:
 
 
 def colours_of(labels: Sequence[str], among: Sequence[str] = ()) -> alt.Color:
-    """Return the colours of series, in their order, with a legend above the chart where there are several.
+    """Return the colours of series, in their order; several series have a legend above the chart.
 
     Args:
-        labels: the series that are drawn, at most ``MOST_SERIES`` where they are to be told apart.
-        among: all series of the page, so that each has one colour in every chart; by default those that are drawn.
+        labels: the series of the chart; more than ``MOST_SERIES`` share colours.
+        among: all series of the page, so that each has the same colour in every chart; by default ``labels``.
     """
-    # Of lines, whatever their bands look like.
+    # The symbols of the legend are opaque like lines, although bands are transparent.
     legend = (
         alt.Legend(orient="top", title=None, columns=0, labelLimit=220, symbolOpacity=1) if len(labels) > 1 else None
     )
@@ -128,7 +128,7 @@ def colours_of(labels: Sequence[str], among: Sequence[str] = ()) -> alt.Color:
 
 
 def _colours(labels: Sequence[str], among: Sequence[str]) -> list[str]:
-    """Return the colour of each series: that of its place on the page, or the next one that no other of them has."""
+    """Return the colour of each series: that of its place on the page, or the next one that is free."""
     places = {label: at for at, label in enumerate(among)}
     taken: list[str] = []
     for label in labels:

@@ -1,4 +1,4 @@
-"""Charts of how runs learnt: over iterations, and over the calls of the objective."""
+"""Charts of the progress of runs, over iterations and over oracle calls."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from molbuffer.pages.charts.chart import ITERATION, MOST_SERIES, Chart, colours_
 from molbuffer.pages.facts import CallCurve
 
 GRID = 150
-"""The points of a band over runs."""
+"""The number of points of a band over runs."""
 
 
 def reward_chart(
     curve: pl.DataFrame, groups: Mapping[str, str], names: Mapping[str, str], among: Sequence[str] = ()
 ) -> Chart | None:
-    """Return metrics of the same unit over iterations; several runs of one group are their mean with a band from the
-    least to the greatest. None without points.
+    """Return a chart of reward metrics over iterations; None without points.
+
+    Several runs of one group are drawn as their mean, with a band from the least to the largest value.
 
     Args:
-        curve: as ``learning_curve`` returns it.
-        groups: the group of each run by its id, in the order of the page; runs without one are left out.
-        names: the metrics that are drawn, with what a reader calls them; each has a dash of its own.
-        among: all groups of the page, which give each its colour; by default those of ``groups``.
+        curve: the metrics, as ``learning_curve`` returns them.
+        groups: the group of each run by its id, in the order of the page; runs without a group are left out.
+        names: the names of the metrics, with their labels; each metric has its own dash pattern.
+        among: all groups of the page, which determine the colours; by default those of ``groups``.
     """
     rows = _grouped(curve.filter(pl.col("name").is_in(list(names))), groups)
     if rows.is_empty():
@@ -61,16 +62,16 @@ def metric_chart(
     zero: bool,
     among: Sequence[str] = (),
 ) -> Chart | None:
-    """Return one metric over iterations, of all groups of runs; None without points.
+    """Return a chart of one metric over iterations, for all groups of runs; None without points.
 
     Args:
-        curve: as ``learning_curve`` returns it.
+        curve: the metrics, as ``learning_curve`` returns them.
         groups: the group of each run by its id, in the order of the page.
-        name: the metric.
-        title: what a reader calls it.
-        unit: of its values.
-        zero: whether its axis begins at 0.
-        among: all groups of the page, which give each its colour; by default those of ``groups``.
+        name: the name of the metric.
+        title: the title of the chart.
+        unit: the title of the axis of values.
+        zero: whether this axis begins at 0.
+        among: all groups of the page, which determine the colours; by default those of ``groups``.
     """
     rows = _grouped(curve.filter(pl.col("name") == name), groups)
     if rows.is_empty():
@@ -88,7 +89,7 @@ def metric_chart(
 
 
 def calls_chart(curves: Sequence[CallCurve], groups: Mapping[str, str]) -> Chart | None:
-    """Return the best reward and the mean of the ten best over oracle calls; None without calls that gave a reward."""
+    """Return a chart of the best reward and the mean of the ten best over oracle calls; None without any reward."""
     found = [curve for curve in curves if curve.run_id in groups and curve.best is not None]
     parts = []
     for group in dict.fromkeys(groups[curve.run_id] for curve in found):
@@ -124,13 +125,13 @@ def calls_chart(curves: Sequence[CallCurve], groups: Mapping[str, str]) -> Chart
 
 
 def _over_calls(curves: Sequence[CallCurve], column: str) -> pl.DataFrame:
-    """Return the mean, least and greatest of curves at the same calls; a curve that has ended keeps its last value."""
+    """Return the mean, minimum and maximum of curves at the same calls; a curve that has ended keeps its last value."""
     last = max(curve.calls for curve in curves)
     at = np.unique(np.linspace(1, last, min(GRID, last)).round())
     values = []
     for curve in curves:
         points = curve.points.drop_nulls(column)
-        # The best so far changes in steps: the value of a call is that of the last point before it.
+        # The best reward changes in steps: the value at a call is that of the last point before it.
         places = np.searchsorted(points["calls"].to_numpy(), at, side="right") - 1
         known = points[column].to_numpy()[places.clip(0)]
         values.append(np.where(places >= 0, known, np.nan))
@@ -163,7 +164,7 @@ def _labels(groups: Mapping[str, str]) -> list[str]:
 
 
 def _first_series(rows: pl.DataFrame, groups: Mapping[str, str]) -> list[str]:
-    """Return the series with the best last values, as many as can be told apart, in the order of the groups."""
+    """Return the ``MOST_SERIES`` series with the highest last values, in the order of the groups."""
     last = rows.group_by("series").agg(pl.col("mean").last()).sort("mean", "series", descending=[True, False])
     first = set(last["series"].head(MOST_SERIES).to_list())
     return [label for label in _labels(groups) if label in first]

@@ -1,4 +1,4 @@
-"""Charts of molecules: their place in chemical space, their trade-offs, scaffolds, rewards and transforms."""
+"""Charts of molecules: chemical space, trade-offs, scaffolds, similarities, rewards and transforms."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MOST_SMILES = 120
 
 
 def map_chart(space: SpaceMap, colour: str) -> Chart | None:
-    """Return a map of chemical space, whose points have the colour of a column: "iteration" or "reward"."""
+    """Return a map of chemical space with points coloured by "iteration" or "reward"; None for too few molecules."""
     if len(space.points) < 3 or not any(space.explained):
         return None
     points = space.points.select("x", "y", "reward", "iteration", _cut("smiles"))
-    # The last ones are drawn on top: the best, or the newest.
+    # The last points are drawn on top: those of the best or the newest molecules.
     points = points.sort(colour)
     x, y = (f"component {at + 1} ({share:.1%} of the variance)" for at, share in enumerate(space.explained))
     chart = of("data").mark_circle(size=28, opacity=0.75).encode(
@@ -47,9 +47,9 @@ def map_chart(space: SpaceMap, colour: str) -> Chart | None:
 
 
 def tradeoff_chart(found: Tradeoffs) -> Chart:
-    """Return the transformed values of two components, and their Pareto front; a reader chooses the two."""
+    """Return a chart of the transformed values of two components, which a reader chooses, with their Pareto front."""
     labels = list(short_labels(found.components).values())
-    # A component may have the name of another one in another case, but not twice the same.
+    # Names of components may differ in case only, but are never equal.
     specs: dict[str, Any] = {}
     for x, y in combinations(range(len(labels)), 2):
         specs[f"{labels[x]} and {labels[y]}"] = spec_of(_pair(x, y, labels), MAP_HEIGHT)
@@ -84,7 +84,7 @@ def _pair(x: int, y: int, labels: Sequence[str]) -> alt.LayerChart:
 
 
 def scaffold_chart(found: DiversityFacts) -> Chart | None:
-    """Return the number of different scaffolds over the molecules in the order of their first draw."""
+    """Return a chart of the number of different scaffolds among the first n molecules drawn; None for too few."""
     if len(found.curve) < 2:
         return None
     line = of("data").mark_line(strokeWidth=2, color=COLOURS[0]).encode(
@@ -98,7 +98,7 @@ def scaffold_chart(found: DiversityFacts) -> Chart | None:
 
 
 def neighbour_chart(found: Sequence[Neighbour]) -> Chart | None:
-    """Return how similar molecules are to the nearest one of a reference, as a histogram."""
+    """Return a histogram of the similarities to the nearest molecules of a reference; None without molecules."""
     if not found:
         return None
     frame = pl.DataFrame({"similarity": [each.similarity for each in found]})
@@ -112,7 +112,7 @@ def neighbour_chart(found: Sequence[Neighbour]) -> Chart | None:
 
 
 def reward_histogram(rewards: pl.DataFrame) -> Chart | None:
-    """Return how many molecules of a sample have which reward."""
+    """Return a histogram of the rewards of the molecules of a sample; None without molecules."""
     if rewards.is_empty():
         return None
     # The reward of a pair may be below 0.
@@ -126,7 +126,7 @@ def reward_histogram(rewards: pl.DataFrame) -> Chart | None:
 
 
 def transform_chart(component: ComponentFacts) -> Chart | None:
-    """Return the transform of a component as a curve over raw values, with the middle of the values in the store."""
+    """Return the curve of the transform of a component, with quantiles of its raw values; None without a curve."""
     if (curve := component.curve()) is None:
         return None
     raw, transformed = curve
@@ -157,6 +157,6 @@ def transform_chart(component: ComponentFacts) -> Chart | None:
 
 
 def _cut(name: str) -> pl.Expr:
-    """Return a column of texts, each cut to what fits into a tooltip."""
+    """Return a column of texts, each cut to ``MOST_SMILES`` characters for a tooltip."""
     cut = pl.col(name).str.head(MOST_SMILES) + pl.lit("…")
     return pl.when(pl.col(name).str.len_chars() > MOST_SMILES).then(cut).otherwise(pl.col(name)).alias(name)

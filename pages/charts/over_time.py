@@ -1,4 +1,4 @@
-"""Charts of what was drawn over iterations: outcomes of rows, metrics of samplers, shares of batches."""
+"""Charts of drawn rows over iterations: outcomes, metrics of samplers, shares of batches."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _OF_FILTERS = ("#767E88", "#949CA5", "#B1B8BF", "#CDD2D7", "#E4E7EA")
 
 
 def outcomes_chart(outcomes: pl.DataFrame) -> Chart | None:
-    """Return the shares of outcomes of drawn rows over iterations, all runs together; None without rows.
+    """Return a chart of the shares of outcomes of drawn rows over iterations, for all runs together; None without rows.
 
     Args:
-        outcomes: as ``funnel_over_time`` returns them.
+        outcomes: the outcomes, as ``funnel_over_time`` returns them.
     """
     if outcomes.is_empty():
         return None
@@ -70,7 +70,7 @@ def outcomes_chart(outcomes: pl.DataFrame) -> Chart | None:
 
 
 def _step_of(rows: pl.DataFrame) -> int:
-    """Return the iterations of a bar: the least distance of two of them."""
+    """Return the number of iterations of a bar: the least distance between two bars."""
     starts = rows["iteration"].unique().sort()
     gaps = starts.diff().drop_nulls()
     return 1 if gaps.is_empty() else max(1, int(gaps.min()))  # type: ignore[arg-type]
@@ -79,14 +79,14 @@ def _step_of(rows: pl.DataFrame) -> int:
 def sampler_chart(
     over_time: pl.DataFrame, name: str, title: str, unit: str, labels: Mapping[tuple[str, str], str]
 ) -> Chart | None:
-    """Return one metric of all samplers and events over iterations; None without values.
+    """Return a chart of one metric of all samplers and events over iterations; None without values.
 
     Args:
-        over_time: as ``samplers_over_time`` returns it.
-        name: the metric.
-        title: what a reader calls it.
-        unit: of its values.
-        labels: what a reader calls each (sampler, event).
+        over_time: the metrics, as ``samplers_over_time`` returns them.
+        name: the name of the metric.
+        title: the title of the chart.
+        unit: the title of the axis of values.
+        labels: the label of each (sampler, event).
     """
     rows = over_time.filter(pl.col("name") == name)
     if rows.is_empty():
@@ -109,7 +109,7 @@ def sampler_chart(
 
 
 def shares_chart(shares: pl.DataFrame) -> Chart | None:
-    """Return the realised shares of the training batches over iterations, all runs together; None without any."""
+    """Return a chart of the realised shares of training batches over iterations, for all runs; None without shares."""
     if shares.is_empty():
         return None
     labels = short_labels(shares["source"].unique(maintain_order=True).to_list())

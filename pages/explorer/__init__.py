@@ -1,9 +1,9 @@
-"""The explorer: a local web app on a store that may be in use, which is a marimo notebook of calls of this package.
+"""The explorer: a local web app that shows a store, also one that is in use, as a marimo notebook.
 
 ``view`` follows the store, ``filters`` and ``grid`` find molecules, ``details``, ``neighbours``, ``runs`` and
-``queries`` say what is known, ``export`` writes those that a reader selects, and ``session`` keeps what a reader has
-chosen. ``html``, ``elements`` and ``page`` show it; ``app`` is the notebook, and ``serve`` serves it. None of them asks
-for anything that is not on this machine.
+``queries`` describe molecules and runs, ``export`` writes selected molecules, and ``session`` keeps the choices of a
+reader. ``html``, ``elements`` and ``page`` make the elements of the page; ``app`` is the notebook, and ``serve`` serves
+it. The explorer makes no requests to other machines.
 """
 
 import lazy_loader

@@ -16,14 +16,14 @@ def _():
     from molbuffer.pages import explorer as ex
 
     STORE = "lab"
-    # Before the elements that it is for.
+    # The style must come before the elements that use it.
     mo.Html(ex.style())
     return STORE, ex, mo
 
 
 @app.cell
 def _(STORE, ex, mo):
-    # The store, what the reader has chosen so far, and what makes cells run anew once it changes.
+    # The store, the choices of the reader, and the states on whose changes cells run again.
     view = ex.StoreView(STORE)
     first = view.newest()
     session = ex.Session(first, view.choices(first))
@@ -78,7 +78,7 @@ def _(mo):
 
 @app.cell
 def _(clock, ex, mo, session, set_choices, set_snapshot, view):
-    # Follow the store. Cells that read the snapshot, or the runs that there are, run anew only when it has changed.
+    # Follow the store. Cells that read the snapshot or the list of runs run again only when these have changed.
     clock.value
     news = session.news(view)
     if news.snapshot is not None:
@@ -128,7 +128,7 @@ def _(get_snapshot, objective, runs, view):
 @app.cell
 def _(ex, mo, names):
     labelled = ex.by_label(names)
-    # None at first: of a million molecules, the values of all components take a minute.
+    # No component is chosen at first: reading all values of a million molecules takes a minute.
     x = mo.ui.dropdown(labelled, label="Chart of")
     y = mo.ui.dropdown(labelled, label="and")
     return x, y

@@ -1,4 +1,4 @@
-"""Everything that is known of one molecule, as HTML: its values, scores, draws, descent, policies and neighbours."""
+"""The details of one molecule as HTML: its values, scores, draws, descent, policies and neighbours."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MOST_POLICIES = 30
 
 
 def molecule_details(scope: Scope, smiles: str, objective_sha256: str | None) -> str:
-    """Return what a store knows of a molecule.
+    """Return the details of a molecule in a store, as HTML.
 
     Args:
-        scope: the runs whose draws count; its scores are those of all runs.
-        smiles: canonical SMILES.
-        objective_sha256: the objective whose components are shown; None for none.
+        scope: the runs whose draws are shown; scores are those of all runs.
+        smiles: the canonical SMILES of the molecule.
+        objective_sha256: the objective whose components are shown; None shows no components.
     """
     drawn = draws_of(scope, smiles, MOST_DRAWS)
     rewards = drawn["reward"].drop_nulls()
@@ -48,7 +48,7 @@ def _times(rows: int) -> str:
 
 def _values(scope: Scope, objective_sha256: str, smiles: str) -> str:
     rows = molecule_values(scope, objective_sha256, smiles).rows()
-    caption = "What its reward is made of"
+    caption = "Components of the reward"
     return html.table(caption, ("component", "raw value", "transformed", "status"), rows)
 
 
@@ -59,7 +59,7 @@ def _scores(scope: Scope, smiles: str) -> str:
         for row in scores_of(scope, smiles).rows(named=True)
     ]  # fmt: skip
     columns = ("component", "version", "value", "sd", "status", "error", "seconds", "run", "when (UTC)")
-    return html.table("Every score of it, the oldest first, of whichever run", columns, rows)
+    return html.table("All scores of the molecule, of any run, the oldest first", columns, rows)
 
 
 def _draws(drawn: Sequence[dict[str, object]]) -> str:
@@ -70,7 +70,7 @@ def _draws(drawn: Sequence[dict[str, object]]) -> str:
         for row in drawn
     ]  # fmt: skip
     columns = ("run", "id", "iteration", "event", "sampler", "policy", "filters", "reward", "as drawn", "made of")
-    return html.table("Where it was drawn, the first first", columns, rows)
+    return html.table("Draws of the molecule, the earliest first", columns, rows)
 
 
 def _descent(scope: Scope, smiles: str) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _descent(scope: Scope, smiles: str) -> Iterator[str]:
         return
     core = core_of(smiles)
     yield html.heading("Descent")
-    yield html.note("What it was made of, and that in turn, back to a molecule whose sampler names no source.")
+    yield html.note("The sources of the molecule, and their sources, back to a molecule whose sampler names no source.")
     yield html.cards(
         html.card(
             picture(each.smiles, core=core),
@@ -99,11 +99,17 @@ def _policies(scope: Scope, sha256: str) -> str:
     ]
     rest = f", {MOST_POLICIES} of {len(steps)} versions" if len(steps) > MOST_POLICIES else ""
     columns = ("policy", "kind", "made by run", "iteration", "weights kept", "when (UTC)")
-    return html.table(f"The policy that drew it, and those that it was trained from{rest}", columns, rows)
+    return html.table(f"The policy that drew the molecule, and its earlier versions{rest}", columns, rows)
 
 
 def neighbours_note(neighbours: Sequence[Neighbour], compared: int, total: int) -> str:
-    """Return the sentence above the neighbours of a molecule."""
+    """Return the sentence above the neighbours of a molecule, as HTML.
+
+    Args:
+        neighbours: the neighbours.
+        compared: the number of molecules that were compared.
+        total: the number of all molecules with a reward.
+    """
     if not neighbours:
         return html.block(html.heading("Neighbours"), html.note("No other molecule with a reward can be compared."))
     of = f"all {total:,}" if compared == total else f"{compared:,} of the {total:,}, chosen by a hash,"

@@ -1,4 +1,4 @@
-"""What a marimo notebook shows of facts: charts that follow the page's ground, and cards with buttons."""
+"""The elements of the notebook: charts with a transparent background, and cards of molecules with buttons."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MOST_SMILES = 120
 
 
 def reward_points(sample: MoleculeSample, box: Box = NO_BOX) -> alt.Chart:
-    """Return the molecules of a sample by reward and first iteration, as a chart to draw a box on."""
+    """Return a chart of the molecules of a sample by reward and first iteration, on which a reader can draw a box."""
     rows = sample.molecules.select(_cut("smiles"), "reward", "iteration")
     return _points(rows, ("iteration", "first iteration"), ("reward", "reward"), box)
 
 
 def tradeoff_points(found: Tradeoffs, x: str, y: str, box: Box = NO_BOX) -> alt.Chart:
-    """Return molecules by the transformed values of two components, as a chart to draw a box on."""
+    """Return a chart of molecules by transformed values of two components, on which a reader can draw a box."""
     places = [found.components.index(name) for name in (x, y)]
     columns = [pl.col(f"t{place}").alias(axis) for place, axis in zip(places, "xy", strict=True)]
     labels = short_labels(found.components)
@@ -39,7 +39,14 @@ def tradeoff_points(found: Tradeoffs, x: str, y: str, box: Box = NO_BOX) -> alt.
 
 
 def _points(rows: pl.DataFrame, across: tuple[str, str], up: tuple[str, str], box: Box) -> alt.Chart:
-    """Return a chart of points; an axis is the field and its title."""
+    """Return a chart of points on which a reader can draw a box.
+
+    Args:
+        rows: the points.
+        across: the field and the title of the horizontal axis.
+        up: the field and the title of the vertical axis.
+        box: the box that is drawn at first.
+    """
     (x, x_title), (y, y_title) = across, up
     drawn: Any = {axis: [ends.low, ends.high] for axis, ends in zip("xy", box, strict=True) if ends is not None}
     chosen = alt.selection_interval(name="box", encodings=["x", "y"], value=drawn if len(drawn) == 2 else alt.Undefined)
@@ -59,7 +66,7 @@ def _points(rows: pl.DataFrame, across: tuple[str, str], up: tuple[str, str], bo
 
 
 def drawn_chart(chart: Chart) -> alt.TopLevelMixin:
-    """Return a chart of the report, of which the first specification is drawn, with its data inside."""
+    """Return the first specification of a chart of the report, with its data inside."""
     spec = dict(next(iter(chart.specs.values())))
     rows = {name: pl.DataFrame(dict(columns), strict=False).to_dicts() for name, columns in chart.data.items()}
     title = {"text": chart.title, "anchor": "start", "fontSize": 13}
@@ -70,7 +77,7 @@ def drawn_chart(chart: Chart) -> alt.TopLevelMixin:
 
 
 def _narrow(spec: Any) -> Any:
-    """Return a specification whose legends fit a narrow window: without a script, a page cannot make them fit."""
+    """Return a specification with legends of two columns, which fit a narrow window without a script of the page."""
     if isinstance(spec, Mapping):
         columns = {"columns": 2} if spec.get("columns") == 0 else {}
         return {key: _narrow(value) for key, value in spec.items()} | columns
@@ -78,18 +85,18 @@ def _narrow(spec: Any) -> Any:
 
 
 def by_label(names: Sequence[str]) -> dict[str, str]:
-    """Return names by what a list of choices has room for."""
+    """Return names by short, unique labels for a list of choices."""
     return {label: name for name, label in short_labels(names).items()}
 
 
 class Cards:
-    """Cards of molecules with buttons: one opens a molecule, and one selects it.
+    """Cards of molecules, each with a button that opens the molecule and a checkbox that selects it.
 
     Args:
-        molecules: what is shown.
-        selection: what is selected, which the cards change.
-        opened: is called with the SMILES of a molecule that a reader opens.
-        marked: is called when the selection has changed.
+        molecules: the molecules.
+        selection: the selected molecules, which the checkboxes change.
+        opened: called with the SMILES of a molecule that a reader opens.
+        marked: called when the selection has changed.
         first: the place of the first molecule, from 0.
         titles: the first line of each card; by default its number and its reward.
     """
@@ -107,7 +114,7 @@ class Cards:
         self._selection, self._opened, self._marked = selection, opened, marked
 
     def buttons(self) -> list[Any]:
-        """Return the elements of the cards, two for each; a notebook puts them into one array with a name."""
+        """Return two elements for each card; a notebook puts them into one named array."""
         return [element for place, each in enumerate(self.molecules) for element in self._of(place, each)]
 
     def _of(self, place: int, molecule: FoundMolecule) -> tuple[Any, Any]:
@@ -123,10 +130,10 @@ class Cards:
         return opener, marker
 
     def shown(self, buttons: Any) -> mo.Html:
-        """Return the cards.
+        """Return the cards as an element.
 
         Args:
-            buttons: the array of ``buttons()``.
+            buttons: the array with the elements that ``buttons()`` returned.
         """
         import marimo as mo
 
@@ -138,7 +145,7 @@ class Cards:
             title = self.titles[place] if self.titles else f"{number}.  {reward}"
             lines = {"iteration": molecule.iteration, "sampler": molecule.sampler, "run": molecule.run_name,
                      "drawn": None if molecule.times_drawn == 1 else f"{molecule.times_drawn:,} times"}  # fmt: skip
-            # Its button has the place of the picture, too.
+            # The style also extends this button over the picture.
             opener = f'<span class="mb-opener">{buttons[2 * place].text}</span>'
             controls = f"{opener}{buttons[2 * place + 1].text}"
             drawn = picture(molecule.smiles, core=core)
@@ -147,6 +154,6 @@ class Cards:
 
 
 def _cut(name: str) -> pl.Expr:
-    """Return a column of texts, each cut to what fits into a tooltip."""
+    """Return a column of texts, each cut to ``MOST_SMILES`` characters for a tooltip."""
     cut = pl.col(name).str.head(MOST_SMILES) + pl.lit("…")
     return pl.when(pl.col(name).str.len_chars() > MOST_SMILES).then(cut).otherwise(pl.col(name)).alias(name)

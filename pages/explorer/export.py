@@ -12,11 +12,11 @@ from molbuffer.pages.explorer.grid import FoundMolecule
 from molbuffer.scoring import sdf_record
 
 MOST_EXPORTED = 10_000
-"""The molecules that are exported when all of a filter are; ``molbuffer export`` writes more."""
+"""The most molecules of an export of all filtered molecules; ``molbuffer export`` writes more."""
 
 
 class Selection:
-    """The molecules that a reader has selected, in the order in which that was done."""
+    """The molecules that a reader has selected, in the order of their selection."""
 
     def __init__(self) -> None:
         self._chosen: dict[str, FoundMolecule] = {}
@@ -28,40 +28,40 @@ class Selection:
         return smiles in self._chosen
 
     def mark(self, molecule: FoundMolecule, chosen: bool) -> None:
-        """Select a molecule, or no longer."""
+        """Add a molecule to the selection, or remove it if ``chosen`` is false."""
         if chosen:
             self._chosen[molecule.smiles] = molecule
         else:
             self._chosen.pop(molecule.smiles, None)
 
     def clear(self) -> None:
-        """Select nothing."""
+        """Remove all molecules from the selection."""
         self._chosen.clear()
 
     def molecules(self) -> list[FoundMolecule]:
-        """Return what is selected."""
+        """Return the selected molecules."""
         return list(self._chosen.values())
 
 
 def as_csv(molecules: Iterable[FoundMolecule]) -> bytes:
-    """Return molecules as CSV, with their rewards and where they were drawn."""
+    """Return molecules as a CSV file, with the fields of ``FoundMolecule`` as columns."""
     rows = [asdict(molecule) for molecule in molecules]
     return pl.DataFrame(rows, schema=_COLUMNS).write_csv().encode()
 
 
 def as_smiles(molecules: Iterable[FoundMolecule]) -> bytes:
-    """Return molecules as a SMILES file: one in each line, without a name."""
+    """Return molecules as a SMILES file: one molecule a line, without names."""
     return "".join(f"{molecule.smiles}\n" for molecule in molecules).encode()
 
 
 def as_sdf(molecules: Iterable[FoundMolecule]) -> bytes:
-    """Return molecules as an SD file, with what CSV has as properties; strings that are no molecule are left out."""
+    """Return molecules as an SD file, with the columns of the CSV file as properties; invalid SMILES are left out."""
     records = (sdf_record(molecule.smiles, _texts(asdict(molecule))) for molecule in molecules)
     return "".join(record for record in records if record is not None).encode()
 
 
 FORMATS = {"csv": (as_csv, "text/csv"), "sdf": (as_sdf, "chemical/x-mdl-sdfile"), "smi": (as_smiles, "text/plain")}
-"""How molecules are written, and the media type, by the ending of the file."""
+"""The function that writes a file of molecules, and its media type, by the ending of the file."""
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which molecules are looked at, and in which order: by a condition in SQL, and by boxes that are drawn on charts."""
+"""The filter and the order of molecules: a condition in SQL, and boxes that a reader draws on charts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Order(StrEnum):
-    """The order of molecules, each by what comes first."""
+    """The order of molecules, named by the molecules that come first."""
 
     BEST = "best reward"
     NEWEST = "newest"
@@ -18,7 +18,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class Interval:
-    """The values from ``low`` to ``high``, both among them."""
+    """The closed interval from ``low`` to ``high``."""
 
     low: float
     high: float
@@ -28,21 +28,22 @@ class Interval:
 
 
 Box = tuple[Interval | None, Interval | None]
-"""What is drawn on a chart: the intervals of its axes, across and up."""
+"""A box on a chart: the intervals of its horizontal and its vertical axis, each None without one."""
 NO_BOX: Box = (None, None)
 
 
 @dataclass(frozen=True)
 class MoleculeFilter:
-    """The molecules that are looked at.
+    """The filter and the order of the molecules that are shown.
 
     Attributes:
-        objective_sha256: those with a reward under this objective of their own builds; None: all that filters kept.
+        objective_sha256: the objective of the builds under which molecules must have a reward; None shows all kept
+            molecules.
         where: a condition over the columns of ``sample_history``, as a user writes it; empty for none.
-        reward: the best reward of the molecule.
-        iteration: the iteration in which it was first drawn.
-        components: the transformed value of each of some components, by name.
-        order: of the molecules.
+        reward: the interval of the best reward of a molecule; None is any.
+        iteration: the interval of the iteration in which a molecule was first drawn; None is any.
+        components: the intervals of the transformed values of components, by name.
+        order: the order of the molecules.
     """
 
     objective_sha256: str | None = None
@@ -53,17 +54,17 @@ class MoleculeFilter:
     order: Order = Order.BEST
 
     def words(self) -> list[str]:
-        """Return what is filtered by, a text each."""
+        """Return the conditions of the filter, each as a text."""
         found = [self.where.strip()] if self.where.strip() else []
         named = {"reward": self.reward, "first iteration": self.iteration, **self.components}
         return found + [f"{name} from {interval}" for name, interval in named.items() if interval is not None]
 
 
 def drawn_box(selections: Mapping[str, Any], x: str, y: str) -> Box:
-    """Return the box that a reader has drawn on a chart, as the intervals of both axes; None where there is none.
+    """Return the box that a reader has drawn on a chart, as the intervals of both axes; None for an axis without one.
 
     Args:
-        selections: those of a chart as Vega has them: the ends of the intervals by field, by selection.
+        selections: the selections of a chart as Vega returns them: by selection, the ends of intervals by field.
         x: the field of the horizontal axis.
         y: the field of the vertical axis.
     """

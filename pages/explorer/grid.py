@@ -1,4 +1,4 @@
-"""The molecules that a filter leaves, a page at a time: counted, ordered and cut in SQL."""
+"""Pages of the molecules that pass a filter, which SQL counts, orders and cuts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class FoundMolecule:
     """A molecule of a page.
 
     Attributes:
-        smiles: canonical SMILES.
-        reward: its best reward; None without one.
+        smiles: the canonical SMILES.
+        reward: the best reward; None without a reward.
         iteration: the iteration in which it was first drawn.
-        run_name: the run that drew it with that reward.
-        sampler: the sampler that did.
-        times_drawn: the rows that have it.
-        created: when the first of them was stored, in UTC.
+        run_name: the name of the run of its row with the best reward.
+        sampler: the sampler of its row with the best reward.
+        times_drawn: the number of rows of the molecule.
+        created: the time at which the first of these rows was stored, in UTC.
     """
 
     smiles: str
@@ -43,12 +43,12 @@ class FoundMolecule:
 
 @dataclass(frozen=True)
 class MoleculePage:
-    """Some of the molecules that a filter leaves.
+    """A page of the molecules that pass a filter.
 
     Attributes:
-        total: how many there are.
-        first: the place of the first of ``molecules`` among them, from 0.
-        molecules: in their order.
+        total: the number of molecules that pass the filter.
+        first: the place of the first molecule of the page among these, from 0.
+        molecules: the molecules of the page, in order.
     """
 
     total: int
@@ -57,19 +57,19 @@ class MoleculePage:
 
 
 def find_molecules(scope: Scope, wanted: MoleculeFilter, *, page: int = 0, size: int = PAGE) -> MoleculePage:
-    """Return a page of the molecules that a filter leaves, each once.
+    """Return a page of the molecules that pass a filter, each once.
 
-    A condition of the reader is checked, and applied by the store's query engine, which can only read.
+    The condition of a reader is checked, and applied by the query engine of the store, which can only read.
 
     Args:
         scope: the runs.
         wanted: the filter.
-        page: from 0; beyond the last one it is empty.
-        size: the molecules of a page.
+        page: the number of the page, from 0; a page beyond the last one is empty.
+        size: the number of molecules of a page.
 
     Raises:
-        PredicateError: the condition is none.
-        QueryError: it cannot be applied, such as for a column that there is not, or takes too long.
+        PredicateError: the condition is not a predicate.
+        QueryError: the condition cannot be applied, such as for an unknown column, or takes too long.
     """
     sql, parameters = _statement(scope, wanted)
     rows = _read(scope, f"{sql} LIMIT {int(size)} OFFSET {int(page) * int(size)}", parameters, wanted.where)
@@ -87,7 +87,7 @@ def _read(scope: Scope, sql: str, parameters: Sequence[Any], where: str) -> pl.D
 
 
 def _statement(scope: Scope, wanted: MoleculeFilter) -> tuple[str, list[Any]]:
-    """Return the SELECT of a filter without a limit, and the values of its parameters."""
+    """Return the SELECT statement of a filter without a limit, and the values of its parameters."""
     conditions, having, parameters = ["kept"], list[str](), list[Any]()
     if not scope.whole:
         conditions.append(f"run_id IN ({', '.join('?' * len(scope.all_ids)) or 'NULL'})")
@@ -108,7 +108,7 @@ def _statement(scope: Scope, wanted: MoleculeFilter) -> tuple[str, list[Any]]:
 
 
 def found_of(scope: Scope, objective_sha256: str, smiles: Sequence[str]) -> list[FoundMolecule]:
-    """Return some molecules with a reward under an objective, in no particular order."""
+    """Return the molecules among some SMILES that have a reward under an objective, in no particular order."""
     sql, parameters = _statement(scope, MoleculeFilter(objective_sha256))
     few = pa.table({"smiles": pa.array(list(smiles), pa.string())})
     sql = sql.replace("[condition]", "smiles IN (SELECT few.smiles FROM few)")
@@ -116,7 +116,7 @@ def found_of(scope: Scope, objective_sha256: str, smiles: Sequence[str]) -> list
 
 
 def molecule_values(scope: Scope, objective_sha256: str, smiles: str) -> pl.DataFrame:
-    """Return what the components of an objective make of a molecule, in the order of the objective.
+    """Return the values of the components of an objective for a molecule, in the order of the objective.
 
     Returns:
         ``component``, ``raw_value``, ``transformed_value`` and ``status``; no rows for a molecule without a reward
@@ -133,7 +133,7 @@ _OF_COMPONENT = """smiles IN (
 
 _ORDERS = {
     Order.BEST: "reward DESC, smiles",
-    # All rows of a commit were stored at one moment: within it, the order is that of the rows.
+    # All rows of a commit have the same time: within a commit, the order is that of the rows.
     Order.NEWEST: "min(row(history.created, history.iteration, history.event, history.sampler_order, history.chunk, "
     'history."row")) DESC, smiles',
     Order.OFTEN: "times_drawn DESC, smiles",

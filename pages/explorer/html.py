@@ -1,4 +1,4 @@
-"""Pieces of HTML of the explorer. Whatever comes from a store is escaped here: texts of it are never markup."""
+"""Functions that make the HTML of the explorer. They escape all texts from a store, which are never markup."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from importlib.resources import files
 from typing import Any
 
 MOST_CHARACTERS = 4_000
-"""What is shown of a text; the rest is counted."""
+"""The most characters of a text that are shown; the number of the others is added."""
 
 
 def style() -> str:
-    """Return the style of the explorer as elements: that of the page, and that of marimo's own elements."""
-    # marimo copies a style with such a title into its elements, which no other style reaches.
+    """Return the style elements of the explorer: one for the page, and one for the elements of marimo."""
+    # marimo copies a style with this title into its elements, to which no other style applies.
     return f'<style>{_css("explorer.css")}</style><style title="marimo-custom">{_css("elements.css")}</style>'
 
 
@@ -30,7 +30,7 @@ def text(value: Any, most: int = MOST_CHARACTERS) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a value for people: numbers with four digits, times to the second, no value as a dash."""
+    """Return a value as a text for people: numbers with four digits, times to the second, None as a dash."""
     match value:
         case None:
             return "–"
@@ -46,13 +46,13 @@ def plain(value: Any) -> str:
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: bool = False) -> str:
-    """Return a table; a value with more than 40 characters is set small, and broken anywhere.
+    """Return a table; a value of more than 40 characters is set in small type, and may be broken anywhere.
 
     Args:
-        caption: what the rows are.
+        caption: the caption.
         columns: the titles of the columns.
         rows: the values of each row.
-        whole: whether all rows are shown, however many, or a part that a reader scrolls.
+        whole: show all rows; false limits the height, so that a reader scrolls.
     """
     listed = list(rows)
     kinds = [_is_number(next((row[at] for row in listed if row[at] is not None), None)) for at in range(len(columns))]
@@ -85,23 +85,23 @@ def _cell(value: Any) -> str:
 
 
 def numbers(facts: Mapping[str, Any]) -> str:
-    """Return the few numbers that say the most, in boxes."""
+    """Return the main numbers of a page in boxes, by their titles."""
     items = "".join(f"<div><dt>{escape(name)}</dt><dd>{text(value, 120)}</dd></div>" for name, value in facts.items())
     return f'<dl class="mb-numbers">{items}</dl>'
 
 
 def heading(title: str) -> str:
-    """Return the heading of a part."""
+    """Return the heading of a part of the page."""
     return f'<h2 class="mb-heading">{escape(title)}</h2>'
 
 
 def note(message: str) -> str:
-    """Return a quiet sentence."""
+    """Return a sentence as a paragraph in muted type."""
     return f'<p class="mb-note">{escape(message)}</p>'
 
 
 def error(message: str) -> str:
-    """Return an error that a reader can do something about."""
+    """Return an error message for a reader, as an alert."""
     return f'<div class="mb-error" role="alert">{text(message)}</div>'
 
 
@@ -109,11 +109,11 @@ def card(picture: str | None, title: str, lines: Mapping[str, Any], smiles: str,
     """Return a card of a molecule.
 
     Args:
-        picture: as ``pages.picture`` draws it; None for what cannot be drawn.
-        title: its first line.
-        lines: further facts by name.
-        smiles: the molecule.
-        controls: elements that a reader uses, as they are.
+        picture: the SVG element that ``pages.picture`` returns; None if the molecule cannot be drawn.
+        title: the first line.
+        lines: further facts by name; those of None are left out.
+        smiles: the SMILES of the molecule.
+        controls: the HTML of buttons, which is not escaped.
     """
     facts = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{text(value, 80)}</dd></div>"
@@ -130,10 +130,10 @@ def card(picture: str | None, title: str, lines: Mapping[str, Any], smiles: str,
 
 
 def cards(items: Iterable[str]) -> str:
-    """Return cards beside each other, as many as there is room for."""
+    """Return a grid of cards, with as many in a row as there is room for."""
     return f'<ul class="mb-cards">{"".join(items)}</ul>'
 
 
 def block(*parts: str) -> str:
-    """Return parts as one element of the explorer's style."""
+    """Return parts as one element to which the style of the explorer applies."""
     return f'<div class="mb">{"".join(parts)}</div>'

@@ -1,4 +1,4 @@
-"""The molecules of a store that are most similar to one of them."""
+"""The molecules of a store that are most similar to a given molecule."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from molbuffer.pages.facts import BITS, RADIUS, Neighbour, Scope, sample_molecul
 from molbuffer.scoring import parse_smiles
 
 MOST_COMPARED = 10_000
-"""The molecules that one is compared with: their fingerprints take a second or two, once a snapshot."""
+"""The most molecules to compare with; their fingerprints take a second or two, once a snapshot."""
 
 
 class Neighbourhood:
     """The fingerprints of the molecules of a scope that have a reward, or of a sample of them.
 
-    The fingerprint of a molecule is made once, however often the store has a newer snapshot.
+    The fingerprint of a molecule is computed once, and reused for later snapshots.
 
     Args:
         most: the most molecules that are compared.
@@ -34,11 +34,11 @@ class Neighbourhood:
 
     @property
     def compared(self) -> int:
-        """How many molecules are compared; ``total`` says of how many they are a sample."""
+        """The number of molecules that are compared, a sample of ``total`` molecules."""
         return len(self._smiles)
 
     def nearest(self, scope: Scope, objective_sha256: str, smiles: str, n: int = 12) -> list[Neighbour]:
-        """Return the molecules nearest to one, the nearest first, without itself; none where it cannot be read."""
+        """Return the n molecules most similar to another one, the nearest first; empty if its SMILES cannot be read."""
         molecule = parse_smiles(smiles)
         if molecule is None:
             return []
@@ -53,7 +53,7 @@ class Neighbourhood:
         return [Neighbour(smiles, known[at][0], float(similarities[at])) for at in order.tolist()]
 
     def _follow(self, scope: Scope, objective_sha256: str) -> None:
-        """Take the sample of a scope, unless it is the one that is there."""
+        """Read the sample of a scope and compute its fingerprints, unless it is the present one."""
         wanted = (scope.snapshot, scope.run_ids, objective_sha256)
         if self._of == wanted:
             return

@@ -1,4 +1,4 @@
-"""What the cells of the notebook put together: charts, pages of molecules, neighbours, and their titles."""
+"""Functions that the cells of the notebook call: charts, pages of molecules, neighbours, and their titles."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def molecule_charts(
     """Return the charts on which a reader draws boxes: rewards over iterations, and two components.
 
     Args:
-        session: what the reader has drawn so far.
+        session: the session, with the boxes drawn so far.
         scope: the runs.
-        objective: the hash of the objective; None for none, and without charts.
-        names: its components.
-        x: the component across.
-        y: the component up.
+        objective: the sha256 of the objective; None returns no charts.
+        names: the components of the objective.
+        x: the component on the horizontal axis; None draws no chart of components.
+        y: the component on the vertical axis; None draws no chart of components.
     """
     import marimo as mo
 
@@ -66,7 +66,17 @@ def filter_of(
     x: str | None,
     y: str | None,
 ) -> MoleculeFilter:
-    """Return what the elements of a page filter by; arguments are those of ``molecule_charts``, and their values."""
+    """Return the filter that the elements of a page describe.
+
+    Args:
+        session: the session of the reader.
+        objective: the sha256 of the objective; None is none.
+        where: a condition over ``sample_history``; empty for none.
+        order: the name of the order.
+        charts: the charts that ``molecule_charts`` returned.
+        x: the component on the horizontal axis of the second chart.
+        y: the component on its vertical axis.
+    """
     iteration = reward = None
     components = {}
     if charts:
@@ -79,14 +89,19 @@ def filter_of(
 
 @dataclass(frozen=True)
 class Found:
-    """A page of molecules, or why there is none."""
+    """A page of molecules, or the error that prevents it.
+
+    Attributes:
+        page: the page; None after an error.
+        error: the error; empty without one.
+    """
 
     page: MoleculePage | None
     error: str = ""
 
 
 def find_or_say(session: Session, scope: Scope, wanted: MoleculeFilter) -> Found:
-    """Return the page of molecules that a session shows, or what is wrong with its condition."""
+    """Return the page of molecules that a session shows, or the error of its condition."""
     try:
         return Found(session.find(scope, wanted))
     except StoreError as error:
@@ -94,7 +109,7 @@ def find_or_say(session: Session, scope: Scope, wanted: MoleculeFilter) -> Found
 
 
 def found_title(session: Session, page: MoleculePage, wanted: MoleculeFilter) -> str:
-    """Return which molecules are shown, of how many, and what they are filtered by."""
+    """Return the title above a page of molecules as HTML: its place, the number of molecules, and the filter."""
     last = page.first + len(page.molecules)
     shown = f"Molecules {page.first + 1:,} to {last:,} of {page.total:,}" if page.molecules else "No molecule"
     words = wanted.words()
@@ -103,7 +118,7 @@ def found_title(session: Session, page: MoleculePage, wanted: MoleculeFilter) ->
 
 
 def export_title(session: Session, page: MoleculePage) -> str:
-    """Return what an export has."""
+    """Return the label of the export buttons: which molecules are exported."""
     if len(session.selection):
         return f"Export the {len(session.selection):,} selected:"
     if page.total > MOST_EXPORTED:
@@ -117,8 +132,8 @@ class Nearest:
 
     Attributes:
         molecules: the neighbours.
-        titles: the similarity of each.
-        note: what they are, as HTML.
+        titles: the title of each, with its similarity.
+        note: the heading and a sentence about the comparison, as HTML.
     """
 
     molecules: Sequence[FoundMolecule]
@@ -127,7 +142,7 @@ class Nearest:
 
 
 def neighbours_of(session: Session, scope: Scope, objective: str, smiles: str) -> Nearest:
-    """Return the neighbours of a molecule among those with a reward."""
+    """Return the neighbours of a molecule among the molecules with a reward under an objective."""
     around = session.neighbourhood
     nearest = around.nearest(scope, objective, smiles)
     found = {molecule.smiles: molecule for molecule in found_of(scope, objective, [each.nearest for each in nearest])}

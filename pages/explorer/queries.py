@@ -1,4 +1,4 @@
-"""The query box: one SELECT of a reader, in the sandbox of ``molbuffer query``, with limits for a page."""
+"""The query box: it runs one SELECT statement of a reader in the sandbox of ``molbuffer query``, with limits."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ EXAMPLE = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a query.
+    """The result of a query.
 
     Attributes:
-        rows: the result; None where there was an error.
-        error: what is wrong with the query; empty where nothing is.
-        seconds: the time it took.
+        rows: the rows; None after an error.
+        error: the error; empty without one.
+        seconds: the time of the query.
     """
 
     rows: pl.DataFrame | None = field(repr=False)
@@ -33,7 +33,7 @@ class Answer:
     seconds: float
 
     def html(self) -> str:
-        """Return it for a reader: the first rows as a table, or the error."""
+        """Return the first rows as a table, or the error, as HTML."""
         if self.rows is None:
             return html.block(html.error(self.error))
         count = f"{len(self.rows):,} rows" if len(self.rows) != 1 else "1 row"
@@ -42,7 +42,7 @@ class Answer:
         return html.block(html.table(caption, self.rows.columns, self.rows.head(SHOWN).rows()))
 
     def csv(self) -> bytes:
-        """Return all rows as CSV; lists and structures, which it has no form for, as their texts."""
+        """Return all rows as CSV; lists and structures are written as texts. Empty after an error."""
         if self.rows is None:
             return b""
         nested = [name for name, kind in self.rows.schema.items() if kind.is_nested() or kind == pl.Binary]
@@ -52,7 +52,7 @@ class Answer:
 
 
 def run_query(store: SampleStore, sql: str, snapshot: int) -> Answer:
-    """Return the answer to a query over a snapshot; whatever is wrong with it is in the answer."""
+    """Return the result of a query over a snapshot, or its error; a wrong query raises nothing."""
     began = time.monotonic()
     try:
         rows = store.query(sql, snapshot=snapshot, timeout_seconds=SECONDS, memory_limit=MEMORY)

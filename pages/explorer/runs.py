@@ -1,4 +1,4 @@
-"""Runs: beside each other, and one of them as it goes on."""
+"""The comparison of runs, and the live view of one run."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from molbuffer.pages.report import compare_runs
 REWARDS = {"reward_live": "live", "reward_buffer": "stored"}
 MOST_RUNS = 8
 _CHANGED = "last change (UTC)"
-"""A time and not an age, which would stand still while the store does."""
+"""The title of a time; an age would not advance while the store does not change."""
 MOST_DIFFERENCES = 60
 
 
 def comparison(scope: Scope) -> str:
-    """Return runs beside each other: what they came to, and the settings that differ."""
+    """Return a comparison of runs as HTML: a table of their results, and a table of the settings that differ."""
     found = compare_runs(scope)
     labels = [run.label for run in found.runs]
     rows = [(title, *map(html.plain, values)) for title, values in found.rows.items()]
     parts = [html.note(found.note)] if found.note else []
-    parts.append(html.table("What the runs came to", ("", *labels), rows, whole=True))
+    parts.append(html.table("Results of the runs", ("", *labels), rows, whole=True))
     listed = list(found.differences.items())
     caption = "Settings that differ"
     if len(listed) > MOST_DIFFERENCES:
@@ -45,7 +45,7 @@ def comparison(scope: Scope) -> str:
 
 
 def comparison_charts(scope: Scope) -> list[Chart]:
-    """Return the charts of runs of one objective over each other; those of several objectives have none in common."""
+    """Return charts that overlay runs of one objective; none for runs of several objectives."""
     runs = list_run_facts(scope)
     groups = {run.run_id: run.label for run in runs}
     objectives = {run.objective_sha256 for run in runs}
@@ -57,7 +57,7 @@ def comparison_charts(scope: Scope) -> list[Chart]:
 
 
 def live_status(scope: Scope) -> str:
-    """Return how the first run of a scope goes: its status, totals and speed, and what became of its rows."""
+    """Return the state of the first run of a scope as HTML: its status, totals and speed, and outcomes of its rows."""
     runs = list_run_facts(scope)
     if not runs:
         return html.block(html.note("The store has no run yet."))
@@ -67,7 +67,7 @@ def live_status(scope: Scope) -> str:
 
 
 def draws_nothing(scope: Scope) -> str:
-    """Return why the first run of a scope has no newest molecules; empty where it has some, or may have."""
+    """Return a note that the first run of a scope draws no molecules; empty if it draws some."""
     runs = list_run_facts(scope)
     if not runs or not _only_learns(runs[0]):
         return ""
@@ -109,7 +109,7 @@ def _drawing(scope: Scope, run: RunFacts) -> dict[str, Any]:
 
 
 def live_charts(scope: Scope) -> list[Chart]:
-    """Return the charts of a run that goes on: rewards and loss over iterations, and what became of its rows."""
+    """Return the charts of a live run: rewards and loss over iterations, and outcomes of its rows."""
     groups = {run.run_id: run.label for run in list_run_facts(scope)}
     curve = learning_curve(scope, [*REWARDS, "loss"])
     charts: Sequence[Chart | None] = [
@@ -121,5 +121,5 @@ def live_charts(scope: Scope) -> list[Chart]:
 
 
 def _of(done: int, wanted: Any) -> str:
-    """Return a count, and what it is to come to where that is known."""
+    """Return a count, with the number that it is to reach if that is known."""
     return f"{done:,} of {wanted:,}" if isinstance(wanted, int) and wanted > 0 else f"{done:,}"

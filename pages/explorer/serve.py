@@ -1,8 +1,8 @@
-"""Serving the explorer: marimo's app, on this machine, behind a guard; and the notebook that a user may change.
+"""The server of the explorer: marimo's app on this machine, behind a guard; and the notebook that a user may change.
 
-marimo answers whoever reaches it, also a page of another site in the same browser, and its pages could load from
-elsewhere what a text of the store names. The guard refuses both: a request must name the host that is served and come
-from a page of it, and the browser is told to load nothing from any other place.
+marimo answers every request, even one from a page of another site in the same browser, and its pages could load
+addresses that a text of the store contains. The guard prevents both: a request must name the served host and come from
+a page of it, and a content security policy forbids the browser to load anything from other hosts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _POLICY = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-"""marimo's pages have scripts in them, and Vega compiles expressions; neither has texts of the store in it."""
+"""The policy allows inline scripts, which marimo's pages have, and eval, with which Vega compiles expressions; neither
+contains texts of the store."""
 _HEADERS = (
     (b"content-security-policy", _POLICY.encode()),
     (b"referrer-policy", b"no-referrer"),
@@ -45,7 +46,7 @@ def notebook(store: str | Path) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a host."""
+    """Return whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -62,13 +63,13 @@ def explore(
     Args:
         store: the folder of the store, or an archive.
         host: the address to listen at.
-        port: of it; 0 is a free one.
-        token: what a reader must know; None for nothing.
-        ready: is called with the address once it can be opened.
+        port: the port; 0 is a free one.
+        token: the token that a reader must present; None requires none.
+        ready: called with the URL once it can be opened.
 
     Raises:
         ModuleNotFoundError: marimo is not installed.
-        AddressError: the address is not of this machine, or the port is taken.
+        AddressError: the address is not one of this machine, or the port is in use or not allowed.
     """
     import uvicorn
     from marimo import create_asgi_app
@@ -101,14 +102,14 @@ class AddressError(Exception):
 
 def _why_not(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"--port {port} is in use by another program: name another one, or --port 0 for a free one"
+        return f"--port {port} is in use by another program: name another port, or --port 0 for a free one"
     if error.errno == errno.EACCES:
-        return f"--port {port} is only for the administrator: name one above 1023, or --port 0 for a free one"
-    return f"--host {host} is no address of this machine: {error.strerror or error}"
+        return f"--port {port} is only for the administrator: name a port above 1023, or --port 0 for a free one"
+    return f"--host {host} is not an address of this machine: {error.strerror or error}"
 
 
 async def _end_sessions(app: Any) -> None:
-    """End what marimo runs for each window: the process would wait for it for ever."""
+    """End marimo's session of each window, for which the process would otherwise wait for ever."""
     for route in app.routes:
         manager = getattr(getattr(getattr(route, "app", None), "state", None), "session_manager", None)
         if manager is not None:
@@ -116,19 +117,19 @@ async def _end_sessions(app: Any) -> None:
 
 
 def _name_of(host: str) -> str:
-    """Return the name by which a reader reaches an address; for that of all networks, the name of this machine."""
+    """Return the host name of an address for a URL; for the address of all networks, the name of this machine."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 (compared, not listened at)
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host
 
 
 def edit(file: Path, *, host: str, port: int, token: str | None, headless: bool) -> None:
-    """Open a notebook in marimo's editor, which demands a token in any case, until the process is interrupted.
+    """Open a notebook in marimo's editor, which always requires a token, until the process is interrupted.
 
     Raises:
-        SystemExit: as marimo ends the process.
+        SystemExit: marimo has ended the process.
     """
-    # Not as another process: its arguments, with the token, would be seen by all users of the machine.
+    # marimo runs in this process: the arguments of another one, with the token, would be visible to all users.
     words = ["marimo", "--yes", "edit", str(file), "--host", host, "--skip-update-check"]
     words += ["--port", str(port)] if port else []
     words += ["--token-password", token] if token is not None else []
@@ -138,12 +139,13 @@ def edit(file: Path, *, host: str, port: int, token: str | None, headless: bool)
 
 
 def guarded(app: Asgi, host: str) -> Asgi:
-    """Return an app that answers only requests of its own pages, and forbids these to load from elsewhere.
+    """Return an app that answers only requests of its own pages, and forbids these to load from other hosts.
 
     Args:
         app: the app.
-        host: the address that it listens at. On loopback, requests must name it: another site whose name leads to this
-            machine gets nothing. Beyond loopback the machine may have any name, and a token is demanded anyway.
+        host: the address that it listens at. On loopback, requests must name a loopback host, so that another site
+            whose name resolves to this machine is refused. Elsewhere the machine may have any name, and a token is
+            required anyway.
     """
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a reader has chosen in one window: it outlasts the elements of the page, which each new snapshot makes anew."""
+"""The choices of a reader in one window; they outlast the elements of the page, which each new snapshot replaces."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from molbuffer.storage import StoreError
 
 @dataclass(frozen=True)
 class News:
-    """What is new in a store; None where nothing is.
+    """The changes of a store.
 
     Attributes:
-        snapshot: the newest snapshot.
-        choices: what there is to choose from.
-        error: why the store cannot be read now; empty where it can.
+        snapshot: the newest snapshot; None without a new one.
+        choices: the runs and objectives to choose from; None if they are the same.
+        error: why the store cannot be read now; empty without an error.
     """
 
     snapshot: int | None = None
@@ -35,12 +35,12 @@ class Session:
 
     Args:
         snapshot: the snapshot that is shown at first.
-        choices: what there is to choose from in it.
+        choices: the runs and objectives of this snapshot.
 
     Attributes:
-        selection: the molecules that are selected.
+        selection: the selected molecules.
         neighbourhood: the fingerprints that molecules are compared with.
-        page: the page of molecules that is shown, from 0.
+        page: the number of the page of molecules that is shown, from 0.
     """
 
     def __init__(self, snapshot: int, choices: Choices) -> None:
@@ -52,7 +52,7 @@ class Session:
         self._boxes: dict[str, tuple[Hashable, Any, Box]] = {}
 
     def news(self, view: StoreView) -> News:
-        """Return what is new in a store since this was asked last, or what keeps it from being read."""
+        """Return the changes of a store since the last call, or the error that prevents reading it."""
         try:
             snapshot = view.newest()
             if snapshot == self._seen[0]:
@@ -66,14 +66,14 @@ class Session:
     def box(self, name: str, key: Hashable, x: str, y: str, chart: Any) -> Box:
         """Return the box that is drawn on a chart, as the intervals of both axes.
 
-        A chart that a newer snapshot has replaced keeps the box of the one before.
+        The chart of a newer snapshot keeps the box of the chart that it replaces.
 
         Args:
-            name: of the place of the chart.
-            key: what the axes are: a box belongs to one of them.
+            name: the name of the place of the chart on the page.
+            key: the identity of the axes; a box is dropped when the axes change.
             x: the field of the horizontal axis.
             y: the field of the vertical axis.
-            chart: the element.
+            chart: the element of the chart.
         """
         known_key, known_chart, box = self._boxes.get(name, (None, None, NO_BOX))
         if known_key != key:
@@ -84,20 +84,20 @@ class Session:
         return box
 
     def kept_box(self, name: str, key: Hashable) -> Box:
-        """Return the box that a chart is drawn with: the one that the chart before it had."""
+        """Return the box with which a new chart is drawn: that of the chart that it replaces."""
         known_key, _, box = self._boxes.get(name, (None, None, NO_BOX))
         return box if known_key == key else NO_BOX
 
     def turn(self, pages: int) -> None:
-        """Turn some pages on, or back."""
+        """Turn a number of pages forward, or back if it is negative."""
         self.page = max(0, self.page + pages)
 
     def find(self, scope: Scope, wanted: MoleculeFilter) -> MoleculePage:
-        """Return the page of molecules that is shown: of another filter than before, the first one.
+        """Return the page of molecules that is shown; when the filter changes, return to the first page.
 
         Raises:
-            PredicateError: the condition of the filter is none.
-            QueryError: it cannot be applied.
+            PredicateError: the condition of the filter is not a predicate.
+            QueryError: the condition cannot be applied.
         """
         if wanted != self._wanted:
             self.page, self._wanted = 0, wanted
@@ -108,11 +108,11 @@ class Session:
         return found
 
     def exported(self, scope: Scope, wanted: MoleculeFilter) -> list[FoundMolecule]:
-        """Return what an export has: the selected molecules, and without any the first 10,000 of the filter."""
+        """Return the molecules of an export: the selected ones, or without any the first 10,000 of the filter."""
         if len(self.selection):
             return self.selection.molecules()
         return list(find_molecules(scope, wanted, size=MOST_EXPORTED).molecules)
 
     def is_last(self, found: MoleculePage) -> bool:
-        """Return whether no page follows the one that is shown."""
+        """Return whether the present page is the last one."""
         return (self.page + 1) * PAGE >= found.total

@@ -1,4 +1,4 @@
-"""A store that is looked at while others may write to it: always read as of one snapshot, by default the newest."""
+"""A view of a store to which other processes may write; it is always read at one snapshot."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MOST_LABEL = 60
 
 @dataclass(frozen=True)
 class Choices:
-    """What a reader of a store can choose from.
+    """The runs and objectives of a store, from which a reader chooses.
 
     Attributes:
         runs: the id of each run by its label, the newest first.
-        objectives: the hash of each objective by its label, the one that was used last first.
+        objectives: the sha256 of each objective by its label, the last used first.
     """
 
     runs: dict[str, str]
@@ -27,13 +27,13 @@ class Choices:
 
 
 class StoreView:
-    """A store, open for reading. Several threads must not share one.
+    """A store that is open for reading. Several threads must not share a view.
 
     Args:
         path: the folder of a store, or an archive: a folder or a tar file, which is verified first.
 
     Raises:
-        StoreError: there is no store, or the archive is not what it says.
+        StoreError: there is no store, or the archive is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -51,7 +51,7 @@ class StoreView:
         return self.store.snapshot()
 
     def scope(self, snapshot: int, run_ids: Sequence[str] = ()) -> Scope:
-        """Return some runs as of a snapshot; without ids all of them.
+        """Return the scope of some runs at a snapshot; without ids, of all runs.
 
         Raises:
             UnknownRunError: the snapshot has no run of an id.
@@ -59,14 +59,14 @@ class StoreView:
         return scope_of(self.store, run_ids, snapshot=snapshot)
 
     def objectives(self, scope: Scope) -> list[ObjectiveFacts]:
-        """Return the objectives of a scope; they are read anew only once a run has another one."""
+        """Return the objectives of a scope; they are read again only when a run has a new objective."""
         known = tuple(sorted({run.objective_sha256 or "" for run in list_run_facts(scope)}))
         if self._objectives is None or self._objectives[0] != known:
             self._objectives = (known, list_objectives(scope))
         return self._objectives[1]
 
     def choices(self, snapshot: int) -> Choices:
-        """Return what there is to choose from in a snapshot."""
+        """Return the runs and objectives of a snapshot."""
         scope = self.scope(snapshot)
         runs = {_label(run.label, run.run_id): run.run_id for run in reversed(list_run_facts(scope))}
         objectives = {_objective_label(each): each.sha256 for each in self.objectives(scope)}
@@ -74,7 +74,7 @@ class StoreView:
 
 
 def _label(text: str, identity: str) -> str:
-    """Return a line for a list of choices, which no other entry has."""
+    """Return a label for a list of choices that contains the start of the id, and so is unique."""
     short = " ".join(text.split())[:MOST_LABEL]
     return short if identity[:SHORT_ID] in short else f"{short} ({identity[:SHORT_ID]})"
 

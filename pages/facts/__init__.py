@@ -1,9 +1,10 @@
-"""What a page tells, each fact one function over a ``Scope``: some runs of a store, as of one snapshot.
+"""The facts of a page, each a function of a ``Scope``: some runs of a store at one snapshot.
 
-``scope`` names the runs; ``runs`` and ``objectives`` say what was run for what; ``learning``, ``funnel`` and
-``samplers`` how it went; ``molecules`` and ``lineage`` what came out and from where; ``tradeoffs``, ``diversity`` and
-``space`` how the molecules relate; ``failures`` and ``costs`` what it took. Rows are aggregated in SQL. Where a fact
-needs molecules one by one, it takes a sample of them that is the same for the same snapshot, and says how many.
+``scope`` selects the runs; ``runs`` and ``objectives`` describe them and their objectives; ``learning``, ``funnel`` and
+``samplers`` describe their progress; ``molecules`` and ``lineage`` the best molecules and their origins;
+``tradeoffs``, ``diversity`` and ``space`` the relations of molecules; ``failures`` and ``costs`` the scores. Rows are
+aggregated in SQL. A fact that needs single molecules takes a sample, which is the same for the same snapshot, and
+returns the number of all molecules.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The area under the curve of the best scores over the calls of an oracle, as the code of PMO computes it.
+"""The area under the curve of the best rewards over oracle calls, as the code of PMO computes it.
 
 Gao, Fu, Sun, Coley, "Sample Efficiency Matters: A Benchmark for Practical Molecular Optimization", NeurIPS 2022, and
 ``top_auc`` of ``main/optimizer.py`` in github.com/wenhao-gao/mol_opt.
@@ -11,21 +11,21 @@ import math
 from collections.abc import Sequence
 
 CALLS_BETWEEN = 100
-"""The calls between two points of the curve."""
+"""The number of calls between two points of the curve."""
 
 
 def area_under_best(rewards: Sequence[float], budget: int, top: int = 10, every: int = CALLS_BETWEEN) -> float:
     """Return the area under the mean of the best rewards over the calls, divided by the budget: in [0, 1].
 
-    The curve begins at 0 with no call and has a point after every ``every`` calls and after the last one, which
-    straight lines connect. A run that ends before its budget keeps its last value up to it.
+    The curve begins at 0 before the first call. It has a point after every ``every`` calls and after the last call,
+    connected by straight lines. A run that ends before its budget keeps its last value up to the budget.
 
     Args:
-        rewards: the reward of each call [n], one for each different molecule, in the order of the calls; those beyond
-            the budget do not count. NaN is a call that gave none, because the score failed.
-        budget: the number of calls that the run may have made.
+        rewards: the reward of each call [n], one for each different molecule, in the order of the calls; calls beyond
+            the budget do not count. NaN is a call without a reward, because the score failed.
+        budget: the number of calls that the run may make.
         top: the number of best molecules; while there are fewer, their mean counts.
-        every: the calls between two points.
+        every: the number of calls between two points.
     """
     made = rewards[:budget]
     if not made:
@@ -44,6 +44,6 @@ def area_under_best(rewards: Sequence[float], budget: int, top: int = 10, every:
 
 
 def mean_of_top(rewards: Sequence[float], top: int) -> float | None:
-    """Return the mean of the best rewards, or of as many as there are; None without any. NaN is none."""
+    """Return the mean of the ``top`` best rewards, or of as many as there are, without NaN; None without rewards."""
     best = heapq.nlargest(top, (reward for reward in rewards if not math.isnan(reward)))
     return sum(best) / len(best) if best else None

@@ -1,4 +1,4 @@
-"""What scores cost: how many of each component were computed, how many the store had, and how long they took."""
+"""The costs of scores: for each component, the computed and the stored scores, and the time of computing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class CostFacts:
     """The costs of one component of an objective.
 
     Attributes:
-        component: its name.
+        component: the name of the component.
         version: the hash of all that its values depend on.
-        asked: pairs of a run and a molecule with a settled reward, of which the component has a score: gated ones
-            have none.
-        computed: scores that the runs computed, failed and lost ones included.
-        known: pairs for which no score was computed, since the store had it.
-        seconds: the time that computing took, in all, summed over parallel workers.
-        mean_seconds: the mean time of a computed score; None without any.
-        slowest: the time that 99 % of them did not exceed; None without any.
+        asked: the number of pairs of a run and a molecule with a settled reward and a score of the component, which
+            gated molecules do not have.
+        computed: the number of scores that the runs computed, failed and lost ones included.
+        known: the number of pairs for which no score was computed, since the store had it.
+        seconds: the total time of computing, summed over parallel workers.
+        mean_seconds: the mean time of a computed score, in seconds; None without any.
+        slowest: the 99th percentile of the time of a computed score, in seconds; None without any.
     """
 
     component: str
@@ -34,12 +34,12 @@ class CostFacts:
 
     @property
     def saved_seconds(self) -> float:
-        """The time that the known scores would have taken."""
+        """The estimated time of computing the known scores, in seconds."""
         return self.known * (self.mean_seconds or 0.0)
 
 
 def list_costs(scope: Scope) -> list[CostFacts]:
-    """Return the costs of each component that the runs of a scope have scores of, the dearest first."""
+    """Return the costs of each component with scores in the runs of a scope, the most expensive first."""
     return [CostFacts(**row) for row in scope.read(_COSTS).to_dicts()]
 
 

@@ -1,4 +1,4 @@
-"""How different the molecules are: scaffolds, internal diversity, and the nearest molecules of a reference."""
+"""The diversity of molecules: scaffolds, internal diversity, and the nearest molecules of a reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from molbuffer.pages.facts.sample import MoleculeSample
 from molbuffer.scoring import diversity_of, parse_smiles, scaffold_of
 
 MOST_COMPARED = 500
-"""The molecules whose pairs are compared: 125,000 pairs, in a tenth of a second."""
+"""The most molecules whose pairs are compared: 125,000 pairs, in a tenth of a second."""
 MOST_REFERENCES = 20_000
 RADIUS, BITS = 2, 2048
 
@@ -24,9 +24,9 @@ class Cluster:
     """The molecules of a sample that share a Bemis-Murcko scaffold.
 
     Attributes:
-        scaffold: its SMILES, without stereochemistry; empty for molecules without a ring.
-        molecules: how many molecules of the sample have it.
-        best: the molecule with the best reward, and that reward.
+        scaffold: the SMILES of the scaffold, without stereochemistry; empty for molecules without a ring.
+        molecules: the number of molecules of the sample with this scaffold.
+        best: the molecule with the best reward.
         reward: the best reward.
     """
 
@@ -41,12 +41,12 @@ class DiversityFacts:
     """The diversity of a sample of molecules.
 
     Attributes:
-        scaffolds: different scaffolds of the sample.
-        singletons: scaffolds that one molecule of the sample has.
-        internal: mean of 1 − Tanimoto similarity over the pairs of at most 500 of the molecules; None for fewer than
-            two.
-        curve: ``molecules`` of the sample in the order of their first draw, and the ``scaffolds`` that these have: at
-            most 200 rows.
+        scaffolds: the number of different scaffolds of the sample.
+        singletons: the number of scaffolds of exactly one molecule of the sample.
+        internal: the mean of 1 − Tanimoto similarity over the pairs of at most 500 of the molecules; None for fewer
+            than two.
+        curve: at most 200 rows with ``molecules``, a number n, and ``scaffolds``, the number of different scaffolds
+            among the first n molecules drawn.
         clusters: the largest clusters, the largest first.
     """
 
@@ -95,8 +95,8 @@ class Neighbour:
     """The molecule of a reference that is most similar to another molecule.
 
     Attributes:
-        smiles: the molecule.
-        nearest: that of the reference.
+        smiles: the SMILES of the molecule.
+        nearest: the SMILES of the molecule of the reference.
         similarity: the Tanimoto similarity of their Morgan fingerprints (radius 2, 2,048 bits), in [0, 1].
     """
 

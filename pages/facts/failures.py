@@ -1,4 +1,4 @@
-"""Scores that failed or were lost: how often, for which reason, and of which molecules."""
+"""Failed and lost scores, with their numbers, reasons and molecules."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ MOST_ERROR_CHARACTERS = 2_000
 
 @dataclass(frozen=True)
 class FailureFacts:
-    """Scores of one component that did not come about for one reason; errors that differ in a number, or in the
-    molecule that they name, are one.
+    """The failed or lost scores of one component with one reason.
+
+    Errors that differ only in numbers, or in the molecule that they name, are one reason.
 
     Attributes:
         component: the name of the component.
-        status: ``failed`` where the molecule has no score, ``lost`` where the machine was at fault.
-        error: the text of one of them, at most 2,000 characters of it.
-        molecules: how many molecules had it.
-        recovered: how many of these have a good score by now.
-        examples: at most three of them, canonical SMILES.
-        newest: when it happened last, in UTC.
+        status: ``failed`` if the molecule is at fault, ``lost`` if the machine is.
+        error: the text of one of the errors, at most 2,000 characters of it.
+        molecules: the number of molecules with such an error.
+        recovered: the number of these molecules that have a good score by now.
+        examples: at most three of the molecules, as canonical SMILES.
+        newest: the time of the last such error, in UTC.
     """
 
     component: str
@@ -36,11 +37,11 @@ class FailureFacts:
 
 
 def list_failures(scope: Scope, most: int = 50) -> list[FailureFacts]:
-    """Return the reasons for which scores of the runs of a scope failed or were lost, the most frequent first.
+    """Return the reasons of failed and lost scores of the runs of a scope, the most frequent first.
 
     Args:
-        scope: the runs; scores without a run count where these are all runs of the store.
-        most: the most reasons.
+        scope: the runs; scores without a run are included if the scope has all runs of the store.
+        most: the most reasons to return.
     """
     rows = scope.read(_FAILURES, [scope.whole, most, ERROR_VALUES]).to_dicts()
     return [FailureFacts(**{**row, "examples": tuple(row["examples"])}) for row in rows]
@@ -68,7 +69,7 @@ SELECT failed.component, failed.status, min(failed.error)[:{MOST_ERROR_CHARACTER
 FROM failed LEFT JOIN good
     ON good.smiles = failed.smiles AND good.component = failed.component AND good.version = failed.version
 GROUP BY failed.component, failed.status,
-    -- What ``scoring.error_form`` does with a text.
+    -- The same normalisation of a text as in ``scoring.error_form``.
     regexp_replace(
         regexp_replace(failed.error, '(^|\\W)' || regexp_escape(failed.smiles) || '(\\W|$)', '\\1\\2', 'g'),
         $3, '#', 'g'

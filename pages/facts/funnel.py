@@ -1,4 +1,4 @@
-"""What became of the rows that were drawn: refused by which filter, scored or not, rewarded or not."""
+"""The outcomes of drawn rows: refused by a filter, without a score, or rewarded."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ BINS = 60
 
 @dataclass(frozen=True)
 class Funnel:
-    """How many rows came how far; each step is a part of the one before.
+    """The numbers of drawn rows that passed each step: drawn, parseable, kept, rewarded.
 
     Attributes:
-        drawn: rows that samplers drew.
-        parseable: rows that are molecules.
-        refused: rows that each filter refused, by its name, the most frequent first; without those that are no
-            molecules.
-        kept: rows that passed every filter.
-        failed: kept rows without a reward because a score failed or was lost.
-        pending: kept rows whose reward is still to come.
-        rewarded: kept rows with a reward.
-        computed: rewarded rows for whose molecule the run computed a score; the others are of scores in the store.
+        drawn: the number of rows that samplers drew.
+        parseable: the number of rows that are molecules.
+        refused: the number of rows that each filter refused, by its name, the most frequent first; strings that are
+            not molecules do not count.
+        kept: the number of rows that passed every filter.
+        failed: the number of kept rows without a reward because a score failed or was lost.
+        pending: the number of kept rows whose reward is pending.
+        rewarded: the number of kept rows with a reward.
+        computed: the number of rewarded rows for whose molecule the run computed a score; the scores of the others were
+            in the store.
     """
 
     drawn: int
@@ -42,12 +43,12 @@ class Funnel:
 
 
 def funnel(scope: Scope) -> Funnel:
-    """Return what became of all rows of a scope."""
+    """Return the funnel of all rows of a scope."""
     return funnel_of(funnel_over_time(scope, bins=1))
 
 
 def funnel_of(outcomes: pl.DataFrame) -> Funnel:
-    """Return the funnel of rows that ``funnel_over_time`` has counted."""
+    """Return the funnel of the outcomes that ``funnel_over_time`` returned."""
     totals = outcomes.group_by("outcome").agg(pl.col("rows").sum()).sort(["rows", "outcome"], descending=[True, False])
     of = dict(totals.iter_rows())
     drawn = sum(of.values())
@@ -66,10 +67,10 @@ def funnel_of(outcomes: pl.DataFrame) -> Funnel:
 
 
 def funnel_over_time(scope: Scope, *, bins: int = BINS) -> pl.DataFrame:
-    """Return what became of the rows of a scope, over iterations.
+    """Return the numbers of rows of a scope by outcome, over iterations.
 
-    Each row has one outcome: ``no molecule``, ``refused: FILTER``, and of the kept ones a failed, lost or pending
-    score, a reward of scores that were known, a reward of which the run computed a score, or no reward at all.
+    Each row has one outcome: ``no molecule``, ``refused: FILTER``, or for a kept row a failed, lost or pending score, a
+    reward of stored scores, a reward with a score that the run computed, or no reward at all.
 
     Returns:
         ``run_id``, ``iteration`` (the first of its bin), ``outcome`` and ``rows``. A run has at most ``bins`` bins.

@@ -1,4 +1,4 @@
-"""How runs learnt: metrics over iterations, and the best rewards over the calls of the objective."""
+"""The progress of runs: metrics over iterations, and the best rewards over oracle calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molbuffer.pages.facts.runs import list_run_facts
 from molbuffer.pages.facts.scope import NUMBERED, Scope, bin_sizes
 
 BINS = 200
-"""The most points of a curve: more than that are not told apart on a page."""
+"""The most points of a curve; more cannot be told apart on a page."""
 TOP = 10
 
 Floats = NDArray[np.float64]
@@ -26,10 +26,10 @@ class CallCurve:
     """The rewards of one run over its oracle calls: the different molecules that it asked its objective for.
 
     Attributes:
-        run_id: the run.
-        calls: how many it made.
-        failed: how many of them gave no reward.
-        budget: the calls that the area refers to: those that the run may make, else those that it made.
+        run_id: the id of the run.
+        calls: the number of its oracle calls.
+        failed: the number of these calls without a reward.
+        budget: the number of calls that the area refers to: the budget of the run, or without one its calls.
         auc_top_10: the area under ``top_10`` divided by the budget, as in the benchmark PMO; in [0, 1].
         points: at most 200 rows of ``calls`` (int64), ``best`` and ``top_10`` (float64): the best reward and the mean
             of the ten best up to that call; null before the first reward.
@@ -44,12 +44,12 @@ class CallCurve:
 
     @property
     def best(self) -> float | None:
-        """The best reward."""
+        """The best reward; None without rewards."""
         return None if self.points.is_empty() else self.points["best"][-1]
 
     @property
     def top_10(self) -> float | None:
-        """The mean of the ten best rewards."""
+        """The mean of the ten best rewards, or of as many as there are; None without rewards."""
         return None if self.points.is_empty() else self.points["top_10"][-1]
 
 
@@ -58,7 +58,7 @@ def learning_curve(scope: Scope, names: Sequence[str], *, bins: int = BINS) -> p
 
     Returns:
         ``run_id``, ``name``, ``iteration`` (the last of its bin, counted from 0) and ``value``, the mean over a bin of
-        iterations. A run has at most ``bins`` bins, so that one of fewer iterations has each of them by itself.
+        iterations. A run has at most ``bins`` bins; with at most ``bins`` iterations, each is a bin.
     """
     wanted_names = pa.table({"name": pa.array(list(names), pa.string())})
     found = scope.read(_METRICS, wanted_names=wanted_names, bin_sizes=bin_sizes(scope, bins))
@@ -66,13 +66,13 @@ def learning_curve(scope: Scope, names: Sequence[str], *, bins: int = BINS) -> p
 
 
 def metric_names(scope: Scope) -> list[str]:
-    """Return the names of all metrics of iterations that the runs of a scope have, in alphabetical order."""
+    """Return the names of all metrics of iterations of the runs of a scope, in alphabetical order."""
     names: list[str] = scope.read(_NAMES)["name"].to_list()
     return names
 
 
 def drawn_rewards(scope: Scope, objective_sha256: str, *, bins: int = BINS) -> pl.DataFrame:
-    """Return the rewards of what was drawn, over iterations.
+    """Return the rewards of drawn rows over iterations.
 
     Returns:
         ``run_id``, ``event``, ``iteration`` (the last of its bin), ``rows``, ``mean``, and the quantiles ``low`` (10
@@ -83,15 +83,17 @@ def drawn_rewards(scope: Scope, objective_sha256: str, *, bins: int = BINS) -> p
 
 
 def rewards_by_calls(scope: Scope, objective_sha256: str) -> list[CallCurve]:
-    """Return the curve of each run of a scope that has asked for rewards under an objective, the oldest run first."""
+    """Return the curve of each run of a scope with oracle calls of an objective, the oldest run first."""
     budgets = {run.run_id: run.budget for run in list_run_facts(scope)}
     rewards = call_rewards(scope, objective_sha256)
     return [_curve(run_id, values, budgets[run_id]) for run_id, values in rewards.items()]
 
 
 def call_rewards(scope: Scope, objective_sha256: str) -> dict[str, Floats]:
-    """Return the reward of each oracle call of each run, in the order of the calls: float64 [calls] by the id of the
-    run, the oldest run first. NaN is a call that gave none.
+    """Return the rewards of the oracle calls of each run, by its id, the oldest run first.
+
+    Returns:
+        The rewards of a run are float64 [calls], in the order of the calls; NaN is a call without a reward.
     """
     parts = scope.read(_CALLS, [objective_sha256]).partition_by("run", as_dict=True)
     by_number = {int(number): rows["value"].fill_null(np.nan).to_numpy() for (number,), rows in parts.items()}

@@ -1,4 +1,4 @@
-"""Where a molecule came from: when it was drawn, what it was made of, by which policy, and how it was scored."""
+"""The lineage of a molecule: its draws, the molecules that it was made of, its policies, and its scores."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MOST_POLICIES = 200
 
 @dataclass(frozen=True)
 class Ancestor:
-    """A molecule in the descent of another one.
+    """A molecule in the descent of another molecule.
 
     Attributes:
-        smiles: canonical SMILES.
-        generation: 0 for the molecule itself, 1 for what it was made of, and so on.
-        run_name: the run that drew it first; None where the scope has not drawn it.
-        iteration: the iteration in which that was.
-        sampler: the sampler that drew it.
-        file: the file that it was read from, where it was.
+        smiles: the canonical SMILES.
+        generation: 0 for the molecule itself, 1 for the molecules that it was made of, and so on.
+        run_name: the name of the run that drew it first; None if no run of the scope drew it.
+        iteration: the iteration of this draw.
+        sampler: the sampler of this draw.
+        file: the file that it was read from; None if it was not read from a file.
     """
 
     smiles: str
@@ -38,15 +38,15 @@ class Ancestor:
 
 @dataclass(frozen=True)
 class PolicyStep:
-    """A version of a policy in the descent of the one that drew a molecule.
+    """A version of a policy in the descent of the policy that drew a molecule.
 
     Attributes:
-        sha256: its hash.
+        sha256: the sha256 of the version.
         kind: the kind of the model.
-        run_name: the run that made it; None for one that was brought in.
+        run_name: the name of the run that made it; None for a policy that was imported.
         iteration: the iteration after which it was made.
         weights_kept: whether the store has its weights.
-        created: when, in UTC.
+        created: the time at which it was made, in UTC.
     """
 
     sha256: str
@@ -58,10 +58,10 @@ class PolicyStep:
 
 
 def descent(scope: Scope, smiles: str) -> list[Ancestor]:
-    """Return a molecule and what it was made of, back to those whose sampler names nothing, by generation.
+    """Return a molecule and its ancestors by generation, back to molecules whose sampler names no source.
 
-    Empty where the scope has not drawn the molecule. Each ancestor is there once, of the generation in which it comes
-    first, and at most 40 of 20 generations are.
+    Each ancestor occurs once, in its first generation. The list has at most 40 molecules of 20 generations; it is empty
+    if no run of the scope has drawn the molecule.
     """
     found: dict[str, Ancestor] = {}
     wanted = [smiles]
@@ -81,14 +81,12 @@ def descent(scope: Scope, smiles: str) -> list[Ancestor]:
 
 
 def policy_descent(scope: Scope, sha256: str) -> list[PolicyStep]:
-    """Return a version of a policy and those that it was trained from, the newest first; of the versions between, at
-    most 200.
-    """
+    """Return a version of a policy and up to 200 versions that it was trained from, the newest first."""
     return [PolicyStep(**row) for row in scope.read(_POLICIES, [sha256, MOST_POLICIES]).to_dicts()]
 
 
 def draws_of(scope: Scope, smiles: str, most: int = 100) -> pl.DataFrame:
-    """Return the rows of a scope that have a molecule, kept or not, the first first.
+    """Return at most ``most`` rows of a scope with a molecule, kept or not, the earliest first.
 
     Returns:
         ``run_id``, ``run_name``, ``iteration``, ``event``, ``sampler``, ``kept``, ``rejected_by``, ``raw``,
@@ -99,7 +97,7 @@ def draws_of(scope: Scope, smiles: str, most: int = 100) -> pl.DataFrame:
 
 
 def scores_of(scope: Scope, smiles: str) -> pl.DataFrame:
-    """Return every score of a molecule in the store, whichever run computed it, the oldest first.
+    """Return all scores of a molecule in the store, of any run, the oldest first.
 
     Returns:
         ``component``, ``version``, ``value``, ``std``, ``status``, ``error``, ``seconds``, ``run_name`` and

@@ -1,4 +1,4 @@
-"""The best molecules: each with what its reward is made of, and with where it came from."""
+"""The best molecules, each with the values of the components of its reward, and with its origin."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _RAW, _TRANSFORMED = "raw_", "transformed_"
 
 @dataclass(frozen=True)
 class ComponentValue:
-    """What a component of the objective makes of a molecule.
+    """The values of a component of the objective for a molecule.
 
     Attributes:
-        component: its name.
-        raw: the raw value; None without a good score, or where a gate kept the molecule from the component.
-        transformed: the value in [0, 1] of which the reward is made; None where there is none.
+        component: the name of the component.
+        raw: the raw value; None without a good score, or if the molecule is gated.
+        transformed: the transformed value, in [0, 1]; None without one.
     """
 
     component: str
@@ -35,21 +35,21 @@ class BestMolecule:
     """A molecule with its reward and its first appearance in the scope.
 
     Attributes:
-        smiles: canonical SMILES.
-        reward: its best reward under the objective.
-        components: the values that the reward is made of, in the order of the objective.
-        times_drawn: how many kept rows have it.
-        run_id: the run that drew it first, and the name of it.
-        run_name: the name of that run.
+        smiles: the canonical SMILES.
+        reward: the best reward under the objective.
+        components: the values of the components, in the order of the objective.
+        times_drawn: the number of kept rows of the molecule.
+        run_id: the id of the run that drew it first; the following attributes are of this first row.
+        run_name: the name of this run.
         iteration: the iteration, counted from 0.
-        event: "build_buffer", "sample_batch" or "evaluation".
-        sampler: the sampler that drew it.
-        policy_sha256: the version of the policy that drew it; None where no policy did.
+        event: the event: "build_buffer", "sample_batch" or "evaluation".
+        sampler: the name of the sampler.
+        policy_sha256: the version of the policy that drew it; None without a policy.
         raw: the string as it was drawn.
-        made_of: the molecules that it was made from, where its sampler says so: the source of a pair, or the parents
-            of a child or mutant.
-        file: the file, with line and identifier, that it was read from, where it was.
-        created: when that row was stored, in UTC.
+        made_of: the molecules that it was made of: the source of a pair, or the parents of a child or mutant; None if
+            its sampler names none.
+        file: the file that it was read from, with line and identifier; None if it was not read from a file.
+        created: the time at which the row was stored, in UTC.
     """
 
     smiles: str
@@ -69,7 +69,7 @@ class BestMolecule:
 
 
 def best_molecules(scope: Scope, objective_sha256: str, n: int = 10) -> list[BestMolecule]:
-    """Return the n best molecules of a scope under an objective, the best first; of equal ones in alphabetical order.
+    """Return the n best molecules of a scope under an objective, the best first; equal rewards in alphabetical order.
 
     Raises:
         UnknownObjectiveError: no run or reward of the store has the objective.
@@ -94,7 +94,7 @@ def best_molecules(scope: Scope, objective_sha256: str, n: int = 10) -> list[Bes
 
 
 def first_rows(scope: Scope, smiles: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the first kept row of each of some molecules in a scope, with the fields of ``BestMolecule``."""
+    """Return the first kept row in a scope of each of some molecules, with the fields of ``BestMolecule``."""
     few = pa.table({"smiles": pa.array(list(smiles), pa.string())})
     return scope.read(_FIRST, few=few).to_dicts()
 

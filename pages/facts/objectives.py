@@ -1,4 +1,4 @@
-"""The objectives of a scope: what rewards are made of. Rewards of two objectives are never comparable."""
+"""The objectives of a scope and their components. Rewards under two objectives are never comparable."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class ComponentFacts:
     """A component of an objective.
 
     Attributes:
-        name: its name.
-        version: the hash of all that its raw values depend on; None where no score of it is known.
+        name: the name of the component.
+        version: the hash of all that its raw values depend on; None if no score of it is known.
         weight: its weight in the objective.
-        transform: the kind and parameters of its transform; None where they cannot be read.
-        gate: the condition that opens it, as JSON; None without one.
-        pessimism: the standard deviations by which an uncertain value counts as worse.
-        scored: good scores in the store.
-        quantiles: the least raw value, those at 1, 25, 50, 75 and 99 %, and the greatest; None without scores.
+        transform: the kind and parameters of its transform; None if they cannot be read.
+        gate: the condition of its gate, as JSON; None without a gate.
+        pessimism: the number of standard deviations by which an uncertain value counts as worse.
+        scored: the number of good scores in the store.
+        quantiles: the minimum, the quantiles of 1, 25, 50, 75 and 99 %, and the maximum of the raw values; None without
+            scores.
     """
 
     name: str
@@ -43,8 +44,10 @@ class ComponentFacts:
     quantiles: tuple[float, ...] | None
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return the transform as points (raw value, transformed value), float64 [120] each, over the ends of the
-        transform and the middle 98 % of the raw values; None where its kind is not installed or cannot be read.
+        """Return the curve of the transform as raw values and transformed values, float64 [120] each.
+
+        The raw values cover the parameters of the transform and the middle 98 % of the stored raw values. None if the
+        kind of the transform is not installed, or its parameters cannot be read.
         """
         try:
             settings = dict(self.transform or {})
@@ -61,7 +64,7 @@ class ComponentFacts:
         low, high = min(ends), max(ends)
         margin = 0.1 * (high - low) or 0.5
         if settings == {}:
-            # Without a transform, a raw value outside [0, 1] has no transformed one.
+            # Without a transform, a raw value outside [0, 1] has no transformed value.
             low, high, margin = 0.0, 1.0, 0.0
         raw = np.linspace(low - margin, high + margin, CURVE_POINTS)
         return raw, np.asarray(transform(raw), np.float64)
@@ -69,15 +72,15 @@ class ComponentFacts:
 
 @dataclass(frozen=True)
 class ObjectiveFacts:
-    """An objective.
+    """An objective of a scope.
 
     Attributes:
-        sha256: its hash.
-        aggregation: how transformed values become a reward; None where the store does not say.
-        components: its components, in order; none are known of the rewards of pairs.
-        runs: the names of the runs of the scope whose objective it is.
-        rewarded: rows of the scope with a reward under it.
-        without: rows of the scope that have none, because a score failed, was lost, or is still to come.
+        sha256: the sha256 of the objective.
+        aggregation: the aggregation of transformed values to a reward; None if it is not recorded.
+        components: the components, in order; empty for an objective of pairs.
+        runs: the names of the runs of the scope with this objective.
+        rewarded: the number of rows of the scope with a reward under it.
+        without: the number of rows of the scope without a reward, since a score failed, was lost, or is pending.
     """
 
     sha256: str
@@ -89,15 +92,13 @@ class ObjectiveFacts:
 
     @property
     def label(self) -> str:
-        """A short name: what its components are, and the start of its hash."""
+        """A short name: the start of the sha256, and the names of the components."""
         names = ", ".join(component.name for component in self.components) or "components are not recorded"
         return f"{self.sha256[:SHORT_ID]} ({names})"
 
 
 def list_objectives(scope: Scope) -> list[ObjectiveFacts]:
-    """Return the objectives that rows of a scope have rewards under, or that its runs have, the one that was used last
-    first.
-    """
+    """Return the objectives of the runs of a scope and of the rewards of its rows, the last used first."""
     totals = scope.read(_TOTALS).to_dicts()
     parts: dict[str, list[ComponentFacts]] = {}
     aggregations: dict[str, str | None] = {}

@@ -1,4 +1,4 @@
-"""What was run: the runs of a scope, with their settings, status and totals."""
+"""The runs of a scope, with their settings, status and totals."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from molbuffer.storage import shown_event
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run, and what it came to.
+    """A run and its results.
 
     Attributes:
-        run_id: its id.
+        run_id: the id of the run.
         name: its name, which several runs may have.
-        label: a name that no other run of the scope has.
-        kind: the work of the run, such as "train".
-        status: its newest event, such as "finished"; ``lost`` when its process is gone without a word.
-        detail: what is recorded with it: the reason of an early end, or the error.
+        label: a name that is unique in the scope.
+        kind: the kind of the run, such as "train".
+        status: its newest status, such as "finished"; ``lost`` if its process is gone.
+        detail: the detail of the status: the reason of an early end, or the error.
         seed: the seed of its draws.
         objective_sha256: the objective of its rewards; None without one.
-        code_version: the version of molbuffer, with its commit where it is known.
+        code_version: the version of molbuffer, with its commit if that is known.
         libraries: the versions of other packages, by name.
-        host: the machine that it started on.
-        started: when, in UTC.
-        changed: when its newest event was, in UTC; of a run at work, when its newest build or metric was.
-        config: its configuration; empty where that cannot be read.
-        actors: the actors that drew for it.
-        drawn: rows that its samplers drew, and those of its actors.
-        kept: rows that passed every filter.
-        iterations: its iterations up to the newest build or, where it learns without drawing, the newest step.
-        oracle_calls: different molecules that it has asked its objective for; None where no call was counted.
+        host: the machine on which it started.
+        started: the time of its start, in UTC.
+        changed: the time of its newest status, build or metric, in UTC.
+        config: the configuration; empty if it cannot be read.
+        actors: the number of actors that drew for it.
+        drawn: the number of rows that its samplers and its actors drew.
+        kept: the number of these rows that passed every filter.
+        iterations: the number of iterations up to its newest build or, for a run that draws nothing, its newest step.
+        oracle_calls: the number of different molecules that it has asked its objective for; None if it was not counted.
         mean_reward: the mean reward of its rows; None without rewards.
     """
 
@@ -63,12 +63,12 @@ class RunFacts:
 
     @property
     def shown_kind(self) -> str:
-        """The kind with the number of actors, such as ``train, 2 actors``."""
+        """The kind of the run with the number of its actors, such as ``train, 2 actors``."""
         return f"{self.kind}, {self.actors} actor{'s' if self.actors > 1 else ''}" if self.actors else self.kind
 
     @property
     def seconds(self) -> float:
-        """The time from its start to its newest event."""
+        """The time from its start to its newest change, in seconds."""
         return max(0.0, (self.changed - self.started).total_seconds())
 
     @property
@@ -78,7 +78,7 @@ class RunFacts:
         return found if isinstance(found, int) and found > 0 else None
 
     def setting(self, *keys: str) -> Any:
-        """Return a value of the configuration by its keys from the outermost on; None where there is none."""
+        """Return a value of the configuration by its keys, the outermost first; None if it is not there."""
         value: Any = self.config
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -101,7 +101,7 @@ def list_run_facts(scope: Scope) -> list[RunFacts]:
 
 
 def _parsed(text: str | None) -> Mapping[str, Any]:
-    """Return an object that is written as JSON; an empty one for anything else."""
+    """Return the object in a JSON text; an empty one if the text is not an object."""
     try:
         value = json.loads(text or "{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""A sample of the molecules of a scope: the same for the same molecules, whatever the order they are stored in."""
+"""A sample of the molecules of a scope, which does not depend on the order in which they are stored."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from molbuffer.pages.facts.scope import NUMBERED, Scope
 
 @dataclass(frozen=True)
 class MoleculeSample:
-    """Some of the different molecules that have a reward under an objective.
+    """A sample of the different molecules that have a reward under an objective.
 
     Attributes:
-        total: how many there are.
-        molecules: a row for each of the sample, in the order in which they were first drawn: ``smiles``, ``reward``
-            (the best), ``run_id`` and ``iteration`` of the first row, and ``place``, how many of all molecules were
-            drawn up to it.
+        total: the number of all such molecules.
+        molecules: a row for each molecule of the sample, in the order of first draws: ``smiles``, ``reward`` (the
+            best), ``run_id`` and ``iteration`` of the first row, and ``place``, the place of the molecule among all
+            molecules in this order, from 1.
     """
 
     total: int
@@ -25,15 +25,15 @@ class MoleculeSample:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has all molecules."""
+        """Whether the sample has all molecules."""
         return self.total == len(self.molecules)
 
 
 def sample_molecules(scope: Scope, objective_sha256: str, most: int, *, seed: int = 0) -> MoleculeSample:
-    """Return at most so many of the molecules with a reward under an objective.
+    """Return a sample of at most ``most`` molecules with a reward under an objective.
 
-    Molecules are chosen by a hash of their SMILES and the seed, so that each is as likely as any other, and a later
-    snapshot has most of the sample of an earlier one.
+    Molecules are chosen by a hash of their SMILES and the seed, so that all are equally likely, and the sample of a
+    later snapshot has most molecules of the sample of an earlier one.
     """
     found = scope.read(_SAMPLE, [objective_sha256, str(seed), most])
     total = 0 if found.is_empty() else int(found["total"][0])

@@ -1,4 +1,4 @@
-"""What each sampler drew: its totals, its metrics over iterations, and its share of the batches."""
+"""The samplers of a scope: their totals, their metrics over iterations, and their shares of batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from molbuffer.pages.facts.learning import BINS
 from molbuffer.pages.facts.scope import Scope, bin_sizes
 
 METRICS = ("diversity", "valid", "rewards", "new")
-"""The metrics that every sampler has for both events."""
+"""The metrics of samplers that charts show; every sampler has them for builds of the buffer and for live draws."""
 
 
 def sampler_totals(scope: Scope, *, since_iteration: int = 0) -> pl.DataFrame:
@@ -17,8 +17,8 @@ def sampler_totals(scope: Scope, *, since_iteration: int = 0) -> pl.DataFrame:
 
     Returns:
         ``run_id``, ``sampler``, ``sampler_kind``, ``event``, ``builds``, ``drawn``, ``parseable``, ``kept``, the means
-        over builds of ``diversity``, ``valid``, ``rewards`` and ``new`` (null where no build has it), ``shortfall``
-        (kept rows that were missing, in all) and ``seconds`` (from the first draw to the last score, in all).
+        over builds of ``diversity``, ``valid``, ``rewards`` and ``new`` (null if no build has the metric), and the
+        totals of ``shortfall`` (missing kept rows) and ``seconds`` (from the first draw to the last score).
 
     Args:
         scope: the runs.

@@ -1,4 +1,4 @@
-"""The scope of a page: some runs of a store as of one snapshot, and how facts read them."""
+"""The scope of a page: some runs of a store at one snapshot, with the SQL reader of all facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from molbuffer.storage import SampleStore, UnknownRunError
 
 SHORT_ID = 8
-"""The characters of an id that people are shown."""
+"""The number of characters of an id that pages show."""
 
 NUMBERED = """numbered AS MATERIALIZED (
         SELECT builds.*, wanted.number AS run,
@@ -39,14 +39,15 @@ OWN_REWARDS = """own_rewards AS (
 
 @dataclass(frozen=True)
 class Scope:
-    """Some runs of a store as of one snapshot. ``scope_of`` makes one.
+    """Some runs of a store at one snapshot. ``scope_of`` makes a scope.
 
     Attributes:
-        store: the store as of the snapshot, for reading.
-        snapshot: its number.
+        store: the store at the snapshot, for reading.
+        snapshot: the number of the snapshot.
         run_ids: the ids of the runs, the oldest first.
         whole: whether these are all runs of the store.
-        actors: the training of each actor, by the ids of both: what the actor drew counts as drawn by the training.
+        actors: the id of the training of each actor, by the id of the actor; rows of the actor count as rows of the
+            training.
     """
 
     store: SampleStore
@@ -64,11 +65,11 @@ class Scope:
         """Return the result of trusted SQL as a frame.
 
         Args:
-            sql: as ``SampleStore.read_arrow`` takes it; it may name the table ``wanted`` (run_id, number, acts), the
-                runs of the scope, numbered from 0 in their order, and their actors, each with the number of its
-                training.
-            parameters: for each ``?`` in the SQL.
-            tables: other Arrow tables that the SQL names.
+            sql: the SQL, as for ``SampleStore.read_arrow``. It may use the table ``wanted`` (run_id, number, acts),
+                which has the runs of the scope, numbered from 0 in their order, and their actors, each with the number
+                of its training.
+            parameters: the value of each ``?`` in the SQL.
+            tables: further Arrow tables that the SQL names.
         """
         numbers = {run_id: number for number, run_id in enumerate(self.run_ids)}
         of_actors = [numbers[training] for training in self.actors.values()]
@@ -84,7 +85,7 @@ class Scope:
         return found
 
     def named(self, found: pl.DataFrame) -> pl.DataFrame:
-        """Return a frame whose column ``run``, a number of ``wanted``, has become the first column ``run_id``."""
+        """Replace the column ``run`` of a frame, numbers of ``wanted``, by a first column ``run_id``."""
         ids = pl.Series("run_id", [self.run_ids[number] for number in found["run"].to_list()], pl.String)
         return found.drop("run").insert_column(0, ids)
 
@@ -96,13 +97,13 @@ def scope_of(
 
     Args:
         store: the store, which must stay open while the scope is used.
-        runs: the runs, each by its name or the start of its id; a name that several runs have stands for all of them.
-            Empty for all runs of the store.
+        runs: the runs, each by its name or the start of its id; a name of several runs selects all of them. Empty
+            selects all runs of the store.
         snapshot: the snapshot to read; None is the newest.
-        actors_apart: whether actors are runs of their own, and not parts of their training where that is in the scope.
+        actors_apart: treat actors as separate runs; false counts them as parts of their training if the scope has it.
 
     Raises:
-        UnknownRunError: the store has no run of a name, or that starts with an id.
+        UnknownRunError: the store has no run with a name, or with an id that starts with it.
         UnknownSnapshotError: the store has no such snapshot.
     """
     number = store.snapshot() if snapshot is None else snapshot
@@ -129,11 +130,11 @@ FROM {runs} AS runs ORDER BY created, run_id
 
 
 def bin_sizes(scope: Scope, bins: int) -> pa.Table:
-    """Return how many iterations a bin of each run has: ``run`` (a number of ``wanted``) and ``size``.
+    """Return the number of iterations in a bin of each run: columns ``run`` (a number of ``wanted``) and ``size``.
 
     Args:
         scope: the runs.
-        bins: the most bins of a run; a bin of one with fewer iterations is one of them.
+        bins: the most bins of a run; a run with at most ``bins`` iterations has bins of one iteration.
     """
     last = scope.read(_LAST)
     sizes = [max(1, -(-(iteration + 1) // bins)) for iteration in last["last"].to_list()]

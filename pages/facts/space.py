@@ -1,4 +1,4 @@
-"""A map of chemical space: molecules as points, near each other where they share many features."""
+"""A map of chemical space: molecules as points, which are close if the molecules share many features."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class SpaceMap:
 def map_space(sample: MoleculeSample) -> SpaceMap:
     """Return the two principal components of the Morgan fingerprints (radius 2, 1,024 bits) of a sample.
 
-    The sign of each axis is that which makes the largest weight of a feature positive, so that the map of the same
-    sample is always the same.
+    The sign of each axis is chosen so that the largest weight of a feature is positive; the map of the same sample is
+    therefore always the same.
     """
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
     molecules = [parse_smiles(text) for text in sample.molecules["smiles"].to_list()]
@@ -42,7 +42,7 @@ def map_space(sample: MoleculeSample) -> SpaceMap:
         nowhere = np.zeros((len(bits), 2))
         return SpaceMap(_placed(points, nowhere), (0.0, 0.0))
     centred = bits - bits.mean(axis=0)
-    # Of the two matrices with the same eigenvalues, the smaller one: that of 1,024 bits, or that of few molecules.
+    # Two matrices have the same eigenvalues, over bits and over molecules: take the smaller one.
     few = len(centred) < BITS
     values, vectors = np.linalg.eigh(centred @ centred.T if few else centred.T @ centred)
     axes = vectors[:, [-1, -2]]

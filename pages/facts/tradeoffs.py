@@ -1,4 +1,4 @@
-"""The trade-offs between the components of an objective, with the Pareto front of each two of them."""
+"""The trade-offs between the components of an objective, with the Pareto front of each pair of components."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Tradeoffs:
 
     Attributes:
         components: the names of the components, at most 8.
-        total: the molecules with a reward.
-        points: some of them, those of all fronts among them: ``smiles``, ``reward``, and for component i of the list
-            the transformed value ``t<i>`` and the raw value ``r<i>``.
-        fronts: the molecules that no other one beats in one component without being worse in the other: ``x`` and
-            ``y``, the numbers of two components, and ``smiles``, ``tx`` and ``ty``; ordered by ``tx``.
+        total: the number of molecules with a reward.
+        points: a part of these molecules, with all molecules of the fronts: ``smiles``, ``reward``, and for component i
+            of the list the transformed value ``t<i>`` and the raw value ``r<i>``.
+        fronts: the Pareto fronts of all pairs of components: ``x`` and ``y``, the numbers of the two components, and
+            ``smiles``, ``tx`` and ``ty`` of each molecule of the front, ordered by ``tx``.
     """
 
     components: tuple[str, ...]
@@ -36,15 +36,16 @@ class Tradeoffs:
 
 
 def tradeoffs(scope: Scope, objective_sha256: str, components: Sequence[str], *, most: int = 1500) -> Tradeoffs | None:
-    """Return the trade-offs of an objective; None where fewer than two components have values.
+    """Return the trade-offs of an objective; None if fewer than two components have values.
 
-    The fronts are those of all molecules with a reward; the points are the best third and a sample of the others.
+    The fronts are of all molecules with a reward. A third of the points are the best molecules, and the others are a
+    sample of the rest.
 
     Args:
         scope: the runs.
         objective_sha256: the objective.
         components: the names of its components, in order; those after the eighth are left out.
-        most: the most points, beside those of the fronts.
+        most: the most points, without those of the fronts.
     """
     places = range(min(len(components), MOST_COMPONENTS))
     columns = ", ".join(
@@ -79,13 +80,14 @@ def _front_of(found: pl.DataFrame, x: int, y: int) -> pl.DataFrame:
 
 
 def pareto_front(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the points that no other dominates, ordered by rising x; of equal points the first.
+    """Return the positions of the points that no other point dominates, ordered by rising x.
 
-    A point dominates another that is nowhere better and somewhere worse.
+    A point dominates another if it is at least as good in both coordinates and better in one. Of equal points, the
+    first is returned.
 
     Args:
-        x: of each point [n]; more is better.
-        y: of each point [n]; more is better.
+        x: the first coordinate of each point [n]; more is better.
+        y: the second coordinate of each point [n]; more is better.
     """
     order = np.lexsort((np.arange(len(x)), -y, -x))
     highest = np.maximum.accumulate(np.concatenate([[-np.inf], y[order]]))[:-1]

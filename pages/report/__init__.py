@@ -1,6 +1,6 @@
-"""The report: one HTML file that says what runs did, for people, without a request to anywhere.
+"""The report: one HTML file that describes runs for people, and makes no network requests.
 
-``blocks`` are what a section consists of, ``sections`` makes them of facts, ``report`` puts them together, and ``html``
+``blocks`` are the parts of a section, ``sections`` makes them of facts, ``report`` assembles the sections, and ``html``
 writes the page from its template, with the style and the scripts inside.
 """
 

@@ -1,4 +1,4 @@
-"""What a report consists of: sections of blocks, which are plain records until ``html`` writes them."""
+"""The parts of a report: sections of blocks, which are plain records until ``html`` writes them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from typing import Any, ClassVar
 from molbuffer.pages.charts import Chart
 
 MOST_CHARACTERS = 400
-"""The most characters of a text that a page shows; it says how many there are."""
+"""The most characters of a text that a page shows; for a longer text, it shows the number of characters."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number that stands for much: its title, the number as it is shown, and a few words on it."""
+    """A main number of a report.
+
+    Attributes:
+        title: the title.
+        value: the number as a text.
+        note: a few words about it; may be empty.
+    """
 
     title: str
     value: str
@@ -23,7 +29,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers beside each other."""
+    """A row of main numbers.
+
+    Attributes:
+        numbers: the numbers.
+    """
 
     numbers: Sequence[Number]
     kind: ClassVar[str] = "numbers"
@@ -47,11 +57,11 @@ class Note:
 
 @dataclass(frozen=True)
 class Charts:
-    """Charts beside each other where there is room.
+    """A group of charts, side by side if there is room.
 
     Attributes:
-        charts: those that have something to show; None among them are left out.
-        wide: whether each is as wide as the page.
+        charts: the charts; None is a chart without data, and is left out.
+        wide: whether each chart is as wide as the page.
     """
 
     charts: Sequence[Chart | None]
@@ -60,13 +70,18 @@ class Charts:
 
     @property
     def drawn(self) -> list[Chart]:
-        """The charts that have something to show."""
+        """The charts that have data."""
         return [chart for chart in self.charts if chart is not None]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: its text, and what it is sorted by: a number, or the text itself."""
+    """A cell of a table.
+
+    Attributes:
+        text: the text.
+        sort: the number or text that the cell is sorted by; None comes last.
+    """
 
     text: str
     sort: float | str | None = None
@@ -74,15 +89,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that a reader can sort and filter.
+    """A table that a reader can sort and filter.
 
     Attributes:
-        caption: what the rows are.
+        caption: the caption.
         columns: the titles of the columns.
         rows: the cells of each row.
-        numeric: the columns that have numbers, which are set to the right.
-        long: the columns with texts that may be broken anywhere, such as SMILES.
-        whole: what a title was shortened from, by the title; a reader sees it under the pointer.
+        numeric: the numbers of the columns with numbers, which are aligned to the right.
+        long: the numbers of the columns with texts that may be broken anywhere, such as SMILES.
+        whole: the full texts of shortened titles, by the shortened title; a tooltip shows them.
     """
 
     caption: str
@@ -95,7 +110,7 @@ class Table:
 
     @property
     def can_be_filtered(self) -> bool:
-        """Whether there are so many rows that a reader may look for one."""
+        """Whether the table has so many rows that it has a filter."""
         return len(self.rows) > 8
 
 
@@ -104,11 +119,11 @@ class Card:
     """A molecule with its picture.
 
     Attributes:
-        smiles: the molecule.
-        picture: the SVG element; None where it cannot be drawn.
-        title: the number that it is shown for, such as its reward.
-        lines: what else is told of it, as (title, text).
-        whole: what a title of a line was shortened from, by the title.
+        smiles: the SMILES of the molecule.
+        picture: the SVG element; None if the molecule cannot be drawn.
+        title: the title, such as its reward.
+        lines: further facts, as (title, text).
+        whole: the full texts of shortened titles of lines, by the shortened title.
     """
 
     smiles: str
@@ -124,7 +139,7 @@ class Cards:
 
     Attributes:
         cards: the molecules.
-        chain: whether each is made of the next one, so that arrows lead from one to the other.
+        chain: whether each molecule is made of the next, which arrows show.
     """
 
     cards: Sequence[Card]
@@ -134,7 +149,12 @@ class Cards:
 
 @dataclass(frozen=True)
 class Folded:
-    """A text that is shown on demand, such as a configuration."""
+    """A text that is folded until a reader opens it, such as a configuration.
+
+    Attributes:
+        title: the title.
+        text: the text.
+    """
 
     title: str
     text: str
@@ -149,11 +169,11 @@ class Section:
     """A section of the report.
 
     Attributes:
-        key: its name in addresses.
-        title: its title.
-        lead: one sentence that says what it shows, and what to watch for.
-        blocks: what it shows; empty where there is nothing to show.
-        empty: why there is nothing, in one sentence.
+        key: the anchor of the section in the address of the page.
+        title: the title.
+        lead: one sentence that describes the section and what to watch for.
+        blocks: the blocks; empty if there is nothing to show.
+        empty: one sentence that is shown instead of blocks.
     """
 
     key: str
@@ -164,27 +184,27 @@ class Section:
 
 
 def text_cell(value: Any) -> Cell:
-    """Return the cell of a text, cut where it is long; None is an empty one."""
+    """Return the cell of a text, which is cut if it is long; None is an empty cell."""
     return Cell("") if value is None else Cell(shown(str(value)), str(value)[:MOST_CHARACTERS])
 
 
 def number_cell(value: float | int | None, form: str = ",.4g") -> Cell:
-    """Return the cell of a number; None is an empty one, and comes last in any order."""
+    """Return the cell of a number; None is an empty cell, which is always sorted last."""
     return Cell("") if value is None else Cell(format(value, form), float(value))
 
 
 def share_cell(value: float | None) -> Cell:
-    """Return the cell of a share, as per cent."""
+    """Return the cell of a share, shown in per cent."""
     return Cell("") if value is None else Cell(f"{value:.1%}", float(value))
 
 
 def shown(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Return a text as a page shows it: cut where it is long, with a word on how long it is."""
+    """Return a text as a page shows it: a long text is cut, and its number of characters added."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: "12.3 s", "4 min 10 s", "3 h 20 min", "2 d 4 h"."""
+    """Return a time in seconds as a text for people: "12.3 s", "4 min 10 s", "3 h 20 min", "2 d 4 h"."""
     if seconds < 60:
         return f"{seconds:.3g} s"
     whole = round(seconds)

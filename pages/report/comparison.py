@@ -1,4 +1,4 @@
-"""The comparison of runs: what they were, what they came to, and which settings differ."""
+"""The comparison of runs: their results, and the settings that differ."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from molbuffer.pages.facts import (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs beside each other.
+    """A comparison of runs, in columns.
 
     Attributes:
         runs: the runs, in the order of the columns.
-        rows: the values of each run by what they are; None where a run has none.
-        differences: the values of settings that are not the same in all of the runs, by their keys.
-        note: what a reader should know of it; empty where there is nothing.
+        rows: the values of the runs, by the title of the row; None for a run without a value.
+        differences: the values of the settings that differ between the runs, by their keys.
+        note: a note for the reader; empty without one.
     """
 
     runs: Sequence[RunFacts]
@@ -41,10 +41,11 @@ class Comparison:
 
 
 def compare_runs(scope: Scope) -> Comparison:
-    """Return the runs of a scope beside each other.
+    """Return a comparison of the runs of a scope.
 
-    Rewards are among the rows only where all runs have one objective: those of two cannot be compared. The area under
-    the best rewards is then over the calls that each of them has made, so that none gains by a larger budget.
+    It includes rewards only if all runs have the same objective, since rewards under different objectives cannot be
+    compared. The area under the best rewards then covers the number of calls that every run has made, so that a larger
+    budget is no advantage.
     """
     runs = list_run_facts(scope)
     outcomes = funnel_over_time(scope, bins=1)

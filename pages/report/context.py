@@ -1,4 +1,4 @@
-"""What the sections of a report are made from: the scope, its runs and objectives, and what the reader asked for."""
+"""The context of a report, of which sections are made: the scope, its runs and objectives, and the options."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from molbuffer.pages.facts import (
 from molbuffer.storage import SampleStore, UnknownRunError
 
 MOST_OBJECTIVES = 6
-"""The most objectives that a report goes into; it names the others."""
+"""The most objectives that a report shows in detail; it names the others."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Molecules that those of the store are compared with.
+    """A set of molecules with which the molecules of the store are compared.
 
     Attributes:
-        name: what a reader calls them, such as the name of their file.
-        smiles: the molecules.
+        name: the name for readers, such as that of the file.
+        smiles: the SMILES of the molecules.
     """
 
     name: str
@@ -40,19 +40,20 @@ class Reference:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What a report is to be of.
+    """The options of a report.
 
     Attributes:
-        title: its title; None is the name of the store.
-        store: the name of the store for a reader; None is that of its folder, which says nothing of an unpacked
-            archive.
-        best: how many of the best molecules have pictures.
-        listed: how many of the best molecules are in the table.
-        sampled: how many molecules the diversity is computed of and the map has, chosen by a hash.
-        traded: how many points a trade-off has, beside those of the fronts.
-        seed: chooses the sample.
-        reference: molecules to compare with; None without.
-        align: a molecule that pictures are aligned to; None is the target of a component, or the commonest scaffold.
+        title: the title; None is the name of the store.
+        store: the name of the store for readers, such as that of an archive that is unpacked to a temporary folder;
+            None is the name of its folder.
+        best: the number of best molecules with pictures.
+        listed: the number of best molecules in the table.
+        sampled: the number of molecules, chosen by a hash, of the diversity and of the map of chemical space.
+        traded: the number of points of a trade-off, without those of the fronts.
+        seed: the seed of the sample.
+        reference: the molecules to compare with; None compares with none.
+        align: the molecule that pictures are aligned to; None is the target of a component, or the most frequent
+            scaffold.
         molecule: the molecule whose descent is shown; None is the best one.
     """
 
@@ -70,15 +71,16 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class Context:
-    """What sections are made from.
+    """The data of which the sections of a report are made.
 
     Attributes:
-        scope: the runs as of a snapshot.
-        options: what the report is to be of.
+        scope: the runs at a snapshot.
+        options: the options of the report.
         runs: the runs, the oldest first.
-        objectives: those that the report goes into, the one that was used last first.
+        objectives: the objectives that the report shows in detail, the last used first.
         others: further objectives of the scope.
-        groups: what charts call each run; runs of one name and objective are one group, such as those of other seeds.
+        groups: the label of each run in charts, by its id; runs of one name, objective and kind, such as runs with
+            different seeds, share a label.
     """
 
     scope: Scope
@@ -92,15 +94,15 @@ class Context:
 
     @property
     def store(self) -> SampleStore:
-        """The store as of the snapshot."""
+        """The store at the snapshot."""
         return self.scope.store
 
     def runs_of(self, objective: ObjectiveFacts) -> list[RunFacts]:
-        """Return the runs whose own objective it is."""
+        """Return the runs with an objective."""
         return [run for run in self.runs if run.objective_sha256 == objective.sha256]
 
     def groups_of(self, objective: ObjectiveFacts) -> dict[str, str]:
-        """Return the groups of the runs whose own objective it is."""
+        """Return the labels of the runs with an objective, by the id of the run."""
         return {run.run_id: self.groups[run.run_id] for run in self.runs_of(objective)}
 
     def best_of(self, objective: ObjectiveFacts) -> list[BestMolecule]:
@@ -119,11 +121,11 @@ class Context:
 
     @property
     def all_groups(self) -> list[str]:
-        """Every group once, in the order of the page: each has one colour in all charts."""
+        """The distinct labels of runs, in the order of the page, by which a label has the same colour in all charts."""
         return list(dict.fromkeys(self.groups.values()))
 
     def headings(self) -> bool:
-        """Return whether what follows is of several objectives, so that each needs a heading."""
+        """Return whether the report has several objectives, so that each needs a heading."""
         return len(self.objectives) > 1
 
 
@@ -132,8 +134,8 @@ def context_of(scope: Scope, options: ReportOptions, objective: str | None = Non
 
     Args:
         scope: the runs.
-        options: what the report is to be of.
-        objective: the only objective, by its sha256; None for all that have rewards.
+        options: the options of the report.
+        objective: the sha256 of the only objective to report on; None is all.
     """
     runs = list_run_facts(scope)
     known = [each for each in list_objectives(scope) if objective is None or each.sha256 == objective]
@@ -142,10 +144,10 @@ def context_of(scope: Scope, options: ReportOptions, objective: str | None = Non
 
 
 def objective_named(scope: Scope, name: str) -> str:
-    """Return the objective that the start of a sha256, of a run id, or the name of a run stands for.
+    """Return the sha256 of an objective, given its start, the start of a run's id, or the name of a run.
 
     Raises:
-        UnknownRunError: none or several have the name.
+        UnknownRunError: no objective or several objectives have this name.
     """
     found = {each.sha256 for each in list_objectives(scope) if each.sha256.startswith(name)}
     found |= {
@@ -162,7 +164,7 @@ def objective_named(scope: Scope, name: str) -> str:
 
 
 def _groups(runs: Sequence[RunFacts]) -> dict[str, str]:
-    """Return what charts call each run: a run by itself as tables do, and several of one name by their number."""
+    """Return the label of each run in charts: that of the run, or for several runs of one name the name and number."""
     keys = {run.run_id: (run.name, run.objective_sha256, run.kind) for run in runs}
     counts = Counter(keys.values())
     titles: dict[tuple[str, str | None, str], str] = {}

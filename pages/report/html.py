@@ -1,8 +1,8 @@
-"""Writing a report as one HTML file: the template with the style, the scripts and the data inside.
+"""The writer of a report as one HTML file: the template with the style, the scripts and the data inside.
 
-No request leaves the page: a policy in its head forbids each, and allows exactly the scripts that are in it, by their
-hashes. Vega's expressions are interpreted, and not compiled, so that no text of the data can become code. Whatever
-comes from a store is escaped by the template, or as JSON in which no ``<`` is left.
+The page makes no network requests: a content security policy in its head forbids them, and allows only its own scripts,
+by their hashes. Vega's expressions are interpreted, not compiled, so that no text of the data can become code. All
+texts from a store are escaped by the template, or as JSON without ``<``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 from molbuffer.pages.report.blocks import Charts, Section
 
 _GLOBALS = "window.vegaEmbed = vegaEmbed;"
-"""What a page uses of the script."""
+"""The global name of the Vega bundle that a page uses."""
 _POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
@@ -31,13 +31,13 @@ _POLICY = (
 
 
 def write_html(title: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section], made: datetime) -> str:
-    """Return the page.
+    """Return the HTML page of a report.
 
     Args:
-        title: of the report.
-        facts: what the report is of, as (title, text): the store, its snapshot, the runs.
-        sections: in the order of the page.
-        made: when, in UTC.
+        title: the title of the report.
+        facts: the facts at its top, as (title, text): the store, its snapshot, the runs.
+        sections: the sections, in the order of the page.
+        made: the time at which the report was made, in UTC.
     """
     charts = [
         chart.as_json()
@@ -67,7 +67,7 @@ def write_html(title: str, facts: Sequence[tuple[str, str]], sections: Sequence[
 
 
 def _worded(text: str) -> Markup:
-    """Return a sentence as HTML: what is between backticks as code, and options of a command never broken."""
+    """Return a sentence as HTML, in which text between backticks and options of commands are code."""
     parts = _IN_SENTENCES.split(text)
     # Every second part is a match.
     marked = [
@@ -80,7 +80,7 @@ _IN_SENTENCES = re.compile(r"(`[^`\n]{1,40}`|(?<![\w-])--[a-z][a-z-]{1,30})")
 
 
 def json_in_html(value: Any) -> str:
-    """Return a value as JSON that may stand in a script element: no text in it ends the element, or begins another."""
+    """Return a value as JSON that is safe inside a script element: no text in it can end or begin an element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -101,5 +101,5 @@ def _vega() -> str:
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle(_GLOBALS)
-    # An element of scripts ends at the first of these, wherever it is, or reads on beyond its end after the second.
+    # The first of these texts would end the script element, and after the second it would not end where it should.
     return bundle.replace("</script", "<\\/script").replace("<!--", "\\x3c!--")

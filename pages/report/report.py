@@ -1,4 +1,4 @@
-"""The report as a whole: its sections in their order, written as one HTML page."""
+"""The whole report: its sections in their order, written as one HTML page."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ def make_report(
     objective: str | None = None,
     options: ReportOptions = ReportOptions(),
 ) -> str:
-    """Return the report on runs of a store as one HTML page, which needs nothing from anywhere.
+    """Return the report on runs of a store as one HTML page, which makes no network requests.
 
     Args:
-        store: the store, or an archive that is open.
-        runs: the runs, each by its name or the start of its id; empty for all.
+        store: the open store or archive.
+        runs: the runs, each by its name or the start of its id; empty is all.
         snapshot: the snapshot to read; None is the newest.
-        objective: the only objective, by the start of its sha256, or by a run of it; None for all.
-        options: what else the report is to be of.
+        objective: the only objective to report on: the start of its sha256 or of a run's id, or the name of a run;
+            None is all.
+        options: the other options of the report.
 
     Raises:
-        UnknownRunError: the store has no such run, or no one objective of the name.
+        UnknownRunError: the store has no such run, or not exactly one objective of this name.
         UnknownSnapshotError: the store has no such snapshot.
     """
     scope = scope_of(store, runs, snapshot=snapshot)

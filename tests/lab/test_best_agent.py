@@ -71,10 +71,10 @@ def test_a_loss_that_needs_reminders_is_refused_without(
             training(run, 1, samplers=[live])
     with lab.run("warm", objective=qed, policy=policy, seed=3) as run:
         warm = mb.ModelSampler("warm", run.best, size=mb.SamplerSize(p_batch=1.0), sampling=mb.Sampling(1.5))
-        with pytest.raises(UnsuitableDataError, match="leave that out"):
+        with pytest.raises(UnsuitableDataError, match="leave these settings out"):
             training(run, 1, samplers=[warm])
         assert training(run, 1, samplers=[warm], loss="reinvent").iterations == 1
-        assert "'warm' draws from run.best" in caplog.text and "give one a p_batch" in caplog.text
+        assert "'warm' draws from run.best" in caplog.text and "a p_batch" in caplog.text
         caplog.clear()
         live = mb.ModelSampler("live", run.agent, size=mb.SamplerSize(p_batch=0.5))
         half = mb.ModelSampler("warm", run.best, size=mb.SamplerSize(p_batch=0.5))

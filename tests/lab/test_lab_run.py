@@ -68,7 +68,7 @@ def test_a_run_that_ends_by_an_error_says_how_to_go_on(
     with pytest.raises(type(error)) as caught, lab.run("notebook", objective=qed, policy=policy) as run:
         raise error
     assert status(lab, run.run_id) == ends
-    assert caught.value.__notes__ == [f"Run {run.run_id} keeps what it stored; go on with it by resume={run.run_id!r}."]
+    assert f"resume={run.run_id!r}" in "".join(caught.value.__notes__)
 
 
 def stop_at(iteration: int) -> Any:

@@ -194,7 +194,7 @@ def test_screening_refuses_what_it_cannot_go_with(lab: mb.Lab, policy: mb.Policy
         pass
     with lab.run("on policy", objective=qed, policy=policy, seed=1, screening=SCREENING) as run:
         live = mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(p_batch=1.0))
-        with pytest.raises(UnsuitableDataError, match="screening takes those that promise most"):
+        with pytest.raises(UnsuitableDataError, match="screening keeps only the most promising"):
             run.train(batch_size=4, iterations=1, samplers=[live], loss="reinforce")
     for wrong in (
         {"candidates": 0.5},

@@ -1,4 +1,4 @@
-"""The batch a policy is trained on: rows of live builds and of the stored history, in one record."""
+"""The batch that a policy learns from: rows of live builds and of the stored history, in one record."""
 
 from __future__ import annotations
 
@@ -40,34 +40,34 @@ class TrainingBatch:
 
     @property
     def tokens(self) -> Tensor:
-        """int64 [n, L], PAD after the end of a row."""
+        """The token numbers, int64 [n, L], PAD after the end of a row."""
         return self.columns["tokens"]
 
     @property
     def lengths(self) -> Tensor:
-        """int64 [n], END counted."""
+        """The number of tokens of each row, END included, int64 [n]."""
         return self.columns["lengths"]
 
     @property
     def behaviour_log_probs(self) -> Tensor:
-        """float32 [n, L] under the policy that drew the rows, NaN where it is not known."""
+        """The log-probability of each token under the behaviour policy, float32 [n, L]; NaN where it is not known."""
         return self.columns["log_probs"]
 
     @property
     def rewards(self) -> Tensor:
-        """float32 [n] under the objective of the training."""
+        """The rewards under the objective of the training, float32 [n]."""
         return self.columns["rewards"]
 
     @property
     def learned_rewards(self) -> Tensor:
-        """float32 [n], what is learned from: the rewards, with what the diversity memory adds and takes off."""
+        """The rewards that the loss uses, float32 [n]: with the bonuses and penalties of the diversity memory."""
         penalties, bonuses = self.columns.get("penalties"), self.columns.get("bonuses")
         raised = self.rewards if bonuses is None else self.rewards + bonuses
         return raised if penalties is None else raised * penalties
 
     @property
     def condition(self) -> Condition:
-        """The latents and sources of the rows, as far as some row has them; NaN and length 0 for a row without."""
+        """The latent vectors and sources of the rows, None if no row has any; NaN and length 0 for a row without."""
         return Condition(*map(self.columns.get, ("latents", "source_tokens", "source_lengths")))
 
 
@@ -78,7 +78,7 @@ class Block:
     Attributes:
         origin: the name of a live sampler, or "buffer".
         rows: the rows [n].
-        smiles: returns their canonical SMILES [n], None for what is no molecule.
+        smiles: returns their canonical SMILES [n], None for a string that is not a molecule.
     """
 
     origin: str
@@ -111,13 +111,18 @@ class NumberedRows:
         return len(self.rows)
 
     def smiles(self, build: Build) -> list[str | None]:
-        """Return the canonical SMILES of the rows, which are of this build; None for what is no molecule."""
+        """Return the canonical SMILES of the rows; None for a string that is not a molecule.
+
+        Args:
+            build: the build that the rows are of.
+        """
         return [build.samples.smiles[row] for row in self.numbers.tolist()]
 
 
 def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> NumberedRows:
-    """Return the kept rows of a live build that have a reward; the reward of a row that a scorer failed on is
-    unknown, not 0.
+    """Return the kept rows of a live build that have a reward.
+
+    A row whose score failed is left out: its reward is unknown, not 0.
 
     Args:
         build: the live build.
@@ -130,7 +135,8 @@ def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> Nu
     if objective_sha256 != build.objective_sha256 and build.samples.source_smiles is None:
         raise UnsuitableDataError(
             f"the policy in training is conditional and learns from pairs, but the sampler {build.sampler!r} draws "
-            "none; set its p_batch to 0, or draw the targets of its molecules with a contrastive sampler",
+            "molecules without a source; set its p_batch to 0, or draw the targets of its molecules with a contrastive "
+            "sampler",
             rows={build.sampler: len(build.samples)},
         )
     complete = [each for each in build.rewards if each.status is ScoreStatus.OK]
@@ -140,24 +146,22 @@ def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> Nu
 
 
 def invalid_rows(build: Build, vocabulary: Vocabulary) -> NumberedRows:
-    """Return the rows of a live build that are no molecule, with reward 0."""
+    """Return the rows of a live build whose strings are not molecules, with reward 0."""
     samples, sources = build.samples, build.samples.rows.source_lengths
-    # A string of a file that is no molecule may have no tokens either, at either end of a pair.
+    # An invalid string of a file may have no tokens; of a pair, the source and the target may have none.
     tokens = samples.rows.lengths > 0 if sources is None else (samples.rows.lengths > 0) & (sources > 0)
     rows = [row for row, smiles in enumerate(samples.smiles) if smiles is None and tokens[row]]
     return _rewarded(build, rows, np.zeros(len(rows)), vocabulary)
 
 
 def _rewarded(build: Build, rows: list[int], rewards: NDArray[np.float64], vocabulary: Vocabulary) -> NumberedRows:
-    """Return rows of a build with rewards; re-encode those of another vocabulary, and leave out what it cannot
-    express.
-    """
+    """Return rows of a build with rewards, in a vocabulary; leave out rows that the vocabulary cannot express."""
     samples, numbers = build.samples, np.array(rows, np.int32)
     if samples.vocabulary_sha256 == vocabulary.sha256:
         truncated = np.ones(len(rows), np.uint8) if build.truncated else None
         return NumberedRows(numbers, replace(samples.rows.take(rows), rewards=rewards, truncated=truncated))
     sources = None if samples.source_smiles is None else [samples.source_smiles[row] for row in rows]
-    # Latents are left out: they belong to the model that decoded them, which has the other vocabulary.
+    # Latent vectors are left out: they belong to the model that decoded them, which has the other vocabulary.
     encoded = replace(encode_rows([samples.raw[row] for row in rows], vocabulary, sources), rewards=rewards)
     known = encoded.lengths > 0
     if sources is not None and encoded.source_lengths is not None:

@@ -1,6 +1,6 @@
-"""The buffer: the rows that a training run may replay, and those that it has used up.
+"""The buffer: the rows that a training run may replay, and a count of how often it has used each.
 
-They are the stored rows as of a pinned snapshot, and what the run has drawn live since, committed or not.
+The rows are the stored rows as of a pinned snapshot, and the live rows that the run has drawn since, committed or not.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ BUFFER = "buffer"
 
 
 class StoredRows(Protocol):
-    """What a buffer reads its rows from: a store, or several of them."""
+    """A source of the rows of a buffer: a store, or several stores."""
 
     def snapshot(self) -> int:
         """Return the newest snapshot."""
         ...
 
     def index(self, scope: IndexScope) -> HistoryIndex:
-        """Return the rows that a training may use."""
+        """Return the index of the rows that a training may use."""
         ...
 
 
@@ -61,7 +61,7 @@ class BufferView:
         own_only: leave out the rows of other runs.
         with_actors: the rows of the actors of the run are its own, too.
         where: an SQL predicate over ``sample_history``.
-        train_on_invalid: include rows that are no molecule, with reward 0.
+        train_on_invalid: include rows that are not molecules, with reward 0.
     """
 
     objective_sha256: str
@@ -79,10 +79,10 @@ class BufferRows:
 
     Attributes:
         rows: the rows.
-        smiles: returns their canonical SMILES, None for what is no molecule.
-        consumed: the identities of the rows, where the selection delivers each once.
-        drawn_in: the iterations in which this run drew those of the rows that are its own.
-        replayed: the rows that latent priors can learn from; None without any.
+        smiles: returns their canonical SMILES, None for a string that is not a molecule.
+        consumed: the identities of the rows, if the selection is ``consume_once``; else empty.
+        drawn_in: the iterations in which this run drew its own rows among them.
+        replayed: the rows that latent priors can learn from; None if there are none.
     """
 
     rows: Rows
@@ -93,12 +93,12 @@ class BufferRows:
 
     @property
     def block(self) -> Block:
-        """The rows for the batch."""
+        """The rows as a block of a batch."""
         return Block(BUFFER, self.rows, self.smiles)
 
     @property
     def blocks(self) -> list[Block]:
-        """The rows for the batch, if there are any."""
+        """The block of the rows in a list, which is empty without rows."""
         return [self.block] if len(self.rows) else []
 
 
@@ -107,10 +107,15 @@ class Buffer:
     """Rows from which batches are selected; ``pin`` moves it to a newer snapshot.
 
     Attributes:
-        candidates: the rows: those of the pinned snapshot, and the run's live rows since.
-        diversity: the diversity memory, whose overfull buckets may leave; None has all rows stay.
-        delivered: int32 [rows], how often each was given to this run.
-        up_to_iteration: the last iteration whose own rows the snapshot counts; None is all.
+        store: the source of the rows.
+        view: which stored rows are read.
+        selection: the rule that chooses the rows of a batch.
+        vocabulary: the vocabulary of the policy in training.
+        replay: the updates of an iteration; the buffer uses its ``randomise`` and ``max_policy_lag``.
+        diversity: the diversity memory, which may purge molecules of overfull buckets; None keeps all rows.
+        candidates: the rows of the pinned snapshot, and the live rows of the run since.
+        delivered: how often each row was given to this run, int32 [rows].
+        up_to_iteration: the last iteration whose own rows are read from the snapshot; None is all.
     """
 
     store: StoredRows
@@ -131,14 +136,14 @@ class Buffer:
         self.pin(self.store.snapshot() if pinned is None else pinned)
 
     def pin(self, snapshot: int, up_to_iteration: int | None = None, *, drawn_before: int | None = None) -> None:
-        """Read the index of a snapshot: the run's own rows as of it, other runs' rows as of the start of the run.
+        """Read the index of a snapshot: own rows as of the snapshot, rows of other runs as of the snapshot of the view.
 
         Args:
             snapshot: the snapshot.
-            up_to_iteration: the last iteration whose own rows count: a resumed run must not see what it built after
-                its checkpoint.
-            drawn_before: the iteration before which the run has drawn live rows; those that the snapshot does not have
-                are read from the newest one. None: it has all of them.
+            up_to_iteration: the last iteration whose own rows count, since a resumed run must not see rows that it
+                built after its checkpoint; None is all.
+            drawn_before: the iteration of a resumed run; its live rows of earlier iterations that the snapshot lacks
+                are read from the newest snapshot. None if the snapshot has all live rows.
         """
         index = self._read(snapshot, up_to_iteration)
         if self.diversity is not None and (self._counted is None or drawn_before is not None):
@@ -151,8 +156,10 @@ class Buffer:
         self._count_deliveries()
 
     def follow(self, snapshot: int) -> None:
-        """Read the index of a newer snapshot, with all rows of the run and its actors that it has, and keep the live
-        rows that it does not have yet.
+        """Read the index of a newer snapshot, and keep the live rows that it does not have yet.
+
+        Args:
+            snapshot: the snapshot; all its rows of the run and of the actors are read.
         """
         before, index = self.candidates, self._read(snapshot, None)
         there = set(index.build_ids)
@@ -162,9 +169,7 @@ class Buffer:
         self._count_deliveries()
 
     def arrived(self) -> tuple[list[str | None], NDArray[np.float64]]:
-        """Return the canonical SMILES and the rewards of the rows that actors have drawn, in their order, which the
-        snapshot has and those of earlier calls did not.
-        """
+        """Return the canonical SMILES and rewards of the rows of actors that are new since the last call, in order."""
         index, positions = self.index, _new_rows(self._seen, self.index)
         self._seen = index
         return index.read("smiles", positions) if len(positions) else [], index.rewards[positions]
@@ -176,7 +181,7 @@ class Buffer:
 
     @property
     def snapshot(self) -> int:
-        """The snapshot that is read."""
+        """The number of the snapshot that is read."""
         return self.index.snapshot
 
     @property
@@ -194,7 +199,7 @@ class Buffer:
         return available_rows(self._bounded, self.candidates, self.delivered)
 
     def add(self, live: Sequence[LiveRows]) -> None:
-        """Add the live rows of an iteration, in the history's order. The run has trained on them once."""
+        """Add the live rows of an iteration, in the order of the history, as delivered once."""
         live = [rows for rows in live if len(rows)]
         if live:
             end = self.candidates.ranking.own_rows + self.candidates.ends[-1]
@@ -217,7 +222,7 @@ class Buffer:
         )
 
     def deliver(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Sequence[Consumed]]:
-        """Select up to n rows without reading them; return their positions, and what ``BufferRows`` has as consumed."""
+        """Select up to n rows without reading them; return their positions and ``BufferRows.consumed``."""
         positions = chosen_rows(self._bounded, self.candidates, n, rng, self.delivered)
         consumed: list[Consumed] = []
         if isinstance(self.selection, ConsumeOnce):
@@ -227,8 +232,12 @@ class Buffer:
         return positions, consumed
 
     def came_late(self, iteration: int) -> tuple[list[str | None], NDArray[np.float64]]:
-        """Return the canonical SMILES and the rewards of rows that the run has built before an iteration, and whose
-        rewards have come since the last call, in their order; with a diversity memory only.
+        """Return the canonical SMILES and rewards of rows whose rewards were completed since the last call, in order.
+
+        Without a diversity memory, return none.
+
+        Args:
+            iteration: the iteration before which the run built the rows.
         """
         before, self._counted = self._counted, self.index
         if before is None or before is self.index:
@@ -237,9 +246,7 @@ class Buffer:
         return self.index.read("smiles", positions) if len(positions) else [], self.index.rewards[positions]
 
     def built_at(self, iteration: int) -> tuple[list[str | None], NDArray[np.float64]]:
-        """Return the canonical SMILES and the rewards of the rows that the run has built for the buffer at an
-        iteration, in their order.
-        """
+        """Return the canonical SMILES and rewards of the rows that the run built for the buffer in an iteration."""
         index = self.index
         positions = np.flatnonzero(index.own & ~index.live & (index.iterations == iteration))
         return index.read("smiles", positions) if len(positions) else [], index.rewards[positions]
@@ -278,7 +285,7 @@ class Buffer:
         return expressible(index, self.vocabulary, unparseable=view.train_on_invalid)
 
     def _live_since(self, index: HistoryIndex, iteration: int) -> list[LiveRows]:
-        """Return the live rows before an iteration that an index of an older snapshot does not have, by build."""
+        """Return the live rows before an iteration that are stored and that an older index lacks, by build."""
         newest = self._read(self.store.snapshot(), iteration - 1, own_only=True)
         known = set(index.build_ids)
         missing = np.array([build_id not in known for build_id in newest.build_ids], bool)
@@ -307,7 +314,7 @@ class Buffer:
         index, candidates = self.index, self.candidates
         of_index = index.times_consumed(self._consumed)
         if self.view.run_id is not None:
-            # The run has trained on what it drew live.
+            # The run has trained once on each live row that it drew.
             of_index += index.own & index.live
         of_live = [np.ones(len(each), np.int32) for each in candidates.live]
         by_build = {each.build_id: place for place, each in enumerate(candidates.live)}
@@ -325,7 +332,7 @@ class Buffer:
 
 
 def _late_rows(before: HistoryIndex, index: HistoryIndex, iteration: int) -> NDArray[np.int64]:
-    """Return the positions of the own rows of builds before an iteration that an earlier index does not have."""
+    """Return the positions of own rows of the buffer before an iteration that an earlier index does not have."""
     old = np.flatnonzero(index.own & ~index.live & (index.iterations < iteration))
     numbers = {build_id: number for number, build_id in enumerate(before.build_ids)}
     there = np.array([numbers.get(build_id, -1) for build_id in index.build_ids], np.int64)[index.build_numbers[old]]
@@ -335,11 +342,11 @@ def _late_rows(before: HistoryIndex, index: HistoryIndex, iteration: int) -> NDA
 
 
 def _new_rows(before: HistoryIndex | None, index: HistoryIndex) -> NDArray[np.int64]:
-    """Return the positions of rows that were drawn for the buffer and that an earlier index of a run does not have."""
+    """Return the positions of own rows of the buffer that an earlier index does not have; None has no rows."""
     drawn = np.flatnonzero(index.own & ~index.live)
     if before is None:
         return drawn
-    # The rows of a build can come one after another, as their rewards are completed.
+    # The rows of one build can be new at different times, since rewards are completed one after another.
     numbers = {build_id: number for number, build_id in enumerate(index.build_ids)}
     renumbered = np.array([numbers.get(build_id, -1) for build_id in before.build_ids], np.int64)
     known = _keys(renumbered[before.build_numbers], before.row_numbers)

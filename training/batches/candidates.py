@@ -1,7 +1,7 @@
-"""The rows that a batch is selected from: stored ones, and those that the run has drawn since and not committed yet.
+"""The rows that a batch is selected from: stored rows, and live rows that the index of the snapshot does not have.
 
-Their order is the history's (R7): the run's own stored rows, its live rows since, then those of other runs. A run that
-is resumed reads what another part of it drew from the store, and has the same rows at the same positions.
+Their order is that of the history (R7): the stored rows of the run, its live rows, then the rows of other runs. A
+resumed run reads its earlier rows from the store, and has the same rows at the same positions.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class LiveRows:
         build_id: the identity of the build.
         iteration: the iteration that it was drawn in.
         sampler: the name of its sampler.
-        latent_sha256: the version of the latents that it was drawn from; None without latents.
+        latent_sha256: the sha256 of the latent prior or latent vectors that it was drawn from; None without latents.
         numbers: the places of the rows in the build, ascending, int32 [n].
         rows: the rows with their rewards [n].
-        smiles: their canonical SMILES [n], None for what is no molecule.
+        smiles: their canonical SMILES [n], None for a string that is not a molecule.
     """
 
     build_id: str
@@ -44,7 +44,7 @@ class LiveRows:
 
     @classmethod
     def of(cls, build: Build, parts: Sequence[NumberedRows]) -> LiveRows:
-        """Return the rows of a build that some parts have, in the order of the build."""
+        """Return the rows of several parts of a build, in the order of the build."""
         numbers = np.concatenate([part.numbers for part in parts])
         order = np.argsort(numbers, kind="stable")
         numbers, rows = numbers[order], Rows.concat([part.rows for part in parts]).take(order)
@@ -55,7 +55,11 @@ class LiveRows:
         return len(self.numbers)
 
     def places_of(self, numbers: Sequence[int]) -> Positions:
-        """Return the places here of rows of the build, without those that are not here."""
+        """Return the positions in this record of rows of the build; rows that it does not have are left out.
+
+        Args:
+            numbers: the places of the rows in the build.
+        """
         places: Positions = np.searchsorted(self.numbers, numbers)
         found: Positions = places[self.numbers.take(places, mode="clip") == np.asarray(numbers)]
         return found
@@ -63,13 +67,13 @@ class LiveRows:
 
 @dataclass(eq=False)
 class Candidates:
-    """The rows of an index with live rows among them, n in all; a selection chooses from them.
+    """The rows of an index and live rows, n in all, from which a selection chooses.
 
     Attributes:
         index: the stored rows.
-        live: the live rows that the index does not have, by build, in the history's order.
+        live: the live rows that the index does not have, by build, in the order of the history.
         iteration: the iteration that rows are selected for.
-        ranking: the order of the index's rows by reward, which candidates of one index share.
+        ranking: the order of the rows of the index by reward; candidates with the same index share it.
     """
 
     index: HistoryIndex
@@ -84,12 +88,12 @@ class Candidates:
         return len(self.index) + self.ends[-1]
 
     def followed_by(self, live: Sequence[LiveRows]) -> Candidates:
-        """Return the rows with more live ones after those that are there."""
+        """Return candidates with more live rows, after the present ones."""
         return Candidates(self.index, (*self.live, *live), self.iteration, self.ranking)
 
     @cached_property
     def ends(self) -> list[int]:
-        """The place after the last row of each live build among all live rows; 0 comes first."""
+        """The end of each live build among all live rows (exclusive), preceded by 0: length = live builds + 1."""
         return [0, *np.cumsum([len(each) for each in self.live]).tolist()]
 
     @cached_property
@@ -104,7 +108,7 @@ class Candidates:
 
     @cached_property
     def run_numbers(self) -> NDArray[np.integer]:
-        """Numbers [n] that are equal for rows of one run."""
+        """A number for each row [n]; two rows have the same number if and only if one run drew them."""
         of_index, own = self.index.run_numbers, self.ranking.own_rows
         number = of_index[0] if own else of_index.max(initial=-1) + 1
         return self._joined(of_index, [np.full(self.ends[-1], number)])
@@ -116,12 +120,12 @@ class Candidates:
 
     @cached_property
     def molecules(self) -> NDArray[np.uint64]:
-        """Numbers [n] that are equal for rows of one molecule."""
+        """A hash of the molecule of each row, uint64 [n]."""
         return self._joined(self.index.molecules, [self._live_molecules])
 
     @cached_property
     def best_first(self) -> Positions:
-        """All positions by descending reward, int64 [n]; of equal ones the earlier first."""
+        """All positions by descending reward, int64 [n]; of rows with equal rewards, the earlier comes first."""
         if not self.live:
             return self.index.best_first
         return joint_ranking(self.ranking, self.rewards)
@@ -134,7 +138,7 @@ class Candidates:
         return best_of_each(self.ranking, self.rewards, self._live_molecules, self.best_first)
 
     def smiles(self, positions: Positions) -> list[str | None]:
-        """Return the canonical SMILES of some rows. The first call reads those of all stored rows."""
+        """Return the canonical SMILES of some rows. The first call reads the SMILES of all stored rows."""
         found: list[str | None] = [None] * len(positions)
         for places, of_index, live in self._parts(positions):
             texts = self.index.smiles(of_index) if live is None else [live.smiles[row] for row in of_index.tolist()]
@@ -143,7 +147,7 @@ class Candidates:
         return found
 
     def matching(self, where: str) -> NDArray[np.bool_]:
-        """Return which rows fulfil a predicate over ``sample_history``, bool [n]; live rows are not in it yet."""
+        """Return which rows fulfil a predicate over ``sample_history``, bool [n]; live rows, not in it yet, do not."""
         return self._joined(self.index.matching(where), [np.zeros(self.ends[-1], bool)])
 
     def read(self, positions: Positions, vocabulary: Vocabulary) -> Rows:
@@ -171,12 +175,12 @@ class Candidates:
         return [row_id for row_id in found if row_id is not None]
 
     def own_iterations(self, positions: Positions) -> list[int]:
-        """Return the iterations in which the run drew those of some rows that are its own."""
+        """Return the iterations in which the run drew its own rows among some rows."""
         iterations: list[int] = self.iterations[positions[self.own[positions]]].tolist()
         return iterations
 
     def latents_of(self, positions: Positions) -> list[tuple[str, str | None]]:
-        """Return the sampler of each of some rows, and the version of the latents that it drew from."""
+        """Return the sampler of each row, and the sha256 of the latents that it drew from; None without latents."""
         found: list[tuple[str, str | None]] = [("", None)] * len(positions)
         for places, rows, live in self._parts(positions):
             if live is None:
@@ -193,15 +197,18 @@ class Candidates:
         return self.index.hashes_of([text for each in self.live for text in each.smiles])
 
     def _joined(self, of_index: NDArray[Any], of_live: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """Return a column of the rows from that of the index and those of the live rows."""
+        """Return a column of all rows, joined from the column of the index and the columns of the live builds."""
         if not self.live:
             return of_index
         own = self.ranking.own_rows
         return np.concatenate([of_index[:own], *(each.astype(of_index.dtype) for each in of_live), of_index[own:]])
 
     def _parts(self, positions: Positions) -> Iterator[tuple[NDArray[np.int64], Positions, LiveRows | None]]:
-        """Yield the places in ``positions`` of the rows of the index, then of each live build, with their positions
-        there.
+        """Split positions by source: the index, then each live build.
+
+        Yields:
+            The places in ``positions`` of the rows of a source, the positions of these rows in the source, and the
+            live build; None for the index.
         """
         own, live = self.ranking.own_rows, self.ends[-1]
         among_live = (positions >= own) & (positions < own + live)

@@ -1,7 +1,7 @@
-"""Rows in flight: the run has drawn them for its buffer, and their rewards are still to come from the backlog.
+"""Rows in flight: the run has drawn them for its buffer, and their rewards in the backlog are pending.
 
-A training that is short of rows waits for them as long as somebody scores them (R14). It is a sign of that when a
-reward is completed, or a molecule is claimed that was not before; a claim that is only renewed is none.
+A training that is short of rows waits for them as long as a process scores them (R14). Two events show that scoring
+goes on: a reward is completed, or a molecule is claimed for the first time. The renewal of a claim does not show it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import KW_ONLY, dataclass, field
 from molbuffer.storage import PendingCount, SampleStore
 
 LOOKED_AT = 1000
-"""The most molecules whose claims are looked at."""
+"""The most molecules whose claims are read at once."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The intervals of a training that waits.
+    """The intervals of a training that waits for rewards, in seconds.
 
     Attributes:
-        timeout_seconds: the longest time without a sign that somebody scores.
-        look_seconds: between looks for completed rewards.
-        claims_seconds: between looks at claims.
-        say_seconds: between two lines about it.
+        timeout_seconds: the longest time without a completed reward or a new claim, above 0.
+        look_seconds: the time between two queries for completed rewards.
+        claims_seconds: the time between two queries of the claims.
+        say_seconds: the time between two messages to the user.
     """
 
     timeout_seconds: float = 3600.0
@@ -39,17 +39,17 @@ class Waiting:
 
 @dataclass
 class RowsInFlight:
-    """The rows of a run whose rewards under an objective are to come.
+    """The rows of a run whose rewards under an objective are pending.
 
     Attributes:
         store: the store.
         run_id: the run.
         objective_sha256: the objective whose rewards the training learns from.
         claimed_as: the name and version under which each component of the backlog claims molecules.
-        settle: commits all that the run has drawn live, so that a newer snapshot has it.
+        settle: commits all live rows of the run, so that a newer snapshot has them.
         waiting: the intervals.
-        say: tells people that the training waits, and for whom.
-        clock: in seconds.
+        say: called with messages to the user: how many rows the training waits for, and who scores them.
+        clock: returns the time in seconds.
     """
 
     store: SampleStore
@@ -71,15 +71,20 @@ class RowsInFlight:
     _owners: tuple[str, ...] = ()
 
     def count(self) -> int:
-        """Return the number of rows whose reward is to come."""
+        """Return the number of rows whose reward is pending."""
         return self._look().rows
 
     def wait(self, iteration: int, needed: int) -> bool:
-        """Wait until so many more rows have a reward, or as many as will.
+        """Wait until ``needed`` more rows have a reward, no row is pending, or the time is over.
+
+        The time is over when nothing was scored or claimed for ``timeout_seconds`` in this iteration.
+
+        Args:
+            iteration: the iteration that waits.
+            needed: the number of rows with a reward to wait for, beyond those of the last call that returned true.
 
         Returns:
-            Whether there are more than at the last time that it returned true; none come when it returns false: all
-            are there or failed, or nobody has scored for ``timeout_seconds``, in this iteration.
+            Whether more rows have a reward than when a call last returned true.
         """
         if iteration != self._iteration:
             self._iteration, self._signed, self._said = iteration, self.clock(), None
@@ -99,19 +104,19 @@ class RowsInFlight:
 
     @property
     def timed_out(self) -> bool:
-        """Whether there was no sign for too long that somebody scores."""
+        """Whether no reward was completed and no molecule newly claimed for ``timeout_seconds``."""
         return self.clock() - self._signed > self.waiting.timeout_seconds
 
     def advice(self) -> str:
-        """Return what to say of a training that has waited in vain, with counts; nothing if no row is in flight."""
+        """Return a sentence for the error of a training that waited in vain; empty if no row is in flight."""
         found = self._look()
         if not found.rows:
             return ""
         return (
             f"; {found.rows} rows of the run wait for their scores since {found.since:%Y-%m-%d %H:%M} UTC, "
             f"{found.completed} have a reward and {found.failed} failed; {self._by_whom()}. A training "
-            f"ends after {self.waiting.timeout_seconds:g} s (buffer.pending_timeout) without a new score or claim, and "
-            "goes on from here when it is resumed"
+            f"ends after {self.waiting.timeout_seconds:g} s (buffer.pending_timeout) without a new score or claim; "
+            "resume the run to go on"
         )
 
     def _look(self) -> PendingCount:

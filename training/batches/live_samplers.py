@@ -18,7 +18,7 @@ class LiveSamplers:
 
     Attributes:
         samplers: the samplers.
-        pipeline: what turns drawn strings into scored samples.
+        pipeline: the steps that make scored samples of drawn strings.
         run_id: the run in training.
         campaign_seed: the seed that all draws follow from.
         made: called with each build as soon as it exists, so that later builds of the run know its molecules.
@@ -36,7 +36,7 @@ class LiveSamplers:
         """Draw ``wanted`` kept rows from one sampler for the batch of an iteration.
 
         Returns:
-            The build, and the stored rows that it refers to; None for a build with samples of its own.
+            The build, and the stored rows that it refers to; None instead of these if the build has samples of its own.
         """
         sampler = self.samplers[number]
         if self.pipeline.calls is not None:
@@ -60,14 +60,14 @@ class LiveSamplers:
 
 @dataclass(frozen=True)
 class LiveDraw:
-    """A live build, its trainable rows, and the rows that come on top of the ``wanted`` ones.
+    """A live build and its rows for the batch.
 
     Attributes:
-        number: the place of the sampler.
+        number: the place of the sampler in the configuration.
         build: the build.
-        kept: the rows that count: of a build of its own, or those that it recalls.
-        wanted: the number of rows that the sampler owed.
-        invalid: the rows that are no molecule, which come on top; None without.
+        kept: the rows that count towards the quota: rows of the build, or stored rows that it refers to.
+        wanted: the number of rows that the sampler was asked for.
+        invalid: the rows that are not molecules, which are added beyond the quota; None if they are not trained on.
     """
 
     number: int
@@ -78,17 +78,17 @@ class LiveDraw:
 
     @property
     def counted(self) -> int:
-        """The number of rows that count."""
+        """The number of rows that count towards the quota."""
         return len(self.kept)
 
     @property
     def made(self) -> int:
-        """The number of rows that the sampler kept, or recalled, whether or not their scores failed."""
+        """The number of rows that the sampler kept or recalled, failed scores included."""
         return len(self.build.references) or int(sum(self.build.samples.kept))
 
     @property
     def blocks(self) -> list[Block]:
-        """The rows for the batch."""
+        """The rows as blocks of a batch, without empty ones."""
         name, build = self.build.sampler, self.build
         if isinstance(self.kept, Recall):
             blocks = [Block(name, self.kept.drawn.rows, partial(list, self.kept.smiles))]
@@ -99,12 +99,12 @@ class LiveDraw:
 
     @cached_property
     def new_rows(self) -> LiveRows | None:
-        """The rows that the buffer does not have yet; None for rows that are stored already."""
+        """The rows to be added to the buffer; None if the build refers to rows that are stored already."""
         if isinstance(self.kept, Recall):
             return None
         return LiveRows.of(self.build, [self.kept, *([] if self.invalid is None else [self.invalid])])
 
 
 def in_order(draws: Sequence[LiveDraw]) -> list[LiveDraw]:
-    """Return the draws of an iteration in the history's order."""
+    """Return the draws of an iteration in the order of the history: by sampler, then by chunk."""
     return sorted(draws, key=lambda draw: (draw.number, draw.build.chunk))

@@ -1,16 +1,17 @@
-"""The mixed loader: batches of live and stored samples in the shares that ``p_batch`` asks for, and further draws from
-the buffer for further updates.
+"""The mixed loader: batches of live and stored rows in the shares ``p_batch``, and the draws of later updates.
 
-Each iteration has the same course. The buffer is built when it is due or cannot fill the batch, rows in flight
-included, for which the loader waits (``in_flight``); every live sampler
-draws its quota; what the quotas leave comes from the buffer. A live sampler that stays short, or whose scores failed,
-is made up for by the buffer, which is built for that if need be, then by the live samplers in configuration order; a
-batch that is short even so is an error. Then the live rows join the buffer, from which each later update of the
-iteration draws (R32).
+Each iteration has the same steps:
 
-The loader draws at the moment a batch is asked for, with the policy as it is then. Randomness is a function of the
-campaign's seed, the iteration and the update, so that its whole state is the iteration and the snapshots it is pinned
-to.
+1. The buffer is built if a build is due, or if it cannot fill its part of the batch even with the rows in flight, for
+   which the loader waits (``in_flight``).
+2. Every live sampler draws its quota.
+3. The rest of the batch comes from the buffer, as do rows that a live sampler is short of or whose scores failed; the
+   buffer is built for that if need be.
+4. The live samplers, in configuration order, draw rows that are still missing. A batch that stays short is an error.
+5. The live rows join the buffer, from which each later update of the iteration draws (R32).
+
+The loader draws when a batch is asked for, with the policy as it is then. All randomness is a function of the seed of
+the campaign, the iteration and the update, so that the state of the loader is the iteration and the pinned snapshot.
 """
 
 from __future__ import annotations
@@ -35,28 +36,28 @@ from molbuffer.training.diversity import DiversityMemory
 from molbuffer.training.errors import BatchShortError, LoaderUseError, TooFewRowsError
 
 _NOT_IN_WORKERS = (
-    "a mixed loader draws live rows, and counts what it gives, where the batches are consumed; in workers, each would "
-    "give all batches. Use num_workers=0, or StoredBatches, which has stored rows only"
+    "a mixed loader cannot be used in workers: it draws live rows and counts deliveries in the process that trains, "
+    "and each worker would give all batches. Use num_workers=0, or StoredBatches, which reads stored rows only"
 )
 
 
 class Actors(Protocol):
-    """The processes that draw rows for a training, which reads them from the store."""
+    """The processes that draw rows for a training; the training reads the rows from the store."""
 
     def follow(self, iteration: int, *, of_batch: int, rows: int) -> Sequence[str]:
-        """Bring what they have drawn into the buffer, and wait until the iteration may have its rows.
+        """Read the new rows of the actors into the buffer, and wait until the rate limit admits the iteration.
 
         Args:
             iteration: the iteration.
-            of_batch: the rows that the batch takes from the buffer, which it must have.
-            rows: the rows that all updates of the iteration take from the buffer.
+            of_batch: the number of rows that the batch takes from the buffer, which the buffer must have.
+            rows: the number of rows that all updates of the iteration take from the buffer.
 
         Returns:
             The ids of the builds that are new to the training.
         """
 
     def took(self, rows: int) -> Mapping[str, float | None]:
-        """Count the rows that the iteration has taken from the buffer; return metrics of the actors' rows."""
+        """Count the rows that the iteration has taken from the buffer; return metrics of the rows of actors."""
 
 
 @checked
@@ -65,12 +66,13 @@ class BatchPlan:
     """The size and the schedule of a training.
 
     Attributes:
-        batch_size: rows of a batch, without those that ``train_on_invalid`` adds.
-        iterations: batches of the training.
-        seed: the seed that the selection from the buffer follows from.
-        build_every: iterations between builds of the buffer; 0 = only when it cannot fill a batch.
-        train_on_invalid: add live rows that are no molecule, with reward 0, on top of the batch.
-        live_only: have what a live sampler is short of drawn by others, and not taken from the buffer.
+        batch_size: the number of rows of a batch, without those that ``train_on_invalid`` adds.
+        iterations: the number of batches of the training.
+        seed: the seed of the selection from the buffer.
+        build_every: the number of iterations between builds of the buffer; 0 builds it only when it cannot fill a
+            batch.
+        train_on_invalid: add live rows that are not molecules to the batch, with reward 0.
+        live_only: have other live samplers, not the buffer, make up for a live sampler that is short of rows.
         replay: the updates of an iteration, and what they take from the buffer.
     """
 
@@ -86,17 +88,18 @@ class BatchPlan:
 
 @dataclass
 class MixedLoader(IterableDataset[MixedBatch]):
-    """An iterator over the batches of a training, one for each iteration; it ends early when an offline buffer is
-    used up.
+    """An iterable of the batches of a training, one for each iteration.
+
+    The batches end early when the buffer of an offline training is used up.
 
     Attributes:
         plan: the size and the schedule of the training.
         buffer: the stored rows.
         live: the live samplers; None trains from the buffer alone.
         build_buffer: the function that makes due builds; None never builds.
-        diversity: the diversity memory, which penalises rewards; None has all of them count in full.
-        in_flight: the rows of builds whose rewards are to come; None where builds wait for them.
-        actors: the processes that fill the buffer; None where this one does.
+        diversity: the diversity memory, which penalises rewards; None leaves rewards as they are.
+        in_flight: the rows whose rewards are pending; None if builds are stored with all their rewards.
+        actors: the processes that fill the buffer; None if this process fills it.
         iteration: the iteration of the next batch.
     """
 
@@ -114,14 +117,14 @@ class MixedLoader(IterableDataset[MixedBatch]):
         """Yield the batches from the present iteration on.
 
         Raises:
-            LoaderUseError: all of them were given already, or this process is a worker of a DataLoader.
+            LoaderUseError: all batches were given already, or this process is a worker of a DataLoader.
         """
         if get_worker_info() is not None:
             raise LoaderUseError(_NOT_IN_WORKERS)
         if self._ended:
             raise LoaderUseError(
-                f"the batches of this training were given once, up to iteration {self.iteration}, and its rows count "
-                "as consumed; go back by load_state_dict, or make a StoredBatches for several passes"
+                f"this loader has given its batches once, up to iteration {self.iteration}, and their rows count as "
+                "consumed; go back with load_state_dict, or use StoredBatches for several passes"
             )
         while self.iteration < self.plan.iterations:
             if (mixed := self._next()) is None:
@@ -134,12 +137,12 @@ class MixedLoader(IterableDataset[MixedBatch]):
         raise LoaderUseError(_NOT_IN_WORKERS)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position of the loader as JSON values; the store knows which rows are consumed."""
+        """Return the position of the loader as JSON values; the store records which rows are consumed."""
         pinned = {"snapshot": self.buffer.snapshot, "up_to_iteration": self.buffer.up_to_iteration}
         return {"iteration": self.iteration, **pinned}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue at the position that ``state_dict`` returned."""
+        """Go to a position that ``state_dict`` returned."""
         self.iteration, self._ended = state["iteration"], False
         self.buffer.pin(state["snapshot"], state["up_to_iteration"], drawn_before=self.iteration)
 
@@ -180,7 +183,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
             arrived=arrived,
             followed={} if self.actors is None else self.actors.took(sum(len(rows.rows) for rows in taken)),
         )
-        # Without any row, of a run without oracle calls, the empty block still says what columns there are.
+        # A run whose oracle calls are spent may have no rows: the empty block then gives the batch its columns.
         blocks = [*live, *penalised] or [stored.block]
         return MixedBatch(join(iteration, blocks), origin, later)
 
@@ -193,7 +196,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
             return self.actors.follow(supply.iteration, of_batch=from_buffer, rows=from_buffer + later)
 
     def _count_molecules(self, iteration: int, draws: Sequence[LiveDraw]) -> None:
-        """Have the diversity memory count what the iteration has drawn, in the history's order."""
+        """Count the rows that are new in the iteration in the diversity memory, in the order of the history."""
         if self.diversity is None:
             return
         if self.actors is not None:
@@ -222,8 +225,10 @@ class MixedLoader(IterableDataset[MixedBatch]):
     def _later_updates(
         self, supply: Supply, draws: Sequence[LiveDraw], live: Sequence[Block]
     ) -> tuple[list[TrainingBatch], list[BufferRows]]:
-        """Return the rows of the updates after the first, and what they have from the buffer, and add the live rows of
-        the batch to the buffer.
+        """Add the live rows of the batch to the buffer, and draw the later updates of the iteration.
+
+        Returns:
+            The batch of each update after the first, and the rows that these batches have from the buffer.
         """
         replay = self.plan.replay
         new = [draw.new_rows for draw in in_order(draws) if draw.new_rows is not None]
@@ -250,7 +255,11 @@ class MixedLoader(IterableDataset[MixedBatch]):
         )
 
     def _used_up(self, rows: int) -> bool:
-        """Return whether a training that draws nothing new has come to the end of its rows."""
+        """Return whether an offline training has too few rows left for a batch.
+
+        Raises:
+            TooFewRowsError: there are too few rows for the first batch.
+        """
         if self.live is not None or self.build_buffer is not None or self.buffer.available >= rows:
             return False
         if self.iteration == 0:
@@ -273,17 +282,20 @@ class MixedLoader(IterableDataset[MixedBatch]):
         if recalled is not None:
             return LiveDraw(number, build, recalled, wanted)
         vocabulary = self.buffer.vocabulary
-        # Quotas count kept rows: what train_on_invalid adds comes on top of the batch.
+        # Quotas count kept rows: the rows that train_on_invalid adds are beyond the batch size.
         invalid = invalid_rows(build, vocabulary) if self.plan.train_on_invalid else None
         kept = live_rows(build, vocabulary, self.buffer.view.objective_sha256)
         return LiveDraw(number, build, kept, wanted, invalid)
 
     def _make_up(self, supply: Supply, missing: int, draws: Sequence[LiveDraw]) -> list[LiveDraw]:
-        """Draw rows that neither their sampler nor the buffer could give from the samplers that kept what they owed.
+        """Draw the missing rows of a batch from the live samplers, in up to ``REDRAW_ROUNDS`` rounds.
 
-        Such a sampler also makes up for its own rows whose score failed: it can draw others. When all that is not
-        enough, those that kept a part of what they owed are asked again, before a campaign ends for a row that was
-        rejected once too often. What the budget of oracle calls has no more rows for stays missing.
+        Samplers that kept as many rows as they were asked for come first, even if some of their scores failed. Then
+        come samplers that kept a part of their rows, so that one unlucky rejection does not end a campaign. If the
+        budget of oracle calls is spent, the rows stay missing.
+
+        Raises:
+            BatchShortError: rows are missing after all rounds, and the budget is not spent.
         """
         extra: list[LiveDraw] = []
         able = [draw for draw in draws if draw.made >= draw.wanted]

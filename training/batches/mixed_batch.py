@@ -1,4 +1,4 @@
-"""What an iteration of a training learns from: the rows of its updates, and where they come from."""
+"""The batches of one iteration of a training: the rows of its updates, and the origin of these rows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ class BatchOrigin:
         built: receipts of the builds made for the buffer in this iteration.
         live: the builds drawn for this batch.
         consumed: the stored rows that the updates use up.
-        shortfall: rows that live samplers owed and others made up for.
-        lags: the iterations since each row of the buffer that is the run's own was drawn, in all updates.
-        replayed: the stored rows of the batch that the run drew from latent priors; None without any.
-        bucketed: the molecules of the iteration that the diversity memory counts.
-        seconds_waiting: the time that selecting and reading stored rows took, reading the index of a snapshot, and
-            waiting for actors.
-        arrived: the ids of the builds of actors that the iteration has seen first.
-        followed: what the rows of actors are like, as metrics by name; none without actors.
+        shortfall: the number of rows that live samplers were short of.
+        lags: the policy lag of each own row that the updates take from the buffer, in iterations.
+        replayed: the stored rows of the batch that the run drew from latent priors; None if there are none.
+        bucketed: the molecules of the iteration that the diversity memory has counted.
+        seconds_waiting: the time for selecting and reading stored rows, reading indexes, and waiting for actors.
+        arrived: the ids of the builds of actors that are new to the training in this iteration.
+        followed: metrics of the rows of actors, by name; empty without actors.
     """
 
     built: Sequence[BuildReceipt] = ()

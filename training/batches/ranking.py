@@ -1,4 +1,4 @@
-"""Rows in the order of their rewards, when some come to many: what is sorted already is not sorted again."""
+"""The order of rows by reward when a few new rows join many old ones, without sorting the old rows again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from molbuffer.storage import HistoryIndex, Positions
 
 
 class IndexRanking:
-    """The order of the rows of an index by reward, found once for all rows that come between them.
+    """The order of the rows of an index by reward, which is computed once and reused whenever live rows are added.
 
     Attributes:
         index: the rows.
@@ -24,7 +24,7 @@ class IndexRanking:
 
     @cached_property
     def parts(self) -> tuple[Positions, Positions]:
-        """The positions of own rows and of others, each by descending reward."""
+        """The positions of own rows, and those of the rows of other runs, each by descending reward."""
         own = self.index.best_first < self.own_rows
         return self.index.best_first[own], self.index.best_first[~own]
 
@@ -37,11 +37,13 @@ class IndexRanking:
 
 
 def joint_ranking(ranking: IndexRanking, rewards: NDArray[np.float64]) -> Positions:
-    """Return all positions by descending reward, of equal ones the earlier first, when rows came after the own ones.
+    """Return all positions by descending reward, when new rows follow the own rows of an index.
+
+    Of rows with equal rewards, the earlier comes first.
 
     Args:
-        ranking: that of the rows before.
-        rewards: of all rows [n], the new ones after the own rows of the index.
+        ranking: the ranking of the index.
+        rewards: the rewards of all rows [n]: own rows of the index, new rows, other rows of the index.
     """
     own, more = ranking.own_rows, len(rewards) - len(ranking.index)
     new = own + np.argsort(-rewards[own : own + more], kind="stable")
@@ -55,13 +57,13 @@ def joint_ranking(ranking: IndexRanking, rewards: NDArray[np.float64]) -> Positi
 def best_of_each(
     ranking: IndexRanking, rewards: NDArray[np.float64], molecules: NDArray[np.uint64], ranked: Positions
 ) -> Positions:
-    """Return the best position of each distinct molecule by descending reward, when rows came after the own ones.
+    """Return the best position of each distinct molecule by descending reward, when new rows follow the own rows.
 
     Args:
-        ranking: that of the rows before.
-        rewards: of all rows [n].
-        molecules: of the new rows.
-        ranked: what ``joint_ranking`` returns.
+        ranking: the ranking of the index.
+        rewards: the rewards of all rows [n], as for ``joint_ranking``.
+        molecules: the hashes of the molecules of the new rows.
+        ranked: all positions by descending reward, as ``joint_ranking`` returns them [n].
     """
     own, more = ranking.own_rows, len(molecules)
     best = np.zeros(len(rewards), bool)

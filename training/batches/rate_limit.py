@@ -1,4 +1,4 @@
-"""The rate limit between actors that draw rows and a learner that samples them: neither gets far ahead of the other.
+"""The rate limit, which keeps actors that insert rows and a learner that samples them at a fixed ratio.
 
 As Reverb's ``SampleToInsertRatio`` (Cassirer et al. 2021, https://arxiv.org/abs/2102.04736), with I rows inserted by
 actors, S rows sampled by the learner, ρ samples per insert and the tolerance T, the surplus
@@ -9,8 +9,8 @@ stays in [−T, T] once there are ``min_rows`` rows: the learner may sample m ro
 insert b rows when D + ρ b ≤ T. Before, actors insert freely and the learner waits. In the long run each row is used ρ
 times.
 
-Where the learner waits, D < m − T. An actor may then insert, whatever D is, if and only if 2 T ≥ m + ρ b: this is the
-condition under which the two never wait for each other.
+While the learner waits, D < m − T. An actor may then insert, for every such D, if and only if 2 T ≥ m + ρ b: under this
+condition the two never wait for each other.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from molbuffer.kinds import checked
 @checked
 @dataclass(frozen=True)
 class RateLimit:
-    """How the rows that actors insert and those that a learner samples are kept in step.
+    """A bound on the surplus of a learner with actors.
 
     Attributes:
         samples_per_insert: how often each inserted row is sampled in the long run, above 0.
         tolerance: half the width of the band of the surplus, in samples.
-        min_rows: the rows that are inserted before the first one is sampled.
+        min_rows: the number of rows that are inserted before the first is sampled, at least 1.
     """
 
     samples_per_insert: float
@@ -45,7 +45,7 @@ class RateLimit:
             raise ValueError(f"min_rows must be at least 1, got {self.min_rows}")
 
     def surplus(self, inserted: int, sampled: int) -> float:
-        """Return D, the samples that are due less those that were taken."""
+        """Return the surplus D: the samples that are due less the samples that were taken."""
         return self.samples_per_insert * (inserted - self.min_rows) - sampled
 
     def may_sample(self, rows: int, *, inserted: int, sampled: int) -> bool:
@@ -62,7 +62,7 @@ def least_tolerance(samples_per_insert: float, *, sampled: int, inserted: int) -
     """Return the tolerance below which a learner and its actors may wait for each other without end.
 
     Args:
-        samples_per_insert: as of ``RateLimit``.
+        samples_per_insert: the attribute of ``RateLimit``.
         sampled: the most rows that the learner samples at once.
         inserted: the most rows that an actor inserts at once.
     """

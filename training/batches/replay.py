@@ -1,4 +1,4 @@
-"""How often, and in what form, stored rows are learned from."""
+"""The settings of replay: how many updates an iteration has, and what they take from the buffer."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from molbuffer.storage import Mixture, Selection
 class Replay:
     """The updates of an iteration, and the rows that they take from the buffer.
 
-    The first update is on the batch: live rows, and what these leave from the buffer. Each later update has a draw of
-    its own from the buffer, in which the live rows of the batch are, too, from then on. An update takes what the
-    selection can give; one for which there is no row is left out.
+    The first update is on the batch: live rows, and rows of the buffer that fill it up. Each later update is on a draw
+    of its own from the buffer, which by then has the live rows of the batch, too. An update takes as many rows as the
+    selection can give; an update without rows is left out.
 
     Attributes:
         updates: the number of gradient steps in an iteration, at least 1.
-        update_size: the number of rows that each later update takes from the buffer; None: that of a batch, less the
+        update_size: the number of rows that each later update takes from the buffer; None is the batch size, less the
             live rows if these take part.
-        live_in_updates: have the live rows of the batch take part in later updates as well, in which case draws from
-            the buffer are without them.
-        randomise: give each row of the buffer as another random SMILES of its molecule, whose likelihood when it was
-            drawn is unknown.
-        max_policy_lag: the most iterations since the run drew a row of the buffer; rows of other runs are then left
+        live_in_updates: add the live rows of the batch to each later update; they join the buffer only after the
+            updates.
+        randomise: replace the SMILES of each row of the buffer by a random one of the same molecule, whose behaviour
+            log-probabilities are unknown.
+        max_policy_lag: the largest policy lag of a row of the buffer, in iterations; rows of other runs are then left
             out. None is no bound.
 
     Example:
@@ -58,20 +58,21 @@ class Replay:
 
 
 def blind_part(selection: Selection, *, own: bool) -> str | None:
-    """Return what is wrong with a part of a mixture that asks for rows by a condition, in a run without builds.
+    """Return an error text if a part of a mixture can never select the live rows of a run without builds; else None.
 
-    A condition is one on a view of the store, in which rows that a run draws live are after its next build of the
-    buffer: a run that builds none never sees them.
+    The condition of a part is evaluated on a view of the store, which has the live rows of a run only after its next
+    build of the buffer: without builds, the condition never finds them.
 
     Args:
         selection: the selection of the buffer.
-        own: look at parts with rows of the run alone, which get nothing; false: at those with rows of all runs, too.
+        own: check only parts with rows of this run alone, which would get no row; false checks parts with rows of all
+            runs, too.
     """
     for number, part in enumerate(selection.parts if isinstance(selection, Mixture) else ()):
         if part.where is not None and (part.runs == "own" or (part.runs == "all" and not own)):
             return (
-                f"part {number} of the mixture takes rows where {part.where!r}, and a condition sees what this run "
-                "draws live only after its next build of the buffer, of which there is none: give a sampler a "
+                f"part {number} of the mixture takes rows where {part.where!r}, but a condition finds live rows of "
+                "this run only after its next build of the buffer, and this run has no builds: give a sampler a "
                 'buffer_size, leave the condition out, or set runs = "others"'
             )
     return None

@@ -1,4 +1,4 @@
-"""Stored rows that a latent prior can learn from: their latents, the version that drew them, and its log-density."""
+"""Stored rows that a latent prior can learn from: latent vectors, and the latent priors and log-densities of them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ReplayedLatents:
     Attributes:
         samplers: the name of the sampler that drew each row [n].
         versions: the sha256 of the latent prior that drew each row [n].
-        places: the places of the rows among those that the batch has from the buffer [n].
-        rows: the rows with their rewards, their latents, as wide as the widest of the history, and the log-density of
-            these under the versions.
+        places: the places of the rows among the rows of the batch that come from the buffer [n].
+        rows: the rows with rewards, latent vectors (as wide as the widest of the history), and the log-densities of
+            these under ``versions``.
     """
 
     samplers: Sequence[str]
@@ -34,10 +34,10 @@ class ReplayedLatents:
         return len(self.rows)
 
     def learned(self, blocks: Sequence[Block]) -> ReplayedLatents:
-        """Return the rows with the rewards that are learned from.
+        """Return the rows with rewards that have the bonuses and penalties of the diversity memory.
 
         Args:
-            blocks: those of the rows that the batch has from the buffer, with penalties and bonuses if there are any.
+            blocks: the blocks of all rows of the batch that come from the buffer, with these bonuses and penalties.
         """
         if not blocks or blocks[0].rows.penalties is None:
             return self
@@ -48,9 +48,14 @@ class ReplayedLatents:
         return replace(self, rows=replace(self.rows, rewards=raised * rows.penalties))
 
     def earlier(self, sampler: str, version: str, latent_size: int) -> Rows | None:
-        """Return the rows that a sampler drew under other versions than its present one; None without any.
+        """Return the rows that a sampler drew from earlier versions of its latent prior; None if there are none.
 
         Rows of the present version were drawn in this iteration, and the sampler has learnt from them already.
+
+        Args:
+            sampler: the name of the sampler.
+            version: the sha256 of its present latent prior.
+            latent_size: the size of its latent vectors, to which those of the rows are cut.
         """
         drew = zip(self.samplers, self.versions, strict=True)
         rows = [row for row, (name, then) in enumerate(drew) if name == sampler and then != version]
@@ -60,9 +65,15 @@ class ReplayedLatents:
 
 
 def replayed_latents(candidates: Candidates, positions: Positions, rows: Rows) -> ReplayedLatents | None:
-    """Return the rows that the run drew itself and whose latents have a known density; None without any.
+    """Return the own rows of a run whose latent vectors have a known density; None if there are none.
 
-    Other runs have latent priors of their own; given vectors and re-encoded rows have no density.
+    Rows of other runs are left out, since these have latent priors of their own. Given latent vectors and re-encoded
+    rows have no density.
+
+    Args:
+        candidates: the candidates of the batch.
+        positions: the positions of the selected rows among the candidates.
+        rows: the selected rows.
     """
     if rows.latents is None or rows.latent_log_probs is None:
         return None

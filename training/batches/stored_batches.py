@@ -1,13 +1,13 @@
 """Batches of stored rows as a map-style dataset, for torch's DataLoader with any number of workers.
 
-Batch i is a function of the pinned snapshot, the selection, the seed and i, and of nothing else: it is the batch that
-an offline training with this seed takes its step i on. The DataLoader draws the numbers of batches in the main process
-and shares them out among its workers, so that the batches, and their order, are the same for any number of workers and
-any prefetch (R17), each comes once, and another pass gives them again. A state is a number and a snapshot, with what
-they belong to.
+Batch i depends on the pinned snapshot, the selection, the seed and i alone: it is the batch of step i of an offline
+training with this seed. The DataLoader draws the numbers of batches in the main process and distributes them to its
+workers, so that the batches and their order are the same for any number of workers and any prefetch (R17), each comes
+once, and another pass gives them again. A state is the number of a batch and a snapshot, with the settings of the
+dataset.
 
-What must be drawn where it is consumed is refused in workers: live rows, which the mixed loader draws with the policy
-as it is then, and a selection that says so of itself by ``at_consumption``.
+Workers read batches ahead of the training. They refuse a selection that must choose at the moment of the step, which
+has the attribute ``at_consumption``. Live rows are never in these batches: the mixed loader draws them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class StoredBatches(Dataset[TrainingBatch]):
         vocabulary: the vocabulary of the policy that learns from them.
         batch_size: the number of rows of a batch.
         seed: the seed of all choices.
-        start: the number of the first batch.
+        start: the number of the batch that has index 0.
 
     Example:
         >>> batches = lab.dataset(objective, batch_size=16, seed=1)
@@ -62,22 +62,25 @@ class StoredBatches(Dataset[TrainingBatch]):
         """Pin the snapshot, and count the batches.
 
         Args:
-            store: the open store, which processes of workers open for themselves.
+            store: the open store; each worker process opens it again for itself.
             view: the stored rows; without a snapshot, the newest is pinned.
             selection: chooses the rows of a batch.
             vocabulary: the vocabulary of the policy that learns from them.
             batch_size: the number of rows of a batch.
             seed: the seed of all choices.
-            batches: the number of batches, from number 0; None is as many as one pass over the rows has, or those that
+            batches: the number of batches, counted from number 0; None is one pass over the rows, or all passes that
                 ``ConsumeOnce`` allows.
-            start: the number of the first batch, for one who goes on.
+            start: the number of the first batch, to go on after earlier batches.
 
         Raises:
-            BatchShortError: the rows do not fill a batch, or not as many as are asked for.
-            LoaderUseError: the view is that of a run, which sees its own rows change.
+            BatchShortError: the rows do not fill one batch, or not ``batches`` batches.
+            LoaderUseError: the view has a ``run_id``: the rows of a run in training change.
         """
         if view.run_id is not None:
-            raise LoaderUseError(f"a dataset of stored rows belongs to no run, got a view of run {view.run_id}")
+            raise LoaderUseError(
+                f"a dataset of stored rows must not belong to a run, whose rows change: got a view of run "
+                f"{view.run_id}; leave out its run_id"
+            )
         snapshot = store.snapshot() if view.snapshot is None else view.snapshot
         self.view, self.selection, self.vocabulary = replace(view, snapshot=snapshot), selection, vocabulary
         self.batch_size, self.seed, self.start = batch_size, seed, start
@@ -93,11 +96,11 @@ class StoredBatches(Dataset[TrainingBatch]):
         return max(0, self._batches - self.start)
 
     def __getitem__(self, index: int) -> TrainingBatch:
-        """Return a batch, counted from ``start``; its ``iteration`` is its number.
+        """Return the batch with the number ``start + index``, which is its ``iteration``.
 
         Raises:
             IndexError: there is no such batch.
-            LoaderUseError: this process is a worker that was forked, or must not draw from the selection.
+            LoaderUseError: this process is a forked worker, or a worker with a selection that has ``at_consumption``.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
@@ -112,36 +115,37 @@ class StoredBatches(Dataset[TrainingBatch]):
         """Return a DataLoader over the batches, whose workers are spawned.
 
         Args:
-            num_workers: the number of processes that read batches ahead; 0 reads them in this one.
+            num_workers: the number of processes that read batches ahead; 0 reads them in this process.
             more: other arguments of ``DataLoader``, such as ``prefetch_factor``.
         """
         context = "spawn" if num_workers else None
         return DataLoader(self, batch_size=None, num_workers=num_workers, multiprocessing_context=context, **more)
 
     def __getitems__(self, indices: Sequence[int]) -> Any:
-        """Refuse a DataLoader that would make batches of batches; torch calls this for one with a ``batch_size``.
+        """Refuse a DataLoader with a ``batch_size``, which calls this to make batches of batches.
 
         Raises:
             LoaderUseError: always.
         """
         raise LoaderUseError(
-            "its items are whole batches, which a DataLoader must not put together: use "
+            "the items of this dataset are whole batches, which a DataLoader must not batch again: use "
             "dataset.loader(num_workers=...), or DataLoader(dataset, batch_size=None, ...)"
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the first batch and the snapshot, with what they belong to, as JSON values.
+        """Return the number of the first batch, the snapshot and the settings of the dataset, as JSON values.
 
-        A ``StatefulDataLoader`` of torchdata saves this and counts batches itself; with another loader, go on from the
-        batch after the last one: ``{**dataset.state_dict(), "position": batch.iteration + 1}``.
+        A ``StatefulDataLoader`` of torchdata saves this state and counts batches itself. With another loader, save the
+        position after the last batch: ``{**dataset.state_dict(), "position": batch.iteration + 1}``.
         """
         return {"position": self.start, "snapshot": self.view.snapshot, **self._identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at the batch and the snapshot of a state.
+        """Go to the batch and the snapshot of a state.
 
         Raises:
-            LoaderUseError: it is no state of such batches, or one of others: of another store, objective or seed, say.
+            LoaderUseError: the state has other keys or values than ``state_dict`` returns, or is of a dataset with
+                other settings, such as another store, objective or seed.
         """
         own = {"position": int, "snapshot": int, **dict.fromkeys(self._identity())}
         if not isinstance(state, Mapping) or set(state) != set(own):
@@ -152,8 +156,8 @@ class StoredBatches(Dataset[TrainingBatch]):
         for name, value in self._identity().items():
             if state[name] != value:
                 raise LoaderUseError(
-                    f"the state is of batches with {name} = {state[name]!r}, and these have {value!r}: make the "
-                    "dataset as it was"
+                    f"the state is of a dataset with {name} = {state[name]!r}, but this dataset has {value!r}: make "
+                    "the dataset with the same settings as then"
                 )
         for name in ("position", "snapshot"):
             if not isinstance(state[name], int) or isinstance(state[name], bool) or state[name] < 0:
@@ -164,7 +168,7 @@ class StoredBatches(Dataset[TrainingBatch]):
         self.start = state["position"]
 
     def _identity(self) -> dict[str, Any]:
-        """Return what decides the batches beside the snapshot, as JSON values."""
+        """Return the settings that the batches depend on beside the snapshot, as JSON values."""
         return {
             "store": self._uuid,
             "objective": self.view.objective_sha256,
@@ -180,7 +184,11 @@ class StoredBatches(Dataset[TrainingBatch]):
         return {**self.__dict__, "_store": None, "_buffer": None, "_process": None, "_next": 0}
 
     def _count(self, batches: int | None) -> int:
-        """Return the number of batches, if there are as many."""
+        """Return the number of batches.
+
+        Raises:
+            BatchShortError: the rows do not suffice for it.
+        """
         buffer = self._open_buffer()
         available = buffer.available
         once = len(buffer.index) * self.selection.epochs if isinstance(self.selection, ConsumeOnce) else None
@@ -198,13 +206,11 @@ class StoredBatches(Dataset[TrainingBatch]):
         return wanted
 
     def _buffer_before(self, number: int) -> Buffer:
-        """Return the rows as they are before a batch: of a selection that counts deliveries, with those of all batches
-        before.
-        """
+        """Return the buffer as it is before a batch; for ``ConsumeOnce``, the earlier batches count as delivered."""
         if get_worker_info() is not None and getattr(self.selection, "at_consumption", False):
             raise LoaderUseError(
-                f"{type(self.selection).__name__} chooses by what changes while a training runs, so that its rows must "
-                "be drawn where they are consumed, and not ahead in a worker: use num_workers=0"
+                f"{type(self.selection).__name__} chooses rows by values that change during a training, so that a "
+                "worker cannot choose them ahead: use num_workers=0"
             )
         buffer = self._open_buffer()
         if isinstance(self.selection, ConsumeOnce):
@@ -230,5 +236,5 @@ class StoredBatches(Dataset[TrainingBatch]):
         return self._buffer
 
     def _rng(self, number: int) -> Any:
-        # That of the mixed loader, so that both choose the same rows.
+        # The mixed loader uses the same generator, so that both choose the same rows.
         return numpy_generator(self.seed, "buffer", number)

@@ -1,6 +1,4 @@
-"""What an iteration takes from the buffer: it is built where that is due or it cannot give enough, and rows in flight
-are waited for.
-"""
+"""The supply of an iteration with rows of the buffer: it builds the buffer and waits for rows in flight if need be."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ FAILED_SCORES = (
 
 
 class BufferBuilder(Protocol):
-    """A function that makes the builds of the buffer; it commits all that the run drew before."""
+    """A function that makes the builds of the buffer; it first commits all earlier rows of the run."""
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]: ...
 
@@ -37,10 +35,10 @@ class Supply:
         buffer: the stored rows.
         iteration: the iteration.
         build_buffer: the function that builds the buffer; None never builds.
-        live: the live samplers, which learn what a build has drawn; None without any.
-        in_flight: the rows of builds whose rewards are to come; None where builds wait for them.
+        live: the live samplers, whose counts of drawn rows include builds; None if there are none.
+        in_flight: the rows whose rewards are pending; None if builds are stored with all their rewards.
         built: receipts of the builds of the iteration.
-        seconds_waiting: the time that selecting and reading stored rows took, and waiting for others.
+        seconds_waiting: the time for selecting and reading stored rows, and for waiting for rewards and actors.
     """
 
     buffer: Buffer
@@ -54,16 +52,19 @@ class Supply:
 
     @property
     def spent(self) -> bool:
-        """Whether the budget of oracle calls is used up: the batch is then what there is."""
+        """Whether the budget of oracle calls is used up, so that a batch may be short."""
         calls = None if self.live is None else self.live.pipeline.calls
         return calls is not None and calls.used_up
 
     def ensure(self, rows: int, *, due: bool) -> None:
-        """Build the buffer when that is due, or when it cannot give ``rows``, those in flight included; at most once.
-        Wait for those in flight as far as they are needed (R14).
+        """Make sure that the buffer can give ``rows``: build it at most once, and wait for rows in flight (R14).
+
+        Args:
+            rows: the number of rows.
+            due: build the buffer in any case; false builds it only if it has too few rows, those in flight included.
 
         Raises:
-            BatchShortError: the buffer has fewer rows even so.
+            BatchShortError: the buffer has fewer rows after the build and the wait.
         """
         if self.build_buffer is None:
             return
@@ -99,18 +100,18 @@ class Supply:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Count what happens within as waiting for stored rows."""
+        """Add the time of the context to ``seconds_waiting``."""
         started = time.perf_counter()
         yield
         self.seconds_waiting += time.perf_counter() - started
 
     def _will_suffice(self, rows: int) -> bool:
-        """Return whether the buffer has so many rows, or will have once the rewards of those in flight are there."""
+        """Return whether the buffer has so many rows, or will have them with the rows in flight."""
         missing = rows - self.buffer.available
         return missing <= 0 or (self.in_flight is not None and self.in_flight.count() >= missing)
 
     def _wait(self, rows: int) -> None:
-        """Wait until the buffer can give ``rows``, as long as rows are in flight and somebody scores them."""
+        """Wait until the buffer can give ``rows``, as long as rows are in flight and a process scores them."""
         if self.in_flight is None:
             return
         with self.waiting():

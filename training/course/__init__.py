@@ -1,4 +1,4 @@
-"""The course of a training beside its steps: what ends it, what ends a stage of it, and the guard against collapse."""
+"""The course of a training beside its steps: stops, the ends of stages, and the guard against collapse."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
 """The best agent of a run: the policy in training as it was when its draws had the highest mean reward.
 
-A sampler that draws from it reminds the agent of what it knew. Its rows have the log-probabilities and the sha256 of
-the policy that drew them, as all rows have; the lineage has that policy already, since it drew the batch that made it
-best.
+A sampler can draw from the best agent, so that the agent does not unlearn what it knew. These rows have the
+log-probabilities and the sha256 of the best agent. The lineage has this policy already, as the behaviour policy of the
+batch that made it the best.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class InTraining(Protocol):
 
 
 class BestAgent(Observer):
-    """The best agent up to now; called, it returns the policy, as a sampler takes it.
+    """The best agent up to now. A call returns its policy, so that a sampler can take the object as its source.
 
-    The reward of a batch is the mean over the rows that the agent has drawn live: 0 for a string that is no molecule,
-    and without the rows that a filter has rejected. Equal means leave the earlier policy. With another objective the
-    comparison begins anew. The metric ``best_agent_reward`` is the highest mean.
+    The reward of a batch is the mean over the live rows of the agent: an invalid string counts as 0, and rows that a
+    filter rejected do not count. Of equal means, the earlier policy stays the best. When the objective changes, the
+    comparison starts again. The metric ``best_agent_reward`` is the highest mean.
 
     Attributes:
-        name: its name in checkpoints.
+        name: the name of the observer in checkpoints.
     """
 
     name = "best_agent"
 
     def __init__(self, start: Policy) -> None:
-        """Begin with the policy that training starts from."""
+        """Make the policy that the training starts from the best agent."""
         self._policy, self._is_start = start, True
         self._learner: InTraining | None = None
         self._objective_sha256: str | None = None
@@ -56,7 +56,7 @@ class BestAgent(Observer):
         return self._policy
 
     def follow(self, learner: InTraining, objective_sha256: str) -> None:
-        """Watch a training.
+        """Set the training that is observed.
 
         Args:
             learner: the policy in training.
@@ -67,11 +67,11 @@ class BestAgent(Observer):
         self._learner, self._objective_sha256 = learner, objective_sha256
 
     def begin(self) -> None:
-        """Remember the policy that draws the next batch."""
+        """Copy the weights of the policy that draws the next batch."""
         self._remember()
 
     def after(self, step: StepTaken) -> Mapping[str, float | None]:
-        """Take the policy that drew the batch if its rows are the best up to now."""
+        """Make the policy that drew the batch the best agent if the batch has the highest mean reward up to now."""
         mean = self._mean_of(step)
         if mean is not None and (self._mean is None or mean > self._mean):
             assert step.agent_sha256 is not None
@@ -83,23 +83,23 @@ class BestAgent(Observer):
         return {"best_agent_reward": self._mean}
 
     def state(self) -> Any:
-        """Return the mean, and the policy by its sha256."""
+        """Return the objective, the highest mean, and the sha256 of the best agent."""
         return {"objective": self._objective_sha256, "mean": self._mean, "sha256": self._policy.sha256}
 
     def load_state(self, state: Any) -> None:
-        """Go back to a state; a mean under another objective does not count."""
+        """Restore a state; a mean under another objective is dropped."""
         self._mean = state["mean"] if state["objective"] == self._objective_sha256 else None
         self._sha256 = state["sha256"]
 
     def files(self) -> Mapping[str, bytes]:
-        """Return the weights, unless they are those that training started from."""
+        """Return the weights of the best agent as a file; none if it is the policy that the training started from."""
         if self._is_start:
             return {}
         tensors = self._policy.model.state_dict()
         return {_WEIGHTS: save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})}
 
     def load_files(self, folder: Place) -> None:
-        """Read the weights."""
+        """Read the weights of the best agent from a checkpoint, if it has them."""
         if (folder / _WEIGHTS).exists():
             model = copy.deepcopy(self._policy.model)
             model.load_state_dict(load((folder / _WEIGHTS).read_bytes()))

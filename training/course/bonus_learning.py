@@ -1,4 +1,4 @@
-"""The bonus of the diversity memory learns from each iteration, and is part of the checkpoints."""
+"""Training of the bonus of the diversity memory after each iteration, and its state in checkpoints."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ _PREFIX = "bonus-"
 
 @dataclass
 class BonusLearning(Observer):
-    """Has the bonus of a diversity memory learn from the molecules of each iteration, after its steps.
+    """An observer that trains the bonus of a diversity memory on the molecules of each iteration, after its steps.
 
     Attributes:
-        memory: the memory, which has a bonus.
+        memory: the diversity memory, which must have a bonus.
+        name: the name of the observer in checkpoints.
     """
 
     memory: DiversityMemory
     name: str = "bonus"
 
     def after(self, step: StepTaken) -> Mapping[str, float | None]:
-        """Learn, and return ``bonus_error``, the loss before."""
+        """Train the bonus; return ``bonus_error``, its loss before that."""
         return {"bonus_error": self.memory.learn()}
 
     def files(self) -> Mapping[str, bytes]:
-        """Return the networks and the state of their optimizer."""
+        """Return the networks of the bonus and the state of their optimizer as files."""
         bonus = self.memory.bonus
         assert bonus is not None
         return checkpoint_files(bonus.network, bonus.optimizer, {}, _PREFIX)
 
     def load_files(self, folder: Place) -> None:
-        """Go back to the networks of a checkpoint."""
+        """Restore the networks of the bonus and their optimizer from a checkpoint."""
         bonus = self.memory.bonus
         assert bonus is not None
         restore(folder, bonus.network, bonus.optimizer, _PREFIX)

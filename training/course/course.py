@@ -1,6 +1,6 @@
-"""The course of a training: observers look at it after each step, may change how it goes on, and may end it.
+"""The course of a training: observers that are called after each step, and may change or end the training.
 
-What an observer knows is part of the checkpoint, so that a resumed training takes the same course.
+The state of an observer is part of the checkpoint, so that a resumed training takes the same course.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STATE = "course.json"
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a training ends before its last iteration.
+    """The end of a training, or of a stage of it, before its last iteration.
 
     Attributes:
         reason: the reason, for people.
@@ -31,12 +31,12 @@ class Ending:
 
 @dataclass(frozen=True)
 class StepTaken:
-    """A step that a training has just taken.
+    """An iteration that a training has just finished.
 
     Attributes:
         mixed: the batch and the origin of its rows.
-        metrics: those of the iteration so far, by name.
-        checkpoint: whether a checkpoint is due after it.
+        metrics: the metrics of the iteration so far, by name.
+        checkpoint: whether a checkpoint is due after the iteration.
         agent_sha256: the policy in training that drew the live rows; None without live rows.
     """
 
@@ -47,24 +47,24 @@ class StepTaken:
 
     @property
     def iteration(self) -> int:
-        """The iteration."""
+        """The number of the iteration."""
         return self.mixed.batch.iteration
 
 
 class Observer:
-    """The base class of observers: one that changes nothing, ends nothing and knows nothing.
+    """The base class of observers, whose methods do nothing and return no metrics, ending, state or files.
 
     Attributes:
-        name: its name in checkpoints, unique in a training.
+        name: the name of the observer in checkpoints, unique in a training.
     """
 
     name: str
 
     def begin(self) -> None:
-        """Be told that the training begins, or goes on, in this process."""
+        """Prepare for the first step of the training in this process, after a state was loaded."""
 
     def after(self, step: StepTaken) -> Mapping[str, float | None]:
-        """Look at a step; return metrics of the iteration by name."""
+        """Observe an iteration; return metrics of it by name."""
         return {}
 
     def ending(self) -> Ending | None:
@@ -72,18 +72,18 @@ class Observer:
         return None
 
     def state(self) -> Any:
-        """Return what it knows as JSON values."""
+        """Return the state of the observer as JSON values."""
         return None
 
     def load_state(self, state: Any) -> None:
-        """Go back to what ``state`` returned."""
+        """Restore a state that ``state`` returned."""
 
     def files(self) -> Mapping[str, bytes]:
-        """Return what else it needs of a checkpoint, as files by plain names that begin with its own."""
+        """Return state that is not JSON, as files by name; a name begins with that of the observer."""
         return {}
 
     def load_files(self, folder: Place) -> None:
-        """Go back to the files in the folder of a checkpoint, after ``load_state``."""
+        """Restore the state in the files of a checkpoint; this is called after ``load_state``."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,19 @@ class Course:
     """All observers of a training.
 
     Attributes:
-        observers: in the order in which they look at a step. Of several endings that of the whole run counts, and then
-            the first.
+        observers: the observers, in the order in which they are called. Of several endings, one of the whole run comes
+            before one of a stage, and an earlier observer before a later one.
     """
 
     observers: Sequence[Observer] = field(default_factory=tuple)
 
     def begin(self) -> None:
-        """Tell each that the training begins, or goes on, in this process."""
+        """Prepare all observers for the first step of the training in this process."""
         for each in self.observers:
             each.begin()
 
     def after(self, step: StepTaken) -> dict[str, float | None]:
-        """Let each look at a step; return their metrics by name."""
+        """Call all observers after an iteration; return their metrics by name."""
         metrics: dict[str, float | None] = {}
         for each in self.observers:
             metrics |= each.after(step)
@@ -115,7 +115,7 @@ class Course:
         return min(found, key=lambda ending: ending.of_stage, default=None)
 
     def checkpoint_files(self) -> dict[str, bytes]:
-        """Return the files of a checkpoint; none without observers."""
+        """Return the states of the observers as files of a checkpoint; none without observers."""
         if not self.observers:
             return {}
         files = {_STATE: json.dumps({each.name: each.state() for each in self.observers}).encode()}
@@ -124,7 +124,7 @@ class Course:
         return files
 
     def restore(self, folder: Place) -> None:
-        """Go back to a checkpoint; an observer that it does not have, of a run that had none, begins anew."""
+        """Restore the observers from a checkpoint; an observer that it does not have starts without state."""
         states = course_state(folder)
         for each in self.observers:
             if each.name in states:
@@ -133,7 +133,7 @@ class Course:
 
 
 def course_state(folder: Place) -> Mapping[str, Any]:
-    """Return what the observers of a training knew at a checkpoint, by their names."""
+    """Return the states of the observers at a checkpoint, by their names; empty if it has none."""
     file = folder / _STATE
     found: Mapping[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     return found

@@ -1,15 +1,16 @@
-"""The guard against collapse: it watches what the policy draws, and acts when that stays beyond a bound.
+"""The guard against collapse: it watches the live rows of the policy, and acts when they stay beyond a bound.
 
-A policy collapses when it draws one molecule again and again, or strings that are none, because a step was too large or
-the rewards count too much. The metrics that the guard adds:
+A policy collapses when it draws the same few molecules again and again, or strings that are not molecules, because a
+step was too large or the rewards have too much weight. The guard adds these metrics of the live rows that the policy
+drew in an iteration:
 
-valid_live    share of the rows of an iteration that the policy has drawn live which are molecules; null without rows
-unique_live   different molecules / molecules among them; null without molecules
-entropy_live  mean of −log of the likelihood of their tokens, as they were drawn, in nats; null without rows
+valid_live    molecules / rows; null without rows
+unique_live   different molecules / molecules; null without molecules
+entropy_live  mean of −log of the likelihood of a token as it was drawn, in nats; null without rows
 
-and in an iteration in which it acted: ``guard_valid``, ``guard_unique``, ``guard_entropy`` and ``guard_kl_prior``, the
-means over the window of what was crossed; ``guard_learning_rate``, the new one; ``guard_pull``, the part of the way to
-the prior; ``guard_back_to``, the number of iterations that the policy it went back to had learned from.
+In an iteration in which it acts, it adds ``guard_valid``, ``guard_unique``, ``guard_entropy`` and ``guard_kl_prior``,
+the means over the window that crossed their bounds; ``guard_learning_rate``, the new learning rate; ``guard_pull``, the
+part of the way to the prior; ``guard_back_to``, the number of iterations that the restored policy had learned from.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ class Guarded(Protocol):
     learning_rate: float
 
     def pull_to_prior(self, part: float) -> None:
-        """Move the weights a part of the way to those of the prior."""
+        """Move the weights towards those of the prior.
+
+        Args:
+            part: the part of the way, in (0, 1].
+        """
         ...
 
     def saved(self) -> dict[str, Tensor]:
@@ -44,18 +49,19 @@ class Guarded(Protocol):
         ...
 
     def go_back(self, saved: Mapping[str, Tensor]) -> None:
-        """Go back to what ``saved`` returned."""
+        """Restore the weights and the optimizer that ``saved`` returned."""
         ...
 
 
 @dataclass
 class Guard(Observer):
-    """Watches a training, and acts on its policy.
+    """An observer that watches the live rows of a training, and acts on its policy when a bound is crossed.
 
     Attributes:
         learner: the policy in training.
         settings: the bounds and the action.
-        tell: tells people what the guard did.
+        tell: called with a message to the user when the guard acts.
+        name: the name of the observer in checkpoints.
     """
 
     learner: Guarded
@@ -71,12 +77,12 @@ class Guard(Observer):
     _stopped: str | None = None
 
     def begin(self) -> None:
-        """Take the policy that training begins with for good."""
+        """Save the first policy as the last good one, if the action restores it."""
         if self._good is None and self.settings.action == "back":
             self._good = self.learner.saved()
 
     def after(self, step: StepTaken) -> Mapping[str, float | None]:
-        """Watch the live rows of a step, act if need be, and return what was seen and done."""
+        """Check the live rows of an iteration, and act if need be; return the metrics of this module."""
         live = [build for build in step.mixed.origin.live if _is_of(build, step.agent_sha256)]
         seen = _seen(live)
         watched = {**seen, "kl_prior": step.metrics.get("kl_prior") if live else None}
@@ -95,11 +101,11 @@ class Guard(Observer):
         return metrics
 
     def ending(self) -> Ending | None:
-        """Return what was crossed, if the guard stops the run."""
+        """Return the bound that was crossed, if the guard stops the run."""
         return None if self._stopped is None else Ending(self._stopped)
 
     def state(self) -> Any:
-        """Return the windows and what was done so far."""
+        """Return the windows, the count of crossings, and the effects of earlier actions."""
         return {
             "windows": self._windows,
             "crossed": self._crossed,
@@ -109,20 +115,20 @@ class Guard(Observer):
         }
 
     def load_state(self, state: Any) -> None:
-        """Go back to a state, with the learning rate that the guard had set."""
+        """Restore a state, and the learning rate that the guard had set."""
         self._windows, self._crossed = {name: list(seen) for name, seen in state["windows"].items()}, state["crossed"]
         self._factor, self._good_at = state["factor"], state["good_at"]
         self._good_is_present = state["good_is_present"]
         self.learner.learning_rate *= self._factor
 
     def files(self) -> Mapping[str, bytes]:
-        """Return the last good policy, unless the checkpoint has it anyway."""
+        """Return the last good policy as a file; none if it is the policy of the checkpoint itself."""
         if self._good is None or self._good_is_present:
             return {}
         return {_GOOD: save({name: tensor.contiguous().cpu() for name, tensor in self._good.items()})}
 
     def load_files(self, folder: Place) -> None:
-        """Read the last good policy; that of the checkpoint is the learner's by now."""
+        """Read the last good policy; if it is that of the checkpoint, take it from the learner, which has it by now."""
         if self._good_is_present:
             self._good = self.learner.saved()
         elif (folder / _GOOD).exists():
@@ -134,13 +140,13 @@ class Guard(Observer):
                 self._windows[name] = [*self._windows.get(name, ()), value][-self.settings.window :]
 
     def _beyond(self) -> dict[str, float]:
-        """Return the means over full windows that are beyond their bounds."""
+        """Return the means over full windows that are beyond their bounds, by name."""
         full = {name: seen for name, seen in self._windows.items() if len(seen) == self.settings.window}
         means = {name: sum(seen) / len(seen) for name, seen in full.items()}
         return {name: mean for name, mean in means.items() if self._is_beyond(name, mean)}
 
     def _is_good(self, watched: Mapping[str, float | None]) -> bool:
-        """Return whether the windows are full, and the newest values within the bounds, as their means are."""
+        """Return whether all windows are full and all newest values are within their bounds."""
         known = {name: value for name, value in watched.items() if value is not None}
         full = all(len(self._windows[name]) == self.settings.window for name in known)
         return bool(known) and full and not any(self._is_beyond(name, value) for name, value in known.items())
@@ -182,7 +188,7 @@ def _is_of(build: Build, policy_sha256: str | None) -> bool:
 
 
 def _seen(builds: list[Build]) -> dict[str, float | None]:
-    """Return what the guard watches of the rows that the policy has drawn in an iteration."""
+    """Return the validity, uniqueness and entropy of the live rows of an iteration; None where undefined."""
     drawn = sum(len(build.samples) for build in builds)
     molecules = [text for build in builds for text in build.samples.smiles if text is not None]
     log_probs, tokens = 0.0, 0

@@ -1,4 +1,4 @@
-"""The diversity memory of one of several agents counts what the others have found, at its own checkpoints."""
+"""The molecules of other agents in the diversity memory of an agent, which counts them at its checkpoints."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ _OTHERS_FINDS = """SELECT smiles, max(reward) AS reward FROM {sample_history}
 
 @dataclass
 class OthersFinds(Observer):
-    """Has a diversity memory count the good molecules of the other agents, at the checkpoints of this one.
+    """An observer that counts the good molecules of other agents in the diversity memory, at checkpoints.
 
-    What it reads depends on how far the others are. So it is part of the checkpoint, in ``bucketed_molecules``, and a
-    resumed run has it from there; nothing is read between checkpoints, since that would be read otherwise again.
+    The molecules that it finds depend on how far the other agents are. Therefore they are stored with the checkpoint,
+    in ``bucketed_molecules``, from where a resumed run reads them. The observer reads nothing between checkpoints,
+    since a resumed run would then find other molecules.
 
     Attributes:
         store: the store of all agents.
-        memory: the memory.
+        memory: the diversity memory of this agent.
         objective_sha256: the objective whose rewards count.
         run_id: the run of this agent.
-        first_agent: the run of the first agent, which the runs of the others name as their parent.
+        first_agent: the run of the first agent, which is the parent of the runs of the other agents.
+        name: the name of the observer in checkpoints.
     """
 
     store: SampleStore
@@ -38,7 +40,7 @@ class OthersFinds(Observer):
     name: str = "others"
 
     def after(self, step: StepTaken) -> Mapping[str, float | None]:
-        """Count what is new at a checkpoint; return ``found_by_others``, the number of molecules."""
+        """Count the new molecules at a checkpoint; return ``found_by_others``, their number."""
         if not step.checkpoint:
             return {}
         found = self.store.read_arrow(

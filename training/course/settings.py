@@ -1,4 +1,4 @@
-"""The settings of the course of a training, which a configuration is read with: nothing here imports torch."""
+"""The settings of the course of a training. A configuration is read with them, so that nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from molbuffer.kinds import Count, Share, Typed, checked
 @checked
 @dataclass(frozen=True)
 class StopSettings:
-    """What ends a training before its last iteration.
+    """The conditions that end a training before its last iteration.
 
     Attributes:
-        max_oracle_calls: the most different molecules that the run asks its objective for; None is without end.
-        max_minutes: the most minutes that the run trains for, those of the parts of a resumed run together; None is
-            without end. The iteration in which they pass is done.
-        patience: the number of iterations without an improvement of the best molecules; None is without end.
+        max_oracle_calls: the most different molecules that the run asks its objective for; None is no limit.
+        max_minutes: the most minutes that the run trains for, over all parts of a resumed run; the iteration in which
+            they pass is finished. None is no limit.
+        patience: the number of iterations without a rise of the mean reward of the best molecules; None is no limit.
         patience_top: the number of best molecules whose mean reward counts.
 
     Raises:
@@ -35,13 +35,13 @@ class StopSettings:
 @checked
 @dataclass(frozen=True)
 class StageEndSettings:
-    """When a stage of a run ends: as soon as one of the conditions is met.
+    """The conditions that end a stage of a run: the stage ends as soon as one of them is met.
 
     Attributes:
-        iterations: the number of its iterations.
-        mean_reward: the mean reward of the live rows, of all rows in a batch without live ones, over the last
-            iterations of the stage.
-        window: the number of these iterations.
+        iterations: the number of iterations of the stage.
+        mean_reward: the least mean reward of the live rows over the last ``window`` iterations of the stage; a batch
+            without live rows counts with all its rows.
+        window: the number of iterations of this mean.
         oracle_calls: the number of oracle calls of the stage.
 
     Example:
@@ -62,25 +62,26 @@ class StageEndSettings:
 
 @dataclass(frozen=True)
 class GuardSettings:
-    """The guard of a training against collapse, and what it does.
+    """The settings of the guard of a training against collapse.
 
-    It looks at what the policy in training draws live. A bound is crossed when the mean over the window is beyond it;
-    after ``patience`` iterations in a row in which one is, the guard acts, and begins to watch anew.
+    The guard watches the live rows of the policy in training. A bound is crossed when the mean over the window is
+    beyond it. After ``patience`` iterations in a row with a crossed bound, the guard acts and empties its windows.
 
     Attributes:
-        action: back: to the weights of the last good checkpoint; prior: the weights go a part of the way to those of
-            the prior; both then go on with smaller steps. smaller_step: nothing but that; stop: the run ends.
+        action: back: restore the weights of the last good checkpoint, and reduce the learning rate; prior: move the
+            weights a part of the way to the prior, and reduce the learning rate; smaller_step: reduce the learning
+            rate; stop: end the run.
         min_valid: the least share of the drawn strings that are molecules; 0 does not watch it.
-        min_unique: the least share of different molecules among these; 0 does not watch it.
+        min_unique: the least share of different molecules among the molecules; 0 does not watch it.
         min_entropy: the least mean of -log of the likelihood of a token, in nats; 0 does not watch it.
         max_kl_prior: the largest divergence from the prior, in nats a molecule (the metric kl_prior); default: any.
         window: the number of iterations whose mean counts.
         patience: the number of iterations in a row in which a bound is crossed, before the guard acts.
-        step_factor: what the learning rate is multiplied by each time the guard acts; 1 leaves it as it is.
-        pull: the part of the way to the prior.
+        step_factor: the factor on the learning rate each time the guard acts, in (0, 1]; 1 leaves it as it is.
+        pull: the part of the way to the prior, in (0, 1], for the action prior.
 
     Raises:
-        ValueError: a share is outside its range, or the action would be none.
+        ValueError: a share is outside its range, or the action is smaller_step with a step_factor of 1.
 
     Example:
         >>> mb.GuardSettings("smaller_step", min_unique=0.8).step_factor < 1

@@ -1,4 +1,4 @@
-"""The end of a stage of a run: after a number of iterations or oracle calls, or when rewards are high enough."""
+"""The end of a stage of a run: after a number of iterations or oracle calls, or at a mean reward."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ STAGE = "stage"
 
 @dataclass
 class StageEnd(Observer):
-    """Ends a stage of a run when one of its conditions is met; that of the last stage ends the run.
+    """An observer that ends a stage of a run when one of its conditions is met; the end of the last stage ends the run.
 
     Attributes:
         number: the number of the stage, from 0.
-        settings: when it ends.
+        settings: the conditions that end the stage.
         calls: the oracle calls of the run.
         last: whether no stage follows.
-        position: returns the iteration at which a stage begins that no checkpoint knows of yet.
+        position: returns the present iteration, at which a stage begins that no checkpoint has.
+        name: the name of the observer in checkpoints.
     """
 
     number: int
@@ -40,14 +41,14 @@ class StageEnd(Observer):
     _rewards: list[float] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Begin where the run stands, unless a checkpoint says where the stage began."""
+        """Begin the stage at the present iteration, unless a checkpoint has its beginning."""
         if not self._known:
             self._known = True
             self._began = self._done = self.position()
             self._calls_before = self.calls.count
 
     def after(self, step: StepTaken) -> Mapping[str, float | None]:
-        """Return ``stage``, the number of the stage."""
+        """Note the mean reward of an iteration; return ``stage``, the number of the stage."""
         self._done = step.iteration + 1
         reward = step.metrics.get("reward_live")
         reward = step.metrics.get("reward") if reward is None else reward
@@ -56,19 +57,19 @@ class StageEnd(Observer):
         return {"stage": float(self.number)}
 
     def ending(self) -> Ending | None:
-        """Return the condition that is met."""
+        """Return the condition that is met, as the end of the stage or of the run; None if none is met."""
         if (met := self._over or self._met()) is None:
             return None
         return Ending(f"stage {self.number}: {met}", of_stage=not self.last)
 
     def state(self) -> Any:
-        """Return the stage of the next iteration, and how far it has come."""
+        """Return the number and the progress of the stage that the next iteration belongs to."""
         if not self.last and (met := self._met()) is not None:
             return _state(self.number + 1, self._done, self._done, self.calls.count, [], met)
         return _state(self.number, self._began, self._done, self._calls_before, self._rewards)
 
     def load_state(self, state: Any) -> None:
-        """Go back to a state of this stage. After that of an earlier one it begins, and at a later one it is over."""
+        """Restore a state: of this stage, go on with it; of an earlier stage, begin; of a later stage, this is over."""
         if state["stage"] > self.number:
             self._known, self._over = True, state.get("before") or "it had ended"
         if state["stage"] != self.number:

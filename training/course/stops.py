@@ -1,4 +1,4 @@
-"""What ends a training before its last iteration: a budget of oracle calls, time, or rewards that rise no more."""
+"""The stops of a training: a budget of oracle calls, a time, or rewards that no longer rise."""
 
 from __future__ import annotations
 
@@ -20,31 +20,35 @@ LEAST_GAIN = 1e-6
 
 @dataclass
 class CallsStop(Observer):
-    """Counts the oracle calls of a run in each iteration, and ends it when its budget is used up.
+    """An observer that counts the oracle calls of a run, and ends the run when its budget is used up.
 
     Attributes:
         calls: the oracle calls of the run.
+        name: the name of the observer in checkpoints.
     """
 
     calls: OracleCalls
     name: str = "oracle_calls"
 
     def after(self, step: StepTaken) -> Mapping[str, float | None]:
-        """Return the calls up to now, those of builds of the buffer included."""
+        """Return ``oracle_calls``, the number of calls up to now, those of builds of the buffer included."""
         return {"oracle_calls": float(self.calls.count)}
 
     def ending(self) -> Ending | None:
-        """Return the budget if it is used up."""
+        """Return the used budget as the end of the run; None while calls are left."""
         return Ending(f"{self.calls.count} oracle calls") if self.calls.used_up else None
 
 
 @dataclass
 class TimeStop(Observer):
-    """Ends a run after some time, that of its parts together; time that a kill has lost does not count.
+    """An observer that ends a run after some minutes of training, over all parts of a resumed run.
+
+    Time between the last checkpoint and a kill does not count.
 
     Attributes:
         minutes: the most minutes.
-        clock: the clock, in seconds.
+        clock: returns the time in seconds.
+        name: the name of the observer in checkpoints.
     """
 
     minutes: float
@@ -58,15 +62,15 @@ class TimeStop(Observer):
         self._began = self.clock()
 
     def ending(self) -> Ending | None:
-        """Return the time if it has passed."""
+        """Return the time as the end of the run if it has passed; else None."""
         return Ending(f"{self.minutes:g} minutes") if self._seconds() >= 60 * self.minutes else None
 
     def state(self) -> Any:
-        """Return the seconds up to now."""
+        """Return the seconds of training up to now."""
         return self._seconds()
 
     def load_state(self, state: Any) -> None:
-        """Go on from some seconds."""
+        """Restore the seconds of the earlier parts of the run."""
         self._before = float(state)
 
     def _seconds(self) -> float:
@@ -75,15 +79,16 @@ class TimeStop(Observer):
 
 @dataclass
 class PatienceStop(Observer):
-    """Ends a run, or a stage of it, when the mean reward of its best molecules has not risen for some iterations.
+    """An observer that ends a run when the mean reward of its best molecules has not risen for some iterations.
 
-    Places that no molecule has yet count as 0, so that the mean never falls.
+    As long as there are fewer than ``top`` molecules, the missing ones count as 0, so that the mean never falls.
 
     Attributes:
         store: the store of the run, which has the builds of the buffer.
-        objective_sha256: the objective whose rewards count; with another one, the count begins anew.
+        objective_sha256: the objective whose rewards count; when it changes, the count starts again.
         patience: the number of iterations without a rise.
         top: the number of best molecules.
+        name: the name of the observer in checkpoints.
     """
 
     store: SampleStore
@@ -110,7 +115,7 @@ class PatienceStop(Observer):
         return {"best_reward": mean}
 
     def ending(self) -> Ending | None:
-        """Return the patience if it is over."""
+        """Return the iterations without a rise as the end of the run if they reach ``patience``; else None."""
         if self._without < self.patience:
             return None
         return Ending(
@@ -118,12 +123,12 @@ class PatienceStop(Observer):
         )
 
     def state(self) -> Any:
-        """Return the best molecules, their highest mean, and the iterations since."""
+        """Return the best molecules, the highest mean of their rewards, and the iterations since it rose."""
         state = {"objective": self.objective_sha256, "best": self._best}
         return state | {"highest": self._highest, "without": self._without}
 
     def load_state(self, state: Any) -> None:
-        """Go back to a state of the same objective."""
+        """Restore a state; one of another objective is ignored."""
         if state["objective"] == self.objective_sha256:
             self._best, self._highest, self._without = dict(state["best"]), state["highest"], state["without"]
 
@@ -132,7 +137,7 @@ class PatienceStop(Observer):
             if smiles is not None and value is not None:
                 self._best[smiles] = max(value, self._best.get(smiles, value))
         if len(self._best) > self.top:
-            # The text settles equal rewards, whatever the order of builds.
+            # Molecules with equal rewards are ordered by SMILES, so that the order of builds does not matter.
             kept = heapq.nlargest(self.top, self._best.items(), key=lambda item: (item[1], item[0]))
             self._best = dict(kept)
 

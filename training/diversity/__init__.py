@@ -1,4 +1,4 @@
-"""The diversity memory: the molecules that a run has found by buckets, and what the learner is given for one more."""
+"""The diversity memory: the molecules of a run by buckets, and the penalties and bonuses on further rewards."""
 
 import lazy_loader
 

@@ -1,7 +1,8 @@
 """A bonus for molecules that are unlike those that a run has learned: random network distillation, or surprise.
 
-Both look at a fingerprint of the molecule (Morgan, radius 2, 1,024 bits), and learn a little from each iteration's
-molecules after the batch has been given its bonuses. Their networks begin the same in every training.
+Both use a fingerprint of the molecule (Morgan, radius 2, 1,024 bits), and take ``STEPS`` gradient steps on the
+molecules of each iteration after its bonuses were computed. Their networks have the same first weights in every
+training.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from molbuffer.training.adam import Adam
 BITS, HIDDEN, FEATURES = 1024, 128, 32
 LEARNING_RATE = 1e-3
 STEPS = 4
-"""The gradient steps on the molecules of an iteration."""
+"""The number of gradient steps on the molecules of an iteration."""
 
 
 class NoveltyBonus:
     """The bonus of molecules, in [0, 1].
 
-    ``rnd``: a network learns what a random one says of the molecules; the bonus is its squared error, divided by that
-    before it had learned anything, and at most 1. So it is 1 for what is unlike anything seen, and falls to 0 with what
-    is seen again and again (Burda et al. 2019, arXiv:1810.12894, without running means: what a molecule brings depends
-    on the molecules before it alone).
+    ``rnd``: a network learns to predict the output of a fixed random network. The bonus is its squared error divided by
+    the squared error of the untrained network, at most 1: near 1 for a molecule unlike all earlier ones, and falling to
+    0 for molecules that are seen again and again (Burda et al. 2019, arXiv:1810.12894, but without running means, so
+    that the bonus of a molecule depends on the earlier molecules alone).
 
-    ``surprise``: a network learns the reward; the bonus is the distance between the reward and what it expected.
+    ``surprise``: a network learns to predict the reward; the bonus is the absolute error of its prediction.
 
-    Svensson et al. 2024, arXiv:2410.10431, add both to the rewards of molecules that are good enough.
+    Svensson et al. 2024, arXiv:2410.10431, add such a bonus to the rewards of molecules above a threshold.
 
     Attributes:
-        network: what learns, with all that never changes beside it.
-        optimizer: that of the network.
+        network: the trained network ``learner``, and the networks ``fixed``, which never change.
+        optimizer: the optimizer of the trained network.
     """
 
     def __init__(self, kind: Literal["rnd", "surprise"]) -> None:
@@ -73,7 +74,12 @@ class NoveltyBonus:
         return found
 
     def learn(self, smiles: Sequence[str], rewards: NDArray[np.float64]) -> float | None:
-        """Learn from the molecules of an iteration; return the loss before, None without molecules."""
+        """Train on the molecules of an iteration; return the loss before the first step, None without molecules.
+
+        Args:
+            smiles: canonical SMILES [n].
+            rewards: float64 [n].
+        """
         if not len(smiles):
             return None
         inputs = torch.from_numpy(bit_fingerprints(smiles, BITS))

@@ -1,12 +1,12 @@
-"""The diversity memory: it counts the good molecules of a run by buckets, and penalises the reward of full buckets.
+"""The diversity memory: it counts the good molecules of a run by buckets, and penalises rewards in full buckets.
 
-A molecule counts once it was kept with a reward of at least ``min_reward``; it counts once, however often it is drawn.
-The penalty at an iteration is a function of the rows up to it: of N, the number of molecules that the bucket has at the
-end of the iteration. All rows of one iteration, live and stored, see the same N, so that neither their order nor the
-number of updates matters. The stored reward stays as it is; what the learner is given is reward x penalty.
+A kept molecule with a reward of at least ``min_reward`` counts once, however often it is drawn; with buckets of the
+kind ``molecule``, each draw counts. The penalty is a function of N, the number of molecules in the bucket at the end of
+the iteration. All rows of an iteration, live and stored, have the same N, so that neither their order nor the number of
+updates matters. The stored reward stays as it is; the learner is given (reward + bonus) x penalty.
 
-The store has each molecule that counts, with its bucket and iteration, in the table ``bucketed_molecules``. From there
-a run that is resumed has the memory of one that was never stopped.
+The table ``bucketed_molecules`` of the store has each counted molecule with its bucket and iteration. A resumed run
+reads it, and so has the same memory as a run that was never stopped.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ BEFORE_THE_RUN = -1
 
 @dataclass
 class DiversityMemory:
-    """The molecules that count, by buckets, up to the present iteration.
+    """The counted molecules by buckets, up to the present iteration.
 
     Attributes:
         settings: the settings.
         counts: the number of molecules of each bucket.
-        bonus: what adds to rewards; None without.
+        bonus: the bonus that is added to rewards; None without a bonus.
     """
 
     settings: DiversitySettings
@@ -52,13 +52,13 @@ class DiversityMemory:
     def __post_init__(self) -> None:
         self._buckets = make_buckets(self.settings.buckets, self.settings.least_similarity)
         if self.settings.bonus != "none":
-            # Most memories have no bonus, and settings are read without torch.
+            # The bonus imports torch, which memories without a bonus do not need.
             from molbuffer.training.diversity.bonus import NoveltyBonus
 
             self.bonus = NoveltyBonus(self.settings.bonus)
 
     def restore(self, molecules: Iterable[BucketedMolecule]) -> None:
-        """Count what an earlier part of the run, or another run, has counted, in the order in which it did."""
+        """Add molecules that an earlier part of the run or another run counted, in the order in which they were."""
         molecules = list(molecules)
         self._buckets.restore(each.bucket for each in molecules)
         self._counted.update(each.smiles for each in molecules)
@@ -69,7 +69,7 @@ class DiversityMemory:
 
         Args:
             iteration: the iteration that drew them.
-            smiles: canonical SMILES [n]; None for a row that is no molecule.
+            smiles: canonical SMILES [n]; None for a row that is not a molecule.
             rewards: float64 [n]; NaN without a reward.
         """
         rated = [
@@ -88,7 +88,7 @@ class DiversityMemory:
             self.counts[bucket] += 1
 
     def count_others(self, iteration: int, smiles: Sequence[str], rewards: NDArray[np.float64]) -> int:
-        """Count molecules that other agents have found, but those that count already; return their number.
+        """Count molecules that other agents have found and that are not counted yet; return their number.
 
         Args:
             iteration: the iteration of this run after which they count.
@@ -101,26 +101,26 @@ class DiversityMemory:
         return len(rows)
 
     def penalties(self, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the factors on rewards at the present iteration, float64 [n] in [0, 1].
+        """Return the factors on rewards at the present iteration, float64 [n] in [0, 1]; 1 below ``min_reward``.
 
         Args:
-            smiles: canonical SMILES [n] of molecules, whether they count or not; None for a row that is none.
+            smiles: canonical SMILES [n], counted or not; None for a row that is not a molecule.
             rewards: float64 [n].
         """
         factors = np.ones(len(smiles), np.float64)
         good = [row for row, reward in enumerate(rewards.tolist()) if smiles[row] is not None and self._is_good(reward)]
         if good:
             buckets = self._buckets.of([smiles[row] or "" for row in good])
-            # A molecule that does not count itself, such as one of another run, is judged as if it did.
+            # A molecule that is not counted, such as one of another run, has the penalty of a counted one.
             counts = [max(1, self.counts[bucket]) if bucket is not None else 1 for bucket in buckets]
             factors[good] = PENALTIES[self.settings.penalty](np.array(counts, np.float64), self.settings.size)
         return factors
 
     def bonuses(self, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Return what is added to rewards at the present iteration, float64 [n]; None without a bonus.
+        """Return the bonuses at the present iteration, float64 [n] in [0, ``bonus_weight``]; None without a bonus.
 
         Args:
-            smiles: canonical SMILES [n] of molecules, whether they count or not; None for a row that is none.
+            smiles: canonical SMILES [n], counted or not; None for a row that is not a molecule.
             rewards: float64 [n].
         """
         if self.bonus is None:
@@ -131,7 +131,12 @@ class DiversityMemory:
         return found
 
     def learned(self, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what is learned from rows, float64 [n]: (reward + bonus) x penalty."""
+        """Return the rewards that the learner is given, float64 [n]: (reward + bonus) x penalty.
+
+        Args:
+            smiles: canonical SMILES [n], counted or not; None for a row that is not a molecule.
+            rewards: float64 [n].
+        """
         bonuses = self.bonuses(smiles, rewards)
         learned: NDArray[np.float64] = (rewards if bonuses is None else rewards + bonuses) * self.penalties(
             smiles, rewards
@@ -139,17 +144,17 @@ class DiversityMemory:
         return learned
 
     def learn(self) -> float | None:
-        """Have the bonus learn from the good molecules that were counted since the last time; return its error."""
+        """Train the bonus on the good molecules since the last call; return its loss before, None without a bonus."""
         if self.bonus is None:
             return None
         taught, self._untaught = self._untaught, []
         return self.bonus.learn([text for text, _ in taught], np.array([reward for _, reward in taught]))
 
     def overfull(self, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which rows are good molecules of buckets with more molecules than make them full, bool [n].
+        """Return which rows are good molecules of overfull buckets (N > ``size``), bool [n].
 
         Args:
-            smiles: canonical SMILES [n] of molecules; None for a row that is none.
+            smiles: canonical SMILES [n]; None for a row that is not a molecule.
             rewards: float64 [n].
         """
         found = np.zeros(len(smiles), bool)
@@ -161,16 +166,16 @@ class DiversityMemory:
 
     @property
     def purging(self) -> bool:
-        """Whether some molecules leave the buffer now."""
+        """Whether the settings ask for a purge and a bucket is overfull, so that molecules leave the buffer."""
         return self.settings.purge and any(count > self.settings.size for count in self.counts.values())
 
     def metrics(self) -> dict[str, float]:
-        """Return ``buckets``, the number of buckets, and ``full_buckets``, of those that are full."""
+        """Return ``buckets``, the number of buckets, and ``full_buckets``, the number of full ones."""
         full = sum(count >= self.settings.size for count in self.counts.values())
         return {"buckets": float(len(self.counts)), "full_buckets": float(full)}
 
     def take_new(self) -> list[BucketedMolecule]:
-        """Return what was counted since the last call, for the store."""
+        """Return the molecules that were counted since the last call, for the store."""
         new, self._new = self._new, []
         return new
 

@@ -1,8 +1,9 @@
-"""Penalties: the factor on the reward of a molecule in a bucket of N molecules, where a bucket is full at m of them.
+"""Penalties: the factor on the reward of a molecule in a bucket of N molecules that is full at m molecules.
 
-Each takes ``counts``, float64 [n], the N of each row, at least 1, and ``size``, the m, and returns factors [n] in
-[0, 1] that do not grow with N. ``step`` is that of Blaschke et al. 2020 (https://doi.org/10.1186/s13321-020-00473-0);
-the others are those of Svensson et al. 2024, section 3 (https://arxiv.org/abs/2410.10431), bounded from below by 0.
+Each function takes ``counts``, float64 [n], the N of each row, at least 1, and ``size``, the m, and returns factors
+[n] in [0, 1] that do not grow with N. ``step`` is from Blaschke et al. 2020
+(https://doi.org/10.1186/s13321-020-00473-0); the others are from Svensson et al. 2024, section 3
+(https://arxiv.org/abs/2410.10431), bounded from below by 0.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def linear(counts: Factors, size: int) -> Factors:
 
 
 def sigmoid(counts: Factors, size: int) -> Factors:
-    """Return 1 - 1 / (1 + exp(-(2N / m - 1) / 0.15)): a half at half a bucket."""
-    from scipy.special import expit  # which takes 0.2 s, and only those pay who have this penalty
+    """Return 1 - 1 / (1 + exp(-(2N / m - 1) / 0.15)): 0.5 for a half-full bucket."""
+    from scipy.special import expit  # the import takes 0.2 s, which other penalties need not spend
 
     return _bounded(expit(-(2 * counts / size - 1) / SIGMOID_SCALE))
 
@@ -47,13 +48,13 @@ def tanh(counts: Factors, size: int) -> Factors:
 
 def error_function(counts: Factors, size: int) -> Factors:
     """Return 1 + erf(√π / m) - erf(√π N / m): 1 for the first molecule."""
-    from scipy.special import erf  # which takes 0.2 s, and only those pay who have this penalty
+    from scipy.special import erf  # the import takes 0.2 s, which other penalties need not spend
 
     return _bounded(1 + erf(np.sqrt(np.pi) / size) - erf(np.sqrt(np.pi) * counts / size))
 
 
 def no_penalty(counts: Factors, size: int) -> Factors:
-    """Return 1."""
+    """Return 1 for every N."""
     return np.ones(len(counts))
 
 

@@ -1,1 +1,1 @@
-"""The fit loop: the learner, other trainables, conditioning, and the history that a run writes."""
+"""The fit loop of a training: the learner, other trainables, conditioning, and the writer of the history."""

@@ -1,4 +1,4 @@
-"""The condition of a model in training on the rows of a batch: none, their latents, or their sources (R18)."""
+"""The condition that a model in training has for the rows of a batch: none, latent vectors, or sources (R18)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from molbuffer.training.errors import UnsuitableDataError
 def condition_for(model: GenerativeModel, batch: TrainingBatch) -> Condition:
     """Return the condition of the rows of a batch.
 
-    An unconditional model learns the targets of pairs. A latent model is conditioned on the latents that rows were
-    decoded from, and on its own encoding of rows without latents, such as those of a file; neither has a gradient.
+    An unconditional model learns the targets of pairs. A latent model is conditioned on the latent vectors that rows
+    were decoded from, or on its own encodings of rows without latent vectors, such as rows of a file. Gradients do not
+    flow through either.
 
     Args:
-        model: the fixed prior, so that it and the policy in training have the same latents.
+        model: the fixed prior, so that the prior and the policy in training have the same latent vectors.
         batch: the rows.
 
     Raises:
-        UnsuitableDataError: the model is conditioned on sources, and a row has none.
+        UnsuitableDataError: the model is conditioned on sources, and a row has no source.
     """
     if model.condition_kind is ConditionKind.SOURCES:
         _check_sources(batch)
@@ -34,7 +35,7 @@ def condition_for(model: GenerativeModel, batch: TrainingBatch) -> Condition:
 
 
 def groups_of(condition: Condition) -> Tensor | None:
-    """Return numbers int64 [n] that are equal for rows of one source; None for a model without sources."""
+    """Return a number for the source of each row, int64 [n]; None for a model without sources."""
     if condition.sources is None:
         return None
     numbers: Tensor = condition.sources.unique(dim=0, return_inverse=True)[1]  # type: ignore[no-untyped-call]

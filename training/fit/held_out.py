@@ -1,4 +1,4 @@
-"""Held-out rows: the loss of a policy on rows that it does not learn from, and how likely it makes the best of them."""
+"""Held-out rows: the loss of a policy on rows that it does not learn from, and the likelihood of the best of them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from molbuffer.training.batches import BUFFER, Block, TrainingBatch, join
 from molbuffer.training.fit.learner import Learner
 
 BEST_SHARE = 0.1
-"""The share of the held-out rows that count as the best."""
+"""The share of the held-out rows that count as the best, in (0, 1]."""
 MOST_ROWS = 1_024
-"""The most held-out rows that a validation looks at."""
+"""The most held-out rows of a validation."""
 
 
 @dataclass(frozen=True)
 class HeldOutQuality:
-    """A policy on m held-out rows.
+    """The quality of a policy on m held-out rows.
 
     Attributes:
         loss: the mean loss of the batches, weighted by their rows.
-        best_nll: the mean negative log-likelihood of the rows with the highest tenth of rewards, in nats a molecule.
-        log_ratios: log π − log μ of each row, float64 [m]; NaN where μ is not known, or a row was drawn with top_k or
-            top_p.
-        rewards: float64 [m].
+        best_nll: the mean negative log-likelihood of the tenth of rows with the highest rewards, in nats a molecule.
+        log_ratios: log π − log μ of each row under the policy π and the behaviour policy μ, float64 [m]; NaN for a row
+            with an unknown likelihood, or drawn with top_k or top_p.
+        rewards: the rewards of the rows, float64 [m].
     """
 
     loss: float
@@ -41,13 +41,13 @@ class HeldOutQuality:
 
 
 def held_out_batches(index: HistoryIndex, vocabulary: Vocabulary, *, batch_size: int, seed: int) -> list[TrainingBatch]:
-    """Return held-out rows in batches: all of them, or ``MOST_ROWS`` that the seed chooses, in the order of the index.
+    """Return held-out rows in batches: all rows, or ``MOST_ROWS`` random ones, in the order of the index.
 
     Args:
-        index: rows that the vocabulary can express.
+        index: the held-out rows, which the vocabulary can express.
         vocabulary: the vocabulary of the policy in training.
         batch_size: the most rows of a batch.
-        seed: the seed.
+        seed: the seed of the choice of rows.
     """
     chosen = np.sort(numpy_generator(seed, "held out").permutation(len(index))[:MOST_ROWS])
     parts = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
@@ -58,14 +58,14 @@ def held_out_batches(index: HistoryIndex, vocabulary: Vocabulary, *, batch_size:
 
 
 def held_out_quality(learner: Learner, batches: Sequence[TrainingBatch]) -> HeldOutQuality:
-    """Return the quality of the present policy of a learner on batches of held-out rows; nothing is learned.
+    """Return the quality of the present policy of a learner on held-out rows, without learning from them.
 
     Args:
         learner: the learner.
-        batches: at least one.
+        batches: the held-out rows, at least one batch.
 
     Raises:
-        UnsuitableDataError: the loss is not valid on a row.
+        UnsuitableDataError: the loss is not defined on a row.
     """
     losses, likelihoods, ratios, rewards = [], [], [], []
     for batch in batches:

@@ -1,7 +1,7 @@
-"""Write-behind: a thread commits what training draws and consumes to the store, in groups.
+"""The writer of the history: a thread commits the rows that a training draws and consumes to the store, in groups.
 
 A group holds the live builds of several iterations, the rows they consumed, their metrics and the checkpoint after
-them. It becomes visible as a whole or not at all, so that rows which a resumed run draws again count once.
+them. A group becomes visible as a whole or not at all, so that rows which a resumed run draws again count once.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from molbuffer.training.errors import HistoryError
 _log = logging.getLogger(__name__)
 
 GROUPS_IN_FLIGHT = 2
-"""Groups that may wait for the disk before training waits as well."""
+"""The number of groups that may wait to be written before the training waits, too."""
 
 
 @dataclass
 class HistoryWriter:
-    """The builds, consumed rows, metrics and policies of a training, committed with each checkpoint.
+    """A writer of the builds, consumed rows, metrics and policies of a training, which commits them with checkpoints.
 
-    Use it as a context manager: its end waits for the last commit and raises an error of the thread.
+    It is a context manager: the exit waits for the last commit, and raises an error of the writing thread.
 
     Attributes:
         store: the store.
         run_id: the run in training.
-        keep: what stays of the run while it goes on; None is all. The rest is removed after each checkpoint.
+        keep: the checkpoints and policies of the run to keep; others are removed after each checkpoint. None keeps all.
         checkpointed: the number of iterations before the last checkpoint.
     """
 
@@ -81,9 +81,9 @@ class HistoryWriter:
 
         Args:
             iteration: the iteration.
-            origin: its live builds, consumed rows, and molecules that the diversity memory counts.
-            metrics: its metrics by name; None is stored as null.
-            policies: the versions that drew its live rows.
+            origin: the live builds, the consumed rows, and the molecules that the diversity memory has counted.
+            metrics: the metrics of the iteration by name; None is stored as null.
+            policies: the policies that drew its live rows.
         """
         self._builds += origin.live
         self._consumed += origin.consumed
@@ -92,7 +92,7 @@ class HistoryWriter:
         self._policies |= {policy.sha256: policy for policy in policies}
 
     def taken_metrics(self) -> list[tuple[int, Metric]]:
-        """Return the metrics of the present group, which is then without them, to be committed by the caller."""
+        """Remove the metrics from the present group and return them; the caller must commit them."""
         taken, self._metrics = self._metrics, []
         return taken
 
@@ -102,8 +102,14 @@ class HistoryWriter:
         return bool(self._builds or self._consumed or self._metrics or self._policies)
 
     def commit(self, checkpoint: Checkpoint, *policies: PolicyVersion) -> None:
-        """Hand the present group to the writing thread, with the checkpoint after it and the policies in the
-        checkpoint.
+        """Queue the present group for the writing thread.
+
+        Args:
+            checkpoint: the checkpoint after the group.
+            policies: the policies in the checkpoint.
+
+        Raises:
+            HistoryError: an earlier group could not be written.
         """
         self._raise_failure()
         group = Commit(
@@ -121,12 +127,16 @@ class HistoryWriter:
         self.checkpointed = checkpoint.iteration
 
     def drain(self) -> None:
-        """Wait until every group that was handed over is durable."""
+        """Wait until every queued group is durable.
+
+        Raises:
+            HistoryError: a group could not be written.
+        """
         self._queue.join()
         self._raise_failure()
 
     def settled(self) -> int:
-        """Wait, and return the iteration before which all that the run drew is durable: that of the last checkpoint.
+        """Wait for all queued groups, and return the iteration of the last checkpoint: all earlier rows are durable.
 
         A run that is resumed from the checkpoint gets the same number, whatever was committed after it.
         """
@@ -150,7 +160,7 @@ class HistoryWriter:
         self._queue.task_done()
 
     def _prune(self) -> None:
-        """Remove what the run no longer needs; a training does not end because that fails."""
+        """Remove old checkpoints and policies of the run; log a failure, which must not end the training."""
         if self.keep is None:
             return
         try:

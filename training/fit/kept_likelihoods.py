@@ -1,11 +1,12 @@
-"""The prior's likelihoods in the cache folder, for further runs of any store.
+"""The prior's likelihoods in the cache folder, for later runs on any store.
 
-    CACHE/likelihoods/<key>/<random>.bin   the sequences and their values, that one training has computed
+    CACHE/likelihoods/<key>/<random>.bin   the sequences of one training, with their log-probabilities
 
-The key is the hash of the prior's weights and of what else decides the bits of a value: the precision of products,
-torch, the processor and the number of threads. So values of another prior, or of another machine with the same folder,
-are never used. A file is written aside and renamed, never changed, and has the sha256 of its content at its end; one
-that is damaged counts as missing. The folder can be deleted at any time.
+The key is the hash of the weights of the prior and of all else that the bits of a value depend on: the precision of
+matrix products, the version of torch, the processor and the number of threads. Values of another prior, or of another
+machine that shares the folder, are therefore never used. A file is written under another name, renamed, and never
+changed. It ends with the sha256 of its content; a damaged file counts as missing. The folder can be deleted at any
+time.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from molbuffer.storage import default_folder
 
 SUBFOLDER = "likelihoods"
 MOST_BYTES = 64 << 20
-"""What the files of a prior may take: some 200,000 molecules. The oldest go first."""
+"""The most bytes of the files of a prior: some 200,000 molecules. The oldest files are removed first."""
 MOST_PRIORS = 16
-"""The priors that are kept; those used longest ago go first."""
+"""The number of priors whose files are kept; those that were used longest ago are removed first."""
 MOST_FILES = 8
-"""With more files, a prior's are made one when the next values are kept."""
+"""The number of files of a prior from which on they are merged into one when new values are added."""
 _SHA256_BYTES = 32
 
 Values = NDArray[np.float32]
@@ -45,13 +46,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Portion:
-    """Sequences of one file with their values, by the hash of a sequence.
+    """The sequences of one file and the log-probabilities of their tokens, ordered by the hash of a sequence.
 
     Attributes:
-        hashes: uint64 [n], rising.
-        starts: int64 [n + 1], where the tokens of each sequence begin.
-        tokens: int32 [T].
-        values: float32 [T].
+        hashes: the hash of each sequence, uint64 [n], ascending.
+        starts: the place of the first token of each sequence, and the number of all tokens, int64 [n + 1].
+        tokens: the tokens of all sequences, int32 [T].
+        values: the log-probability of each token, float32 [T].
     """
 
     hashes: NDArray[np.uint64]
@@ -61,7 +62,7 @@ class Portion:
 
     @classmethod
     def of(cls, found: Mapping[bytes, Values]) -> Self:
-        """Return values by the bytes of int32 tokens."""
+        """Make a portion of values by sequence, which is given as the bytes of its int32 tokens."""
         keys = sorted(found, key=_hash)
         lengths = [len(found[key]) for key in keys]
         return cls(
@@ -72,7 +73,7 @@ class Portion:
         )
 
     def get(self, key: bytes) -> Values | None:
-        """Return the values of a sequence; None if it has none."""
+        """Return the values of a sequence; None if the portion does not have it."""
         place = int(np.searchsorted(self.hashes, np.uint64(_hash(key))))
         if place == len(self.hashes):
             return None
@@ -80,19 +81,19 @@ class Portion:
         return self.values[inside] if self.tokens[inside].tobytes() == key else None
 
     def items(self) -> Mapping[bytes, Values]:
-        """Return all values by the bytes of int32 tokens."""
+        """Return the values of all sequences by the bytes of their int32 tokens."""
         inside = [slice(*ends) for ends in zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)]
         return {self.tokens[each].tobytes(): self.values[each] for each in inside}
 
     def to_bytes(self) -> bytes:
-        """Return the content of a file."""
+        """Return the portion as the content of a file."""
         sizes = np.array([len(self.hashes), len(self.tokens)], np.int64)
         content = b"".join(each.tobytes() for each in (sizes, self.hashes, self.starts, self.tokens, self.values))
         return content + hashlib.sha256(content).digest()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self | None:
-        """Return the content of a file as ``to_bytes`` made it; None if it is not that."""
+        """Return the portion that ``to_bytes`` made the content of; None if the content is damaged."""
         body, said = content[:-_SHA256_BYTES], content[-_SHA256_BYTES:]
         if len(body) < 16 or hashlib.sha256(body).digest() != said:
             return None
@@ -108,11 +109,11 @@ class Portion:
 
 @dataclass
 class KeptLikelihoods:
-    """The likelihoods of a prior that earlier trainings computed.
+    """The likelihoods of a prior that earlier trainings computed, in files.
 
     Attributes:
-        folder: the folder of their files.
-        most_bytes: what the files may take.
+        folder: the folder of the files.
+        most_bytes: the most bytes of all files.
     """
 
     folder: Path
@@ -121,7 +122,7 @@ class KeptLikelihoods:
 
     @classmethod
     def of(cls, model: GenerativeModel, vocabulary: Vocabulary, precision: Precision = "float32") -> Self:
-        """Return those of a model with its present weights, on this machine, with products of values in a precision."""
+        """Return the likelihoods of a model with its present weights, on this machine, in a precision of products."""
         products = "bfloat16" if precision == "bfloat16" else "float32"
         libraries = (torch.__version__, torch.backends.cpu.get_cpu_capability())
         decides = (fingerprint(model, vocabulary), products, *libraries)
@@ -130,7 +131,7 @@ class KeptLikelihoods:
         return cls(default_folder() / SUBFOLDER / key)
 
     def get(self, key: bytes) -> Values | None:
-        """Return the values of a sequence; None if none are kept."""
+        """Return the values of a sequence, given as the bytes of its int32 tokens; None if they are not kept."""
         if self._portions is None:
             self._portions = [each for each in map(_read, _newest_first(self.folder)) if each is not None]
             with suppress(OSError):
@@ -138,7 +139,7 @@ class KeptLikelihoods:
         return next((values for each in self._portions if (values := each.get(key)) is not None), None)
 
     def add(self, found: Mapping[bytes, Values]) -> None:
-        """Keep further values; a folder that cannot be written is a warning."""
+        """Write new values to a file; log a warning if the folder cannot be written."""
         new = {key: values for key, values in found.items() if self.get(key) is None}
         if not new:
             return
@@ -146,7 +147,7 @@ class KeptLikelihoods:
             self._write(new)
             _keep_newest(self.folder.parent, MOST_PRIORS)
         except OSError as error:
-            _log.warning("the prior's likelihoods are not kept for further runs: %s", error)
+            _log.warning("the prior's likelihoods could not be kept for later runs: %s", error)
 
     def _write(self, new: dict[bytes, Values]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ class KeptLikelihoods:
 
 
 def _within(found: dict[bytes, Values], most_bytes: int) -> dict[bytes, Values]:
-    """Return as many values as fit, those first that come first."""
+    """Return as many of the first values as fit into a number of bytes."""
     sizes = np.cumsum([16 + 2 * len(key) for key in found])
     fitting = int((sizes <= most_bytes).sum())
     return dict(list(found.items())[:fitting])
@@ -182,7 +183,7 @@ def _hash(key: bytes) -> int:
 def _read(file: Path) -> Portion | None:
     try:
         portion = Portion.from_bytes(file.read_bytes())
-    except OSError:  # another process has made the files of the prior one
+    except OSError:  # another process has merged the files of the prior
         return None
     if portion is None:
         _log.warning("%s is damaged, and its likelihoods are computed again", file)
@@ -200,7 +201,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _keep_newest(priors: Path, most: int) -> None:
-    """Remove the files of all priors but those used last."""
+    """Remove the files of all priors but the ``most`` that were used last."""
     for folder in sorted(priors.iterdir(), key=lambda each: each.stat().st_mtime, reverse=True)[most:]:
         for file in folder.glob("*.bin"):
             file.unlink(missing_ok=True)
@@ -209,7 +210,7 @@ def _keep_newest(priors: Path, most: int) -> None:
 
 
 def _processor() -> str:
-    """Return the name of the processor, as far as the system says it."""
+    """Return the name of the processor; it is empty or rough on systems without /proc/cpuinfo."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

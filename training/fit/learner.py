@@ -1,4 +1,4 @@
-"""The learner: the policy in training, the prior it is held to, the loss and the optimizer."""
+"""The learner: the policy in training, the prior that the loss keeps it close to, the loss and the optimizer."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from molbuffer.training.losses import Loss, ScoredSequences
 
 
 def check_agent(agent: Policy, prior: Policy) -> None:
-    """Refuse a policy to start from whose likelihoods the loss cannot compare with those of the prior.
+    """Check that a loss can compare the likelihoods of an agent with those of the prior.
 
     Raises:
-        AgentMismatchError: its vocabulary, or what it is conditioned on, is another.
+        AgentMismatchError: the agent has another vocabulary or another kind of condition than the prior.
     """
     if agent.vocabulary.sha256 != prior.vocabulary.sha256:
         others = sorted(set(agent.vocabulary.tokens) ^ set(prior.vocabulary.tokens))
@@ -44,8 +44,8 @@ def check_agent(agent: Policy, prior: Policy) -> None:
         )
     if agent.model.condition_kind is not prior.model.condition_kind:
         raise AgentMismatchError(
-            f"the agent {agent.sha256[:12]} is a {agent.kind} and the prior {prior.sha256[:12]} a {prior.kind}: only "
-            "one of them draws under a condition; take two policies of one kind"
+            f"the agent {agent.sha256[:12]} is a {agent.kind} and the prior {prior.sha256[:12]} a {prior.kind}, which "
+            "draw under different conditions; take two policies of one kind"
         )
 
 
@@ -59,8 +59,8 @@ class Learner:
     """A copy of a policy in training, with its loss and optimizer, on the device of the prior.
 
     Attributes:
-        prior: the policy that the loss keeps it close to.
-        metrics: those of the last step, by name.
+        prior: the policy that the loss keeps the trained policy close to.
+        metrics: the metrics of the last step, by name.
         reminding: the names of the live samplers that draw from the best agent of the run.
     """
 
@@ -74,7 +74,7 @@ class Learner:
         """Begin a training.
 
         Args:
-            prior: the policy that the loss keeps the trained one close to.
+            prior: the policy that the loss keeps the trained policy close to.
             loss: the loss.
             settings: the settings.
             agent: the policy that training starts from; None is the prior.
@@ -104,11 +104,11 @@ class Learner:
         Raises:
             DivergedError: the loss is infinite or NaN; the policy stays as it is.
             UnsuitableDataError: the policy is conditional, and a row has no source; or the loss is not valid on a row.
-            PluginError: the loss, or a model, failed or gave something else than expected.
+            PluginError: the loss or a model failed, or returned a value of another type than expected.
         """
         check_rows(self._loss, batch)
         batch = batch.to(self._model.device)
-        # One condition for both: otherwise the likelihoods would differ by more than the weights.
+        # One condition for agent and prior: otherwise their likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
         prior = self._prior_likelihoods(batch, condition)
         with products_in(self._precision), keeping(self._drawn_states):
@@ -143,10 +143,11 @@ class Learner:
         return float(loss.detach())
 
     def _keep_states(self, origins: frozenset[str]) -> None:
-        """Have the states of further draws kept, if a batch of these origins may be all of the policy's own draws.
+        """Decide whether the model keeps the hidden states of its next draws, for the likelihoods of the next batch.
 
-        A resumed training has tried out other batches: it takes the same steps, since states are kept only where they
-        are those that would be computed, bit by bit.
+        It keeps them if a batch of these origins can consist of the policy's own draws alone. A resumed training may
+        decide otherwise and still takes the same steps, since states are kept only where they are bit by bit those that
+        would be computed again.
         """
         if self._drawn_states.wanted and not self._drawn_states.used:
             self._drawn_elsewhere = origins
@@ -160,7 +161,7 @@ class Learner:
         return found_independent(self._start.model, self._precision)
 
     def keep_likelihoods(self) -> None:
-        """Keep the prior's likelihoods that were computed, in the cache folder, for further trainings."""
+        """Write the prior's likelihoods of this training to the cache folder, for later trainings."""
         self._prior_likelihoods.keep()
 
     def _reminders(self, batch: TrainingBatch) -> Tensor | None:
@@ -171,7 +172,7 @@ class Learner:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the steps to come."""
+        """The learning rate of the next steps."""
         return self._optimizer.learning_rate
 
     @learning_rate.setter
@@ -179,9 +180,12 @@ class Learner:
         self._optimizer.learning_rate = rate
 
     def pull_to_prior(self, part: float) -> None:
-        """Move the weights a part of the way to those of the prior, and forget the moments of the optimizer.
+        """Move the weights a part of the way to those of the prior, and reset the moments of the optimizer.
 
-        Where the prior is of another architecture, the policy that training started from takes its place.
+        If the prior has another architecture, move towards the policy that the training started from.
+
+        Args:
+            part: the part of the way, in (0, 1].
         """
         own, prior = self._model.state_dict(), self.prior.model.state_dict()
         if {name: each.shape for name, each in own.items()} != {name: each.shape for name, each in prior.items()}:
@@ -192,18 +196,18 @@ class Learner:
         self._forget_version()
 
     def saved(self) -> dict[str, Tensor]:
-        """Return a copy of the weights and of the state of the optimizer and of the loss, by name."""
+        """Return a copy of the weights, the state of the optimizer and the state of the loss, as tensors by name."""
         tensors = optimizer_tensors(self._optimizer)
         for name, module in self._modules().items():
             tensors |= {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
         return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     def go_back(self, saved: Mapping[str, Tensor]) -> None:
-        """Go back to what ``saved`` returned; the learning rate stays."""
+        """Restore the tensors that ``saved`` returned; the learning rate stays."""
         load_optimizer_tensors(self._optimizer, {name: tensor.clone() for name, tensor in saved.items()})
         for name, module in self._modules().items():
             start = f"{name}."
-            # Nothing was saved of a loss that came later, in another stage of the run.
+            # A loss of a later stage of the run has no saved state.
             if found := {k.removeprefix(start): v for k, v in saved.items() if k.startswith(start)}:
                 module.load_state_dict(found)
         self._forget_version()
@@ -220,7 +224,7 @@ class Learner:
 
     @torch.no_grad()
     def scored(self, batch: TrainingBatch) -> tuple[ScoredSequences, float]:
-        """Return the rows of a batch as the loss sees them, and the loss of them, and learn nothing.
+        """Return the likelihoods of the rows of a batch and their loss, without learning.
 
         Raises:
             UnsuitableDataError: the policy is conditional, and a row has no source; or the loss is not valid on a row.
@@ -258,24 +262,23 @@ class Learner:
         return Policy(self._model, self._current.vocabulary, self._current.sha256, self._precision, self._drawn_states)
 
     def version(self, run_id: str, iteration: int) -> PolicyVersion:
-        """Return the present policy as a row of the lineage, without weights; its parent is the last version that
-        drew.
+        """Return the present policy as a row of the lineage, without weights.
+
+        The parent is the last earlier version that has drawn rows.
         """
         policy = self.policy()
         parent = self._parent if self._parent != policy.sha256 else None
         return PolicyVersion(policy.sha256, policy.kind, parent, run_id, iteration)
 
     def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> PolicyVersion:
-        """Keep the present weights in the store, so that any process can draw with them; return their row of the
-        lineage.
-        """
+        """Store the present weights, so that any process can draw with them; return their row of the lineage."""
         policy = self.policy()
-        if policy.sha256 != self._start.sha256:  # its own files are in the store, perhaps in half precision
+        if policy.sha256 != self._start.sha256:  # the files of the first policy are stored, perhaps in half precision
             policies.add(policy_files(policy.model, policy.vocabulary))
         return replace(self.version(run_id, iteration), weights_kept=True)
 
     def checkpoint_files(self, state: Mapping[str, Any]) -> dict[str, bytes]:
-        """Return the files from which training can be resumed.
+        """Return the files from which the training can be resumed.
 
         Args:
             state: JSON values of the caller, which ``restore`` returns.
@@ -285,7 +288,11 @@ class Learner:
         return files | self._loss_in_training.checkpoint_files()
 
     def restore(self, folder: Place) -> dict[str, Any]:
-        """Go back to a checkpoint, and return the state saved with it."""
+        """Restore a checkpoint, and return the state of the caller saved with it.
+
+        Raises:
+            CheckpointError: the checkpoint is of another architecture, or cannot be read.
+        """
         state = restore(folder, self._model, self._optimizer)
         self._loss_in_training.restore(folder)
         self._parent, self._current = state["parent"], None

@@ -26,9 +26,9 @@ class FitProgress:
     Attributes:
         iteration: the number of iterations done.
         iterations: the number of all iterations.
-        metrics: those of ``batch_metrics`` and of ``update_metrics``, those of trainables, and the seconds that the
-            iteration took: ``seconds_waiting`` for stored rows, ``seconds_drawing`` and scoring new ones, and
-            ``seconds_learning``.
+        metrics: the metrics of the iteration: those of ``batch_metrics``, ``update_metrics``, the trainables and the
+            course, and the seconds that it took: ``seconds_waiting`` for stored rows, ``seconds_drawing`` for drawing
+            and scoring new rows, and ``seconds_learning``.
     """
 
     iteration: int
@@ -46,11 +46,19 @@ def fit_policy(
     checkpoint_every: int,
     progress: Callable[[FitProgress], None] = lambda _: None,
 ) -> Ending | None:
-    """Train until the loader or the course ends, and commit history and checkpoint every ``checkpoint_every``
-    iterations; return why the course ended.
+    """Train until the loader or the course ends; return why the course ended, None if the loader ended.
 
-    A killed run is resumed from its last checkpoint, and draws again what came after it. A batch without a row, of a
+    A killed run is resumed from its last checkpoint, and draws the later rows again. An iteration without rows, in a
     run whose budget of oracle calls is used up, is recorded without a step.
+
+    Args:
+        learner: the policy in training, with its loss.
+        loader: the batches.
+        writer: the writer of the history.
+        trainables: the trainable parameters of samplers.
+        course: the observers.
+        checkpoint_every: the number of iterations between two commits of the history with a checkpoint.
+        progress: called after each iteration.
 
     Raises:
         UnsuitableDataError: the loss of the learner is not valid on the rows that the loader gives.
@@ -79,7 +87,7 @@ def fit_policy(
         metrics |= course.after(StepTaken(mixed, metrics, checkpoint=due, agent_sha256=drawing))
         origin = mixed.origin
         if loader.diversity is not None:
-            # What an observer has counted belongs to this iteration, and to its checkpoint.
+            # Molecules that an observer has counted belong to this iteration, and to its checkpoint.
             origin = replace(origin, bucketed=[*origin.bucketed, *loader.diversity.take_new()])
         writer.add(mixed.batch.iteration, origin, metrics, drawn_by)
         ending = course.ending()
@@ -104,7 +112,7 @@ def commit_checkpoint(
     trainables: Trainables = Trainables(),
     course: Course = Course(),
 ) -> PolicyVersion:
-    """Commit the state of the training with all that it drew and consumed since the last checkpoint."""
+    """Commit the state of the training, and its rows since the last checkpoint; return the version of the policy."""
     version = learner.publish(writer.store.policies, writer.run_id, loader.iteration)
     others = trainables.publish(writer.store.policies, writer.run_id, loader.iteration)
     state = loader.state_dict()
@@ -114,32 +122,31 @@ def commit_checkpoint(
 
 
 def _versions(learner: Learner, trainables: Trainables, run_id: str, mixed: MixedBatch) -> list[PolicyVersion]:
-    """Return the versions that drew the live rows of a batch."""
+    """Return the versions of the policy and of the trainables that drew the live rows of a batch."""
     iteration = mixed.batch.iteration
     return [learner.version(run_id, iteration), *trainables.versions(run_id, iteration)]
 
 
 def penalised_share(updates: Sequence[TrainingBatch]) -> float | None:
-    """Return the share of the rows of all updates whose reward counted in part or not at all; None without rows."""
+    """Return the share of the rows of all updates whose penalty is below 1; None without rows."""
     penalised = [batch.columns["penalties"].cpu().numpy() < 1 for batch in updates if len(batch)]
     return float(np.mean(np.concatenate(penalised))) if penalised else None
 
 
 def bonus_metrics(updates: Sequence[TrainingBatch]) -> dict[str, float | None]:
-    """Return ``bonus``, the mean of what was added to the rewards of the rows of all updates; nothing without."""
+    """Return ``bonus``, the mean bonus of the rows of all updates; an empty dictionary without bonuses."""
     found = [batch.columns["bonuses"].cpu().numpy() for batch in updates if len(batch) and "bonuses" in batch.columns]
     return {"bonus": float(np.mean(np.concatenate(found)))} if found else {}
 
 
 LARGEST_OF_UPDATES = ("weight_max",)
-"""The metrics of a step of which an iteration has the largest, and not the mean."""
+"""The metrics of a step of which an iteration reports the largest, not the mean."""
 
 
 def update_metrics(steps: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Return the metrics of the steps of an iteration as one: their means over the steps that have them.
+    """Return the metrics of an iteration: the mean of each metric over the steps that have it.
 
-    ``weight_max`` is the largest. ``updates`` is the number of steps, in which an update for which the buffer had no
-    row does not count.
+    ``weight_max`` is the largest of the steps. ``updates`` is the number of steps; an update without rows is no step.
     """
     metrics: dict[str, float | None] = {"loss": None}
     for name in dict.fromkeys(name for step in steps for name in step):
@@ -150,13 +157,14 @@ def update_metrics(steps: Sequence[Mapping[str, float | None]]) -> dict[str, flo
 
 
 def batch_metrics(mixed: MixedBatch) -> dict[str, float | None]:
-    """Return the mean rewards of a batch, of its live and of its stored rows, and the realised shares.
+    """Return the metrics of the rows of an iteration, by name; the mean of no rows is None.
 
-    ``policy_lag`` is the mean number of iterations since the run drew the rows of the buffer that are its own, in all
-    updates, and ``policy_lag_median``, ``policy_lag_p90`` and ``policy_lag_max`` tell of its distribution;
-    ``reward_later`` is the mean reward of the rows of later updates; ``share_<origin>`` the share of the batch that a
-    live sampler, or the buffer, gave; ``shortfall`` the number of rows that samplers owed and others made up for. A
-    mean of no rows is None.
+    * ``reward``, ``reward_live``, ``reward_buffer``: the mean reward of the batch, of its live and of its stored rows;
+    * ``reward_later``: the mean reward of the rows of later updates;
+    * ``policy_lag``, ``policy_lag_median``, ``policy_lag_p90``, ``policy_lag_max``: of the policy lags, in iterations,
+      of the run's own rows that all updates took from the buffer;
+    * ``shortfall``: the number of rows that live samplers were short of;
+    * ``share_<origin>``: the share of the batch that came from a live sampler, or from the buffer.
     """
     batch = mixed.batch
     origins = np.asarray(batch.origins)
@@ -179,7 +187,7 @@ def batch_metrics(mixed: MixedBatch) -> dict[str, float | None]:
 
 
 def lag_metrics(lags: Sequence[int]) -> dict[str, float | None]:
-    """Return the mean, the median, the 90th percentile and the maximum of policy lags; None without any."""
+    """Return the mean, median, 90th percentile and maximum of policy lags, by name; each None without lags."""
     names = ("policy_lag", "policy_lag_median", "policy_lag_p90", "policy_lag_max")
     if not lags:
         return dict.fromkeys(names)

@@ -19,11 +19,11 @@ _EXPECTED = "a scalar tensor that depends on rows.agent"
 
 
 class LossInTraining:
-    """A loss with whatever state it has; a loss without one is called as it is.
+    """A loss in training, with its state if it has one, such as a critic.
 
     Attributes:
         settings: the loss.
-        module: its state; None for a loss without one.
+        module: the state of the loss; None for a loss without state.
     """
 
     def __init__(self, loss: Loss, device: torch.device, vocabulary_size: int = 1) -> None:
@@ -38,7 +38,7 @@ class LossInTraining:
         """Return the loss of rows, a scalar with a gradient.
 
         Raises:
-            PluginError: the loss fails, or returns something else.
+            PluginError: the loss fails, or does not return a scalar tensor with a gradient.
         """
         with calling("loss", self.settings, f"for its value on {len(rows.lengths)} rows"):
             found: Any = self.settings(rows) if self.module is None else self.module(rows)
@@ -57,31 +57,31 @@ class LossInTraining:
         return found
 
     def unchanged(self) -> Callable[[ScoredSequences], Tensor]:
-        """Return the loss as it is now; calling it changes no state, such as that of a moving mean."""
+        """Return a copy of the present loss, which can be called without changing the state, such as a moving mean."""
         return self.settings if self.module is None else copy.deepcopy(self.module)
 
     @property
     def metrics(self) -> Mapping[str, Tensor]:
-        """The metrics that the state has of the last value, scalars by name."""
+        """The metrics of the last value of the loss that its state computes, scalars by name."""
         found: Mapping[str, Tensor] = getattr(self.module, "metrics", {})
         return found
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Set the gradients of the state to None."""
         if self.module is not None:
             self._optimizer.zero_grad()
 
     def step(self) -> None:
-        """Take a step on the parameters, if there are any."""
+        """Take one step on the parameters of the state, if the loss has one."""
         if self.module is not None:
             self._optimizer.step()
 
     def checkpoint_files(self) -> dict[str, bytes]:
-        """Return the files from which the state can be restored; none without a state."""
+        """Return the files from which the state can be restored; none without state."""
         return {} if self.module is None else checkpoint_files(self.module, self._optimizer, {}, self._prefix)
 
     def restore(self, folder: Place) -> None:
-        """Go back to a checkpoint; a state that it does not have, of a run that had another loss, begins anew."""
+        """Restore the state from a checkpoint; keep the first state if the checkpoint is of a run with another loss."""
         names = [file.name for file in folder.iterdir()]
         if self.module is not None and any(name.startswith(self._prefix) for name in names):
             restore(folder, self.module, self._optimizer, self._prefix)

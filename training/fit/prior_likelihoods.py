@@ -1,11 +1,12 @@
 """The likelihoods of rows under the prior. The prior does not change, so each row is computed once and remembered.
 
-A resumed training begins with an empty memory and must still have the weights of one that was never stopped, bit by
-bit. So a likelihood may not depend on the rows that it was computed with. That holds where a product does not depend on
-the number of rows, which is tried out on the machine before anything remembered is used; elsewhere nothing is.
+A resumed training begins without remembered likelihoods, and must still compute the same weights, bit by bit, as a
+training that was never stopped. Therefore a likelihood must not depend on the rows that are computed together with it.
+This holds where a matrix product does not depend on the number of its rows. The module tests this on the machine before
+it uses a remembered likelihood; if the test fails, it computes all likelihoods again.
 
-What a training has computed is kept for further ones (``kept_likelihoods``): an offline training on rows that another
-one has learnt from computes nothing of them again.
+The likelihoods of a training are kept for later trainings (``kept_likelihoods``): an offline training on rows that an
+earlier training has learned from does not compute them again.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.fit.kept_likelihoods import KeptLikelihoods
 
 MOST_BYTES = 64 << 20
-"""The memory for likelihoods: some 150,000 molecules. Those that were computed first are forgotten first."""
+"""The most bytes of remembered likelihoods: some 150,000 molecules. The oldest are dropped first."""
 ROWS_AT_ONCE = 64
-"""The rows that are computed together."""
+"""The most rows that are computed together."""
 _RECORD_BYTES = 250
-"""What a remembered row takes beside its tokens and likelihoods."""
+"""The bytes of a remembered row beside its tokens and likelihoods."""
 
 
 Values = NDArray[np.float32]
@@ -45,16 +46,16 @@ Values = NDArray[np.float32]
 class PriorLikelihoods:
     """The log-probabilities of rows under a fixed model.
 
-    The key of a row is its tokens: a molecule that comes again is known, whether it was drawn again, was stored, or is
-    another text of a stored molecule. Only rows of a GRU on a processor are remembered: of other models the likelihood
-    of a row depends on the widths and the conditions of those beside it, and on other devices on their number.
+    The key of a row is its tokens: a sequence that occurs again, drawn or stored, is computed once. Only likelihoods
+    under a GRU on the CPU are remembered: with other models the likelihood of a row depends on the widths and
+    conditions of the rows beside it, and on other devices on their number.
 
     Attributes:
-        model: the model, which nobody trains.
+        model: the model, which is not trained.
         precision: the precision of its matrix products.
-        most_bytes: the memory for likelihoods.
-        kept: those that earlier trainings have computed; None keeps none.
-        computed: the rows that were computed so far.
+        most_bytes: the most bytes of remembered likelihoods.
+        kept: the likelihoods that earlier trainings computed; None reads and keeps none.
+        computed: the number of rows that were computed so far.
     """
 
     model: GenerativeModel
@@ -68,7 +69,7 @@ class PriorLikelihoods:
 
     @classmethod
     def of(cls, prior: Policy, precision: Precision = "float32") -> Self:
-        """Return the likelihoods of rows under a policy, with those that earlier trainings have computed."""
+        """Return the likelihoods under a policy, including those that earlier trainings computed."""
         remembers = _may_be_independent(prior.model)
         kept = KeptLikelihoods.of(prior.model, prior.vocabulary, precision) if remembers else None
         return cls(prior.model, precision, kept=kept)
@@ -86,7 +87,7 @@ class PriorLikelihoods:
         lengths = batch.lengths.tolist()
         tokens = batch.tokens.cpu().numpy().astype(np.int32)
         keys = [row[:length].tobytes() for row, length in zip(tokens, lengths, strict=True)]
-        rows = {key: row for row, key in enumerate(keys)}  # each sequence once
+        rows = {key: row for row, key in enumerate(keys)}  # one row of each sequence
         found = self._remembered(rows)
         found |= self._compute(batch, {key: row for key, row in rows.items() if key not in found})
         values = np.zeros(tokens.shape, np.float32)
@@ -95,13 +96,13 @@ class PriorLikelihoods:
         return torch.from_numpy(values).to(batch.tokens.device)
 
     def keep(self) -> None:
-        """Keep what was computed for further trainings, if that is the same bit by bit there."""
+        """Write the likelihoods to the cache folder for later trainings, if they do not depend on the other rows."""
         if self.kept is not None and self._known and self.independent:
             self.kept.add(self._known)
 
     @property
     def independent(self) -> bool:
-        """Whether the likelihood of a row is the same whatever is computed beside it, which is tried out once."""
+        """Whether the likelihood of a row is the same bit by bit whatever rows are computed with it; tested once."""
         if self._independent is None:
             self._independent = found_independent(self.model, self.precision)
         return self._independent
@@ -115,7 +116,7 @@ class PriorLikelihoods:
 
     def _compute(self, batch: TrainingBatch, rows: dict[bytes, int]) -> dict[bytes, Values]:
         """Compute rows of a batch, by key, and remember them."""
-        keys = sorted(rows, key=len)  # rows of about one length end together
+        keys = sorted(rows, key=len)  # rows of about the same length need little padding
         made: dict[bytes, Values] = {}
         for start in range(0, len(keys), ROWS_AT_ONCE):
             some = keys[start : start + ROWS_AT_ONCE]
@@ -137,7 +138,7 @@ class PriorLikelihoods:
 
 
 def _may_be_independent(model: GenerativeModel) -> TypeGuard[GRULanguageModel]:
-    """Return whether the likelihood of a row of a model may be the same whatever is computed beside it."""
+    """Return whether the likelihood of a row under a model can be independent of the rows computed with it."""
     return isinstance(model, GRULanguageModel) and model.device.type == "cpu"
 
 
@@ -147,18 +148,17 @@ def _bytes_of(record: tuple[bytes, Values]) -> int:
 
 
 def found_independent(model: GenerativeModel, precision: Precision) -> bool:
-    """Try out whether the likelihood of a row, in a precision, is the same whatever is computed beside it."""
+    """Test whether the likelihood of a row, in a precision, is the same whatever rows are computed with it."""
     with products_in(precision):
         return _may_be_independent(model) and rows_are_independent(model, ROWS_AT_ONCE)
 
 
 @torch.no_grad()
 def rows_are_independent(model: GRULanguageModel, n: int) -> bool:
-    """Return whether likelihoods of a model on this machine are the same bit by bit, whichever rows, at most n, are
-    computed together.
+    """Test whether likelihoods under a model on this machine are the same bit by bit, alone or among up to n rows.
 
-    Tried on the beginnings of one sequence: where those of 1 to n tokens are computed together, each number of rows
-    from 1 to n occurs at some step, and all places among them have the same row.
+    The test computes the first 1, 2, ..., n tokens of one sequence together: then each number of rows from 1 to n
+    occurs at some step, and the same row is at every place.
     """
     device = model.device
     one_row = numpy_generator(0, "sequence").integers(len(RESERVED), model.sizes.vocabulary_size, (1, n))
@@ -167,7 +167,7 @@ def rows_are_independent(model: GRULanguageModel, n: int) -> bool:
     together = model.log_probs(tokens, lengths)
     one = model.log_probs(tokens[:1], lengths[:1])
     expected = torch.where(torch.arange(n, device=device) < lengths[:, None], one, 0.0)
-    # The products over the tokens of all rows, too, have as many rows as there are tokens: try some other numbers.
+    # Products over the tokens of all rows have as many rows as there are tokens: test further numbers of rows.
     few = [size for size in (2, n // 2 + 1) if size < n]
     return torch.equal(together, expected) and all(
         torch.equal(model.log_probs(tokens[-size:], lengths[-size:]), expected[-size:]) for size in few

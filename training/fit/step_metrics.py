@@ -1,4 +1,4 @@
-"""The metrics of a training step: how far the policy is from those that drew the rows, and from the prior."""
+"""The metrics of a training step: the distance of the policy from the behaviour policies of the rows, and the prior."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from torch import Tensor
 from molbuffer.training.losses import Loss, ScoredSequences, effective_sample_size
 
 LARGEST_LOG_WEIGHT = 700.0
-"""The logarithm of the largest weight that is reported; the exponential of more is no number."""
+"""The logarithm of the largest importance weight that is reported; the exponential of more overflows."""
 
 
 @torch.no_grad()
 def step_metrics(
     loss: Loss, rows: ScoredSequences, gradient_norm: Tensor, of_loss: Mapping[str, Tensor] = MappingProxyType({})
 ) -> dict[str, float | None]:
-    """Return the metrics of a step by name, as they were before it; None is undefined.
+    """Return the metrics of a step by name, under the weights before the step; an undefined metric is None.
 
-    With w = π(row) / μ(row), for the rows whose behaviour log-probabilities are known:
+    With the importance weight w = π(row) / μ(row), over the n rows whose behaviour log-probabilities are known:
 
     * ``effective_sample_size``: (Σ w)² / (n Σ w²), in (0, 1];
-    * ``weight_mean`` and ``weight_max``: of w, which no loss has bounded;
+    * ``weight_mean`` and ``weight_max``: the mean and the maximum of w, without the bounds of a loss;
     * ``kl_behaviour``: the mean of log μ − log π, which estimates KL(μ ‖ π) without bias.
 
-    Of all rows: ``kl_prior`` is the mean of log π − log prior, which estimates KL(π ‖ prior) without bias when the
-    agent drew them; ``clipped`` the share that the loss bounds, None if it bounds none; ``gradient_norm`` the norm of
-    the policy's gradient before it is scaled down.
+    Over all rows:
+
+    * ``kl_prior``: the mean of log π − log prior, which estimates KL(π ‖ prior) without bias if the agent drew them;
+    * ``clipped``: the share of rows or tokens that the loss bounds; None for a loss without bounds;
+    * ``gradient_norm``: the norm of the policy's gradient before it is scaled down.
 
     Args:
         loss: the loss.
         rows: the rows of the step.
-        gradient_norm: the norm, a scalar.
-        of_loss: further metrics that the state of the loss has, scalars by name.
+        gradient_norm: the norm of the gradient, a scalar.
+        of_loss: further metrics of the state of the loss, scalars by name.
     """
     values = {"gradient_norm": gradient_norm, "kl_prior": (rows.agent - rows.prior).sum(1).mean()}
     if (clipped := getattr(loss, "clipped", None)) is not None:

@@ -1,4 +1,4 @@
-"""Which rows a loss may learn from, by what it says of itself; checked before a training and for each batch."""
+"""Checks that a loss is valid on the rows that it learns from, before a training and for each batch."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ WITHOUT, TRUNCATED = "no behaviour log-probabilities", "been drawn with top_k or
 
 
 def keep_to_valid_rows(loss: Loss, loader: MixedLoader) -> None:
-    """Refuse a training from stored rows that a loss is not valid on; let a loss that is valid on live rows alone have
-    no others.
+    """Check that a loss is valid on the rows of a loader.
+
+    For a loss that is valid on on-policy rows alone, set the plan of the loader to ``live_only``.
 
     Raises:
-        UnsuitableDataError: naming the selection, or the samplers of the stored rows.
+        UnsuitableDataError: the loader gives rows that the loss is not valid on; the message names the selection, or
+            the samplers of the rows.
     """
     if loss.valid_on is ValidOn.ON_POLICY:
         if loader.live is None:
             raise UnsuitableDataError(
-                f"the loss {loss} is valid on rows that the policy in training has just drawn, and the selection "
+                f"the loss {loss} is valid only on rows that the policy in training has just drawn, but the selection "
                 f"{loader.buffer.selection} gives stored rows; take a loss that is valid on them, such as reinvent",
                 rows={BUFFER: len(loader.buffer.index)},
             )
         if loader.plan.replay.updates > 1:
             raise UnsuitableDataError(
-                f"the loss {loss} is valid on rows that the policy in training has just drawn, and after the first of "
-                f"{loader.plan.replay.updates} updates they are those of an earlier one; take updates = 1, or a loss "
-                "that is valid on them, such as reinvent",
+                f"the loss {loss} is valid only on rows that the policy in training has just drawn, but after the "
+                f"first of {loader.plan.replay.updates} updates an earlier policy has drawn them; take updates = 1, or "
+                "a loss that is valid on any rows, such as reinvent",
                 rows={BUFFER: len(loader.buffer.index)},
             )
         _refuse_chosen(loss, loader.live.pipeline)
@@ -43,8 +45,9 @@ def keep_to_valid_rows(loss: Loss, loader: MixedLoader) -> None:
         return
     if loss.valid_on is ValidOn.BEHAVIOUR and loader.plan.replay.randomise:
         raise UnsuitableDataError(
-            f"the loss {loss} weighs rows by the likelihood with which they were drawn, and another SMILES of a "
-            "molecule has none; leave randomise out, or take a loss that is valid on any rows, such as reinvent",
+            f"the loss {loss} weighs rows by their likelihood under the behaviour policy, which is unknown for the "
+            "random SMILES of randomise; leave randomise out, or take a loss that is valid on any rows, such as "
+            "reinvent",
             rows={BUFFER: len(loader.buffer.index)},
         )
     if loader.live is None:
@@ -52,25 +55,25 @@ def keep_to_valid_rows(loss: Loss, loader: MixedLoader) -> None:
 
 
 def _refuse_chosen(loss: Loss, pipeline: Pipeline) -> None:
-    """Refuse draws of the policy in training of which only some are kept, for what they are."""
+    """Refuse a pipeline that keeps only some draws of the policy by their properties: a choice, or screening."""
     chosen = None
     if pipeline.choice is not None:
-        chosen = f"the choice {pipeline.choice} takes some of them that differ; leave choose out"
+        chosen = f"the choice {pipeline.choice} keeps only some of them, which differ; leave choose out"
     elif pipeline.screener is not None:
-        chosen = "screening takes those that promise most; leave it out"
+        chosen = "screening keeps only the most promising of them; leave it out"
     if chosen is not None:
         raise UnsuitableDataError(
-            f"the loss {loss} is valid on rows that the policy in training has just drawn, and {chosen}, or take a "
-            "loss that is valid on any rows, such as reinvent",
+            f"the loss {loss} is valid only on rows that the policy in training has just drawn, but {chosen}, or take "
+            "a loss that is valid on any rows, such as reinvent",
             rows={},
         )
 
 
 def check_rows(loss: Loss, batch: TrainingBatch) -> None:
-    """Refuse a batch with rows that a loss is not valid on.
+    """Check that a loss is valid on all rows of a batch.
 
     Raises:
-        UnsuitableDataError: with the number of these rows by origin.
+        UnsuitableDataError: the loss is not valid on some rows; ``rows`` has their number by origin.
     """
     if loss.valid_on is ValidOn.ON_POLICY and BUFFER in batch.origins:
         stored = Counter(origin for origin in batch.origins if origin == BUFFER)
@@ -89,7 +92,7 @@ def _check_index(loss: Loss, index: HistoryIndex, vocabulary: Vocabulary) -> Non
     if loss.valid_on is not ValidOn.BEHAVIOUR:
         return
     builds = index.builds.select(["sampler", "temperature", "vocabulary_sha256"]).to_pylist()
-    # A sampler without a policy has no temperature; rows of another vocabulary are encoded anew.
+    # Log-probabilities are unknown for samplers without a policy (no temperature) and for re-encoded rows.
     without = [each["temperature"] is None or each["vocabulary_sha256"] != vocabulary.sha256 for each in builds]
     found = {WITHOUT: np.array(without, bool).take(index.build_numbers)}
     found[TRUNCATED] = index.truncated & ~found[WITHOUT] & (not _allows(loss))
@@ -108,11 +111,9 @@ def _allows(loss: Loss) -> bool:
 
 def _message(loss: Loss, reason: str, rows: Mapping[str, int], of: int) -> str:
     named = ", ".join(f"{count} of {origin}" for origin, count in rows.items())
-    advice = (
-        "leave these out, by an SQL condition on the rows or other samplers, or take a loss that is valid on any rows"
-    )
+    advice = "leave these out with an SQL condition or other samplers, or take a loss that is valid on any rows"
     if reason is TRUNCATED:
-        advice += "; allow_truncated = true of the loss takes them as they are"
+        advice += "; allow_truncated = true of the loss uses them as they are"
     return (
         f"{sum(rows.values())} of {of} rows have {reason} ({named}), and the loss {loss} is not valid on them; {advice}"
     )

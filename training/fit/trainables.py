@@ -1,8 +1,8 @@
-"""Trainable parameters of samplers beside the policy: the protocol, and all of a campaign together in the fit loop.
+"""Trainable parameters of samplers beside the policy, such as latent priors: their protocol, and their training.
 
-A trainable learns from the rows of its own sampler only, drawn under its present parameters; earlier rows it may
-weigh by the ratio of their likelihoods (R18, R23). Like a policy it has versions: one that drew is known by its
-sha256, one that was published or checkpointed is kept in the store.
+A trainable learns only from rows of its own sampler that were drawn under its present parameters; it may also learn
+from earlier rows, weighted by the ratio of their likelihoods (R18, R23). Like a policy, it has versions: a version that
+drew rows is known by its sha256, and a version that was published or checkpointed is kept in the store.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Trainable(Protocol):
 
         Args:
             builds: the builds of the sampler in the iteration.
-            replayed: the rows of the batch that the run drew earlier, with this sampler and with others.
+            replayed: the rows of the batch that this and other samplers of the run drew earlier; None if there are
+                none.
         """
         ...
 
@@ -40,7 +41,7 @@ class Trainable(Protocol):
         ...
 
     def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> PolicyVersion:
-        """Keep the present parameters in the store, so that any process can draw with them."""
+        """Store the present parameters, so that any process can draw with them; return their row of the lineage."""
         ...
 
     def checkpoint_files(self, prefix: str) -> Mapping[str, bytes]:
@@ -48,25 +49,32 @@ class Trainable(Protocol):
         ...
 
     def restore(self, folder: Place, prefix: str) -> None:
-        """Go back to a checkpoint."""
+        """Restore the parameters from the files of a checkpoint whose names begin with ``prefix``."""
         ...
 
 
 @dataclass(frozen=True)
 class Trainables:
-    """All trainables of a campaign, in the order of their samplers."""
+    """All trainables of a campaign.
+
+    Attributes:
+        members: the trainables, in the order of their samplers.
+    """
 
     members: Sequence[Trainable] = ()
 
     def update(
         self, origin: BatchOrigin, store: SampleStore, diversity: DiversityMemory | None = None
     ) -> dict[str, float | None]:
-        """Let each learn from the builds of its sampler; return metrics named ``<metric>_<sampler>``.
+        """Train each member on the builds of its sampler; return metrics named ``<metric>_<sampler>``.
 
-        With a diversity memory, the rewards of the builds are what that leaves of them.
+        Call this before the step of the policy, which changes the decoder that drew the rows of the iteration.
 
-        Call it before the policy's own step, which changes the decoder that the rows of this iteration were drawn
-        with.
+        Args:
+            origin: the builds of the iteration, and its replayed rows.
+            store: the store, from which builds of the buffer are read.
+            diversity: the diversity memory, whose bonuses and penalties apply to the rewards; None leaves rewards as
+                they are.
         """
         if not self.members:
             return {}
@@ -82,28 +90,28 @@ class Trainables:
         return metrics
 
     def versions(self, run_id: str, iteration: int) -> list[PolicyVersion]:
-        """Return the present parameters of each, as rows of the lineage."""
+        """Return the present parameters of all members as rows of the lineage."""
         return [member.version(run_id, iteration) for member in self.members]
 
     def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> dict[str, PolicyVersion]:
-        """Keep the present parameters of each in the store; return the versions by sampler."""
+        """Store the present parameters of all members; return their rows of the lineage by sampler."""
         return {member.name: member.publish(policies, run_id, iteration) for member in self.members}
 
     def checkpoint_files(self) -> dict[str, bytes]:
-        """Return the checkpoint files of all members, to be saved beside those of the learner."""
+        """Return the checkpoint files of all members, to be saved with those of the learner."""
         files: dict[str, bytes] = {}
         for number, member in enumerate(self.members):
             files |= member.checkpoint_files(_prefix(number))
         return files
 
     def restore(self, folder: Place) -> None:
-        """Go back to a checkpoint."""
+        """Restore all members from a checkpoint."""
         for number, member in enumerate(self.members):
             member.restore(folder, _prefix(number))
 
 
 def _learned(build: Build, diversity: DiversityMemory) -> Build:
-    """Return a build with the rewards that are learned from in the place of the stored ones."""
+    """Return a build whose rewards have the bonuses and penalties of the diversity memory."""
     known = [each for each in build.rewards if each.status is ScoreStatus.OK and each.value is not None]
     smiles = [build.samples.smiles[each.row] for each in known]
     learned = diversity.learned(smiles, np.array([each.value for each in known], np.float64)).tolist()

@@ -1,1 +1,1 @@
-"""Training of latent priors and of given latent vectors, live and from replayed rows."""
+"""Training of latent priors and of given latent vectors, from live and replayed rows."""

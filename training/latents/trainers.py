@@ -21,12 +21,13 @@ from molbuffer.training.losses import Baseline, mean_reward, reinforce, truncate
 
 @dataclass(frozen=True)
 class LatentTrainerSettings:
-    """The settings of a trainer of latents.
+    """The settings of a trainer of a latent prior or of latent vectors.
 
     Attributes:
         learning_rate: the learning rate of Adam.
-        gradient_norm: the largest norm of a step's gradient.
-        baseline: what is subtracted from rewards, one of ``molbuffer.training.losses.BASELINES``.
+        gradient_norm: the largest norm of a step's gradient; longer gradients are scaled down to it.
+        baseline: the function of rewards that is subtracted from them, such as those of
+            ``molbuffer.training.losses.BASELINES``.
     """
 
     learning_rate: float = 0.02
@@ -35,10 +36,14 @@ class LatentTrainerSettings:
 
 
 def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> Rows | None:
-    """Return the rows of builds that a sampler drew under a version, with rewards; None without any (R18, R23).
+    """Return the rows that a sampler drew under a version of its latents, with rewards; None without rows (R18, R23).
 
-    Two samplers may begin with the same vectors, so a row must match both the sampler's name and the version.
     A rejected row has reward 0. A row whose score failed or is pending is left out.
+
+    Args:
+        builds: the builds to search.
+        sampler: the name of the sampler; the version alone does not suffice, as two samplers may have the same vectors.
+        latent_sha256: the version of the latent prior or latent vectors.
     """
     found: list[Rows] = []
     for build in builds:
@@ -53,14 +58,14 @@ def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> Row
 
 
 def reward_metrics(rows: Rows | None) -> dict[str, float | None]:
-    """Return the mean reward of rows, None without any, and their number, as metrics."""
+    """Return the metrics ``latent_reward``, the mean reward of rows, None without rows, and ``latent_rows``."""
     if rows is None:
         return {"latent_reward": None, "latent_rows": 0.0}
     return {"latent_reward": float(tensors(rows)["rewards"].mean()), "latent_rows": float(len(rows))}
 
 
 class LatentTrainer:
-    """The base class of trainers of latents; a subclass defines ``loss``."""
+    """The base class of trainers of latent priors and latent vectors; a subclass defines ``loss``."""
 
     def __init__(self, name: str, latents: LatentState, settings: LatentTrainerSettings) -> None:
         self._name, self._latents, self._settings = name, latents, settings
@@ -73,14 +78,14 @@ class LatentTrainer:
         return self._name
 
     def loss(self, rows: Rows) -> Tensor:
-        """Return a scalar with a gradient in the parameters."""
+        """Return the loss of rows, a scalar with a gradient with respect to the parameters."""
         raise NotImplementedError
 
     def constrain(self) -> None:
-        """Project the parameters back to the allowed values after a step; by default all values are allowed."""
+        """Project the parameters to their allowed values after a step; by default, all values are allowed."""
 
     def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
-        """Take one gradient step on all rows of the builds; replayed rows are for the decoder only.
+        """Take one gradient step on all rows of the builds; replayed rows are not used.
 
         Returns:
             ``latent_loss``, the loss before the step, and ``latent_reward``, the mean reward, both None without rows;
@@ -93,11 +98,15 @@ class LatentTrainer:
         return self.learn(None if rows is None else self.loss(rows)) | reward_metrics(rows)
 
     def rows(self, builds: Sequence[Build]) -> Rows | None:
-        """Return the rows that the sampler drew under its present version; None without any."""
+        """Return the rows of builds that the sampler drew under its present version; None without rows."""
         return rows_under(builds, self._name, self._latents.sha256)
 
     def learn(self, loss: Tensor | None) -> dict[str, float | None]:
-        """Take one gradient step on a loss, none for None; return the loss as a metric."""
+        """Take one gradient step on a loss, none if it is None; return the loss as the metric ``latent_loss``.
+
+        Raises:
+            DivergedError: the loss is infinite or NaN.
+        """
         if loss is None:
             return {"latent_loss": None}
         if not bool(loss.isfinite()):
@@ -108,7 +117,7 @@ class LatentTrainer:
                 sampler=self._name,
             )
         self._optimizer.zero_grad()
-        # Only in the latents: the policy that decodes gets no gradient.
+        # Only the latents have a gradient: the policy that decodes them must not learn here.
         loss.backward(inputs=list(self._source.parameters()))  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._source.parameters(), self._settings.gradient_norm)
         self._parent = self._latents.sha256
@@ -150,8 +159,8 @@ class PriorTrainer(LatentTrainer):
         Args:
             sampler: the sampler.
             settings: the settings of the trainer.
-            replay_ratio_clip: learn also from replayed rows of earlier versions, each weighted by min(p_now(z) /
-                p_then(z), replay_ratio_clip); None leaves them to the decoder.
+            replay_ratio_clip: the bound of the weights of replayed rows, which are min(p_now(z) / p_then(z),
+                replay_ratio_clip); None learns from no replayed rows.
         """
         super().__init__(sampler.name, sampler.latents, settings)
         self._prior, self._clip = sampler.prior, replay_ratio_clip
@@ -164,9 +173,9 @@ class PriorTrainer(LatentTrainer):
         """Take one gradient step on all rows of the builds, and on replayed rows if the trainer learns from them.
 
         Returns:
-            The metrics of ``LatentTrainer.update``, on the rows of the builds, but with the loss of all rows. With
-            replay also ``latent_replayed``, the number of replayed rows, and ``latent_replay_weight``, their mean
-            weight, None without any.
+            The metrics of ``LatentTrainer.update``: ``latent_loss`` of all rows, ``latent_reward`` and ``latent_rows``
+            of the rows of the builds. With replay also ``latent_replayed``, the number of replayed rows, and
+            ``latent_replay_weight``, their mean weight, None without replayed rows.
         """
         if self._clip is None:
             return super().update(builds)
@@ -194,16 +203,17 @@ def prior_loss(
     baseline: Baseline = mean_reward,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Return the REINFORCE loss of latents [n, d] under a latent prior.
+    """Return the REINFORCE loss of latent vectors under a latent prior, a scalar.
 
-    The latents are detached: through a reparameterised draw, the gradient of log p(z) in the location is exactly 0.
+    The latent vectors are detached: through a reparameterised draw z, the gradient of log p(z) with respect to the
+    location would be exactly 0.
 
     Args:
         prior: the latent prior in training.
-        latents: [n, d], drawn from it or from an earlier version.
-        rewards: [n].
-        baseline: what is subtracted from each reward.
-        weights: [n], 1 for draws from the prior itself; None is 1 for each.
+        latents: the latent vectors [n, d], drawn from the prior or from an earlier version of it.
+        rewards: the rewards [n].
+        baseline: the function of rewards that is subtracted from them.
+        weights: the importance weights [n], 1 for draws from the prior itself; None is 1 for each.
     """
     return reinforce(prior.log_prob(latents.detach()), rewards, baseline, weights)
 
@@ -211,8 +221,8 @@ def prior_loss(
 class VectorTrainer(LatentTrainer):
     """A trainer of given latent vectors.
 
-    The loss is the mean of −log p(sequence | z) · (reward − baseline) under the policy that drew the sequences, at the
-    temperature and truncation drawn with.
+    The loss is the mean of −log p(sequence | z) · (reward − baseline) under the policy that drew the sequences, with
+    the temperature and truncation of the draws.
     """
 
     def __init__(
@@ -234,7 +244,7 @@ class VectorTrainer(LatentTrainer):
 
     def loss(self, rows: Rows) -> Tensor:
         vectors, columns = self._sampler.vectors, tensors(rows)
-        # Rows come from several builds: each is matched with the vector it was decoded from by its content.
+        # Rows come from several builds: the content of its latent vector tells which vector a row was decoded from.
         places = {vector.tobytes(): place for place, vector in enumerate(vectors.detach().numpy())}
         chosen = torch.tensor([places[latents.tobytes()] for latents in columns["latents"].numpy()], device="cpu")
         model = self._sampler.policy().model
@@ -245,7 +255,7 @@ class VectorTrainer(LatentTrainer):
             condition=Condition(latents=vectors[chosen]).to(model.device),
             sampling=self._sampler.sampling,
         )
-        # The vectors are on the CPU, whatever the device of the policy: the gradient goes through both moves.
+        # The vectors stay on the CPU, whatever the device of the policy: the gradient flows through both transfers.
         return reinforce(log_probs.sum(1).cpu(), columns["rewards"], self._settings.baseline)
 
     @torch.no_grad()

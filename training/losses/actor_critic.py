@@ -1,8 +1,8 @@
-"""Advantages of tokens from a learned value, and the actor and critic that learn from them: A2C.
+"""A2C: advantages of tokens from a learned value, and the losses of the actor and the critic.
 
-The state before token t is the tokens before it, V its value: the reward that is still to come, as a critic estimates
-it. Rewards of tokens are what the divergence from the prior and the entropy cost or bring, and at the last token that
-of the row beside.
+The state before token t is the sequence of earlier tokens, and V its value: a critic's estimate of the reward that is
+still to come. The reward of a token is the reward or cost of its divergence from the prior and of its entropy; the last
+token of a row also has the reward of the row.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 def token_rewards(rows: ScoredSequences, kl_weight: float = 0.0, entropy_weight: float = 0.0) -> Tensor:
     """Return the reward [n, L] of each token, detached; 0 after the end of a row.
 
-    It is −kl_weight · (log π − log prior) − entropy_weight · log π, and the row's reward more at its last token, so
-    that the sum over a row is that of ``regularised_rewards``.
+    It is −kl_weight · (log π − log prior) − entropy_weight · log π, plus the row's reward at its last token, so that
+    the sum over a row is the value of ``regularised_rewards``.
 
     Args:
         rows: the rows.
@@ -48,13 +48,13 @@ def token_rewards(rows: ScoredSequences, kl_weight: float = 0.0, entropy_weight:
 def generalised_advantages(rewards: Tensor, values: Tensor, lengths: Tensor, discount: float, trace: float) -> Tensor:
     """Return A_t = Σ_k (γλ)^k δ_{t+k}, δ_t = r_t + γ V_{t+1} − V_t, [n, L], detached; 0 after the end of a row.
 
-    V after the last token of a row is 0. With λ = 1 this is the return less V_t, with λ = 0 the error of one step; in
-    between, it weighs the n-step advantages of all n. A_t + V_t is what V_t learns: the λ-return.
+    V after the last token of a row is 0. With λ = 1, A_t is the return less V_t; with λ = 0, the error of one step; in
+    between, a weighted mean of the n-step advantages for all n. V_t is trained towards the λ-return A_t + V_t.
 
     Args:
         rewards: r [n, L] of the tokens.
         values: V [n, L] of the states before the tokens.
-        lengths: int64 [n].
+        lengths: the number of tokens of each row, int64 [n].
         discount: γ, in [0, 1].
         trace: λ, in [0, 1].
 
@@ -79,7 +79,7 @@ def advantage_actor(agent: Tensor, advantages: Tensor, weights: Tensor | None = 
     """Return the mean over rows of −Σ_t A_t log π_t, the loss of the actor of A2C.
 
     Args:
-        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
+        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through it alone.
         advantages: A [n, L] of the tokens.
         weights: [n], how much each row counts; None is 1 for each.
 
@@ -96,9 +96,9 @@ def value_error(values: Tensor, returns: Tensor, lengths: Tensor, weights: Tenso
     """Return the mean over rows of 1/|row| Σ_t (V_t − G_t)², the loss of a critic.
 
     Args:
-        values: V [n, L] of the states before the tokens; the gradient flows through them only.
-        returns: G [n, L].
-        lengths: int64 [n].
+        values: V [n, L] of the states before the tokens; the gradient flows through it alone.
+        returns: the returns G [n, L].
+        lengths: the number of tokens of each row, int64 [n].
         weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
@@ -114,15 +114,15 @@ def value_error(values: Tensor, returns: Tensor, lengths: Tensor, weights: Tenso
 class A2C:
     """The policy gradient of each token with a learned critic as baseline: advantage actor-critic.
 
-    The critic is a small network of its own, which reads the tokens before.
+    The critic is a separate small network, which reads the earlier tokens.
 
     Attributes:
-        trace: how far the advantage of a token looks ahead, lambda: 1 to the reward of the row, 0 to the value of the
+        trace: lambda, how far the advantage of a token looks ahead: 1 to the reward of the row, 0 to the value of the
             next state.
-        discount: what a reward is worth a token earlier.
+        discount: gamma, the factor on a reward for each token between it and the present token.
         critic_learning_rate: the learning rate of the critic.
-        kl_weight: the reward that a nat of divergence from the prior costs.
-        entropy_weight: the reward that a nat of entropy of the policy brings.
+        kl_weight: the reward that is subtracted for a nat of divergence from the prior.
+        entropy_weight: the reward that is added for a nat of entropy of the policy.
     """
 
     trace: Share = 0.95
@@ -139,7 +139,7 @@ class A2C:
 
     @property
     def state_learning_rate(self) -> float:
-        """That of the critic."""
+        """The learning rate of the critic."""
         return self.critic_learning_rate
 
     def critic_state(self, vocabulary_size: int) -> nn.Module:

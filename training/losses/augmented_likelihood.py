@@ -1,4 +1,4 @@
-"""Losses that draw the agent's log-likelihood to the prior's, augmented by the scaled reward."""
+"""Losses that move the agent's log-likelihood to the augmented one: the prior's plus the scaled reward."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TopShare = Annotated[float, Gt(0), Le(1)]
 
 
 def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float, weights: Tensor | None = None) -> Tensor:
-    """Return the REINVENT loss ("difference between augmented and posterior"): the mean of (prior + σ·reward −
-    agent)².
+    """Return the REINVENT loss, the mean of (prior + σ·reward − agent)².
 
-    It draws the agent's log-likelihood towards the prior's, augmented by the scaled reward. The target does not
-    depend on the behaviour policy, so the loss is valid on stored rows too.
+    It is also known as the difference between augmented and posterior (DAP): it moves the agent's log-likelihood to the
+    prior's plus the scaled reward. This target does not depend on the behaviour policy, so that the loss is valid on
+    stored rows, too.
 
     Args:
         agent: log-likelihoods [n] under the agent; the gradient flows through them only.
@@ -43,12 +43,12 @@ def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float, weight
 def augmented_hill_climb(
     agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float, share: float, weights: Tensor | None = None
 ) -> Tensor:
-    """Return the REINVENT loss of the rows with the highest rewards, the mean over ⌈share · n⌉ of n rows.
+    """Return the REINVENT loss, as the mean over the ⌈share · n⌉ of n rows with the highest rewards.
 
     Args:
         agent: log-likelihoods [n] under the agent; the gradient flows through them only.
         prior: log-likelihoods [n] under the prior.
-        rewards: [n], in [0, 1]; of equal ones the earlier row counts as higher.
+        rewards: [n], in [0, 1]; of rows with equal rewards, the earlier counts as higher.
         sigma: the weight of the reward against the prior, in nats.
         share: the share of the rows that count, in (0, 1].
         weights: [n], how much each row counts; None is 1 for each.
@@ -72,10 +72,10 @@ def off_policy_reinvent(
     max_weight: float,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Return the REINVENT loss as the agent's own draws would have it: the mean of min(π/μ, max_weight) · (prior +
-    σ·reward − agent)².
+    """Return the mean of min(π/μ, max_weight) · (prior + σ·reward − agent)², the importance-weighted REINVENT loss.
 
-    The weights are detached. Unlike REINVENT on stored rows, it looks at rows as often as the agent would draw them.
+    The weights are detached. They weigh a stored row by how often the agent would draw it, up to the bound, which
+    ``reinvent`` does not.
 
     Args:
         agent: log π [n] of the rows; the gradient flows through them only.
@@ -84,12 +84,12 @@ def off_policy_reinvent(
         rewards: [n], in [0, 1].
         sigma: the weight of the reward against the prior, in nats.
         max_weight: the largest weight.
-        weights: [n], how much each row counts beside; None is 1 for each.
+        weights: [n], the row weights, which multiply the importance weights; None is 1 for each.
 
     Returns:
         A scalar.
 
-    Source: the loss as in ``reinvent``; the weights Ionides 2008, doi:10.1198/106186008X320456.
+    Source: for the loss, see ``reinvent``; for the weights, Ionides 2008, doi:10.1198/106186008X320456.
     """
     expect_rows(agent=agent, behaviour=behaviour)
     squares = _squared_differences(agent, prior, rewards, sigma)
@@ -106,16 +106,16 @@ def best_agent_reminder(
     share: float,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Return (1 − share) · the mean of (prior + σ·reward − agent)² over the agent's rows + share · that of (best +
-    σ·reward − agent)² over the rows that the best agent has drawn.
+    """Return the REINVENT loss with the best agent in the place of the prior on rows that the best agent drew.
 
-    The second part reminds the agent of what the best one would do, so that it is held to the prior and to that.
+    It is (1 − share) · mean of (prior + σ·reward − agent)² over the other rows + share · mean of (best + σ·reward −
+    agent)² over the rows of the best agent. The second part keeps the agent close to the best agent.
 
     Args:
         agent: log-likelihoods [n] under the agent; the gradient flows through them only.
         prior: log-likelihoods [n] under the prior.
-        best: log-likelihoods [n] under the best agent; only those of its own rows count.
-        reminders: bool [n], whether the best agent has drawn the row.
+        best: log-likelihoods [n] under the best agent; only those of the rows that it drew are used.
+        reminders: bool [n], whether the best agent drew the row.
         rewards: [n], in [0, 1].
         sigma: the weight of the reward, in nats.
         share: the weight of the second part, in [0, 1].
@@ -139,7 +139,7 @@ def _squared_differences(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: f
 
 
 def best_rows(rewards: Tensor, share: float) -> Tensor:
-    """Return the positions of the ⌈share · n⌉ highest of n rewards, int64; of equal ones the earlier first."""
+    """Return the positions of the ⌈share · n⌉ highest of n rewards, int64; of equal ones, the earlier comes first."""
     return rewards.argsort(descending=True, stable=True)[: math.ceil(share * len(rewards))]
 
 
@@ -171,7 +171,7 @@ class AugmentedHillClimb:
 
     Attributes:
         sigma: the log-likelihood, in nats, that a reward of 1 adds.
-        share: the share of the batch that is learned from.
+        share: the share of the batch that the loss learns from, in (0, 1].
     """
 
     sigma: Positive = 60.0
@@ -187,12 +187,12 @@ class AugmentedHillClimb:
 @checked
 @dataclass(frozen=True)
 class OffPolicyReinvent:
-    """The loss of reinvent with each row weighted by its likelihood under the policy over that when it was drawn.
+    """The loss of reinvent with each row weighted by its importance weight.
 
     Attributes:
         sigma: the log-likelihood, in nats, that a reward of 1 adds.
-        max_weight: the largest weight of a row.
-        allow_truncated: weigh rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+        max_weight: the largest importance weight of a row.
+        allow_truncated: also learn from rows drawn with top_k or top_p, with which some molecules cannot be drawn.
     """
 
     sigma: Positive = 128.0
@@ -213,13 +213,13 @@ class OffPolicyReinvent:
 @checked
 @dataclass(frozen=True)
 class BestAgentReminder:
-    """The loss of reinvent, with the best agent of the run in the place of the prior on rows that it has drawn.
+    """The loss of reinvent, with the best agent of the run in the place of the prior on rows that the best agent drew.
 
     These are live rows of samplers with the policy "best", at temperature 1 and from all tokens.
 
     Attributes:
         sigma: the log-likelihood, in nats, that a reward of 1 adds.
-        share: the weight of the rows of the best agent, whatever their number.
+        share: the weight of the rows of the best agent, in [0, 1], whatever their number.
     """
 
     sigma: Positive = 60.0

@@ -23,9 +23,10 @@ def trajectory_balance(
 ) -> Tensor:
     """Return the mean of (log Z + log π − β · reward − w · log prior)².
 
-    It is 0 where the agent draws each row with a probability proportional to prior^w · exp(β · reward), and log Z is
-    the logarithm of the sum of these. The target does not depend on the behaviour policy. With w = 0 this is the
-    plain loss with the reward exp(β · reward); a string has one way to be built, so there is no backward policy.
+    It is 0 if the agent draws each row with a probability proportional to prior^w · exp(β · reward), and log Z is the
+    logarithm of the sum of these terms over all sequences. The target does not depend on the behaviour policy. With
+    w = 0 this is trajectory balance for the reward exp(β · reward). A string can be built in one way only, so that
+    there is no backward policy.
 
     Args:
         agent: log π [n] of the rows; the gradient flows through them and log_z.
@@ -33,7 +34,7 @@ def trajectory_balance(
         rewards: [n], in [0, 1].
         log_z: log Z, a scalar.
         beta: β, in nats: the log-likelihood that a reward of 1 adds.
-        prior_weight: w.
+        prior_weight: w, the weight of the prior in the target, at least 0.
         weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
@@ -52,13 +53,13 @@ def trajectory_balance(
 @checked
 @dataclass(frozen=True)
 class TrajectoryBalance:
-    """The squared difference of log Z + log-likelihood and beta x reward + the prior's: a generative flow network.
+    """Trajectory balance of a generative flow network: the policy learns to draw in proportion to prior and reward.
 
     Attributes:
         beta: the log-likelihood, in nats, that a reward of 1 adds.
-        prior_weight: the weight of the prior's log-likelihood in the target; 0: the policy draws molecules with
-            probabilities that depend on the reward alone.
-        log_z: log Z at the beginning; it is learned.
+        prior_weight: the weight of the prior's log-likelihood in the target; with 0, the probabilities of molecules
+            depend on the reward alone.
+        log_z: the first value of log Z, which is learned.
         z_learning_rate: the learning rate of log Z.
     """
 
@@ -75,7 +76,7 @@ class TrajectoryBalance:
 
     @property
     def state_learning_rate(self) -> float:
-        """That of log Z."""
+        """The learning rate of log Z."""
         return self.z_learning_rate
 
     def state(self) -> nn.Module:

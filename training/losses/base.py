@@ -1,4 +1,4 @@
-"""What a loss is: the rows that it is given, the data that it is valid on, and the family of losses."""
+"""The protocol of a loss: the rows that it is given, the data that it is valid on, and the family of losses."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ValidOn(StrEnum):
     """The data that a loss is valid on."""
 
     ON_POLICY = "on_policy"
-    """Rows that the agent itself has just drawn, at temperature 1 and from all tokens."""
+    """Rows that the agent has just drawn, at temperature 1 and from all tokens."""
     BEHAVIOUR = "behaviour"
     """Any rows whose behaviour log-probabilities are stored."""
     ANY = "any"
-    """Any rows with a reward, under whichever policy they were drawn."""
+    """Any rows with a reward, drawn under any policy."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,18 @@ class ScoredSequences:
     """The rows of a training step, as a loss sees them. Row i of every column belongs to the same sample.
 
     Attributes:
-        agent: float32 [n, L], the log-probability of each token under the agent; 0 after the end of a row. Gradients
-            flow through it only.
-        prior: float32 [n, L], under the prior.
-        behaviour: float32 [n, L], under the policy that drew the row, tempered and truncated as it was drawn; NaN where
-            that is not known.
-        lengths: int64 [n], END counted.
-        rewards: float32 [n], in [0, 1].
-        groups: int64 [n], equal for rows that were made from one source; None where rows have no source, and all of
-            them are draws of one distribution.
-        weights: float32 [n], how much each row counts in a mean over rows, by the selection that has drawn it; None
-            where all count alike.
-        tokens: int64 [n, L], PAD after the end of a row; None where no loss reads them.
-        reminders: bool [n], whether the best agent of the run has just drawn the row; None where it draws none.
+        agent: the log-probability of each token under the agent, float32 [n, L]; 0 after the end of a row. Gradients
+            flow through it alone.
+        prior: the log-probability of each token under the prior, float32 [n, L]; 0 after the end of a row.
+        behaviour: the log-probability of each token under the behaviour policy, with the temperature and truncation of
+            the draw, float32 [n, L]; NaN for rows where it is not known.
+        lengths: the number of tokens of each row, END included, int64 [n].
+        rewards: the rewards of the rows, float32 [n], in [0, 1].
+        groups: a number for the source of each row, int64 [n]; None for rows without sources, which are all draws of
+            one distribution.
+        weights: the row weights, float32 [n], by the selection that chose the rows; None is 1 for each.
+        tokens: the tokens of the rows, int64 [n, L], PAD after the end of a row; None if no loss reads them.
+        reminders: whether the best agent of the run has just drawn the row, bool [n]; None if no sampler draws from it.
     """
 
     agent: Tensor
@@ -60,7 +59,7 @@ class ScoredSequences:
 
     @property
     def vocabulary_size(self) -> int:
-        """The least number of tokens that a vocabulary with those of the rows has."""
+        """The least size of a vocabulary that has all tokens of the rows."""
         return 1 if self.tokens is None or not self.tokens.numel() else int(self.tokens.max()) + 1
 
 
@@ -68,13 +67,14 @@ class ScoredSequences:
 class Loss(Protocol):
     """A loss with its settings: most often a frozen dataclass, whose fields are the keys in a configuration.
 
-    A loss that learns from rows of the best agent has an attribute ``needs_reminders``, which is true. One that bounds
-    ratios of likelihoods may have a method ``clipped(rows)``, which returns the share that it has bounded, a scalar;
-    and one that is valid on rows with behaviour log-probabilities a field ``allow_truncated``, which says that rows
-    drawn with top_k or top_p may be weighted as well.
+    A loss may have further attributes:
+
+    * ``needs_reminders``: true for a loss that learns from rows of the best agent;
+    * ``clipped(rows)``: a method that returns the share of likelihood ratios that the loss bounds, a scalar;
+    * ``allow_truncated``: true for a loss with ``ValidOn.BEHAVIOUR`` that also accepts rows drawn with top_k or top_p.
 
     Attributes:
-        valid_on: the data that it is valid on.
+        valid_on: the data that the loss is valid on.
     """
 
     valid_on: ClassVar[ValidOn]
@@ -87,9 +87,9 @@ class Loss(Protocol):
 class StatefulLoss(Loss, Protocol):
     """A loss with parameters that are learned, or with other state, such as a moving mean.
 
-    The learner calls the module that ``state`` returns, in the place of the loss. It optimises the parameters of the
-    module with ``state_learning_rate``, and its checkpoints have parameters and buffers, so that a training that is
-    resumed is the one that was never stopped.
+    The learner calls the module that ``state`` returns instead of the loss. It optimises the parameters of the module
+    with ``state_learning_rate``, and its checkpoints have the parameters and buffers, so that a resumed training takes
+    the same steps as a training that was never stopped.
 
     Attributes:
         state_learning_rate: the learning rate of the parameters.
@@ -99,15 +99,15 @@ class StatefulLoss(Loss, Protocol):
     def state_learning_rate(self) -> float: ...
 
     def state(self) -> nn.Module:
-        """Return the state at the beginning of a training: a module whose ``forward(rows)`` is the loss of rows."""
+        """Return the state at the beginning of a training: a module whose ``forward(rows)`` returns the loss."""
 
 
 @runtime_checkable
 class CriticLoss(Loss, Protocol):
-    """A loss whose state reads tokens, such as a critic, and needs to know how many there are.
+    """A loss whose state reads tokens, such as a critic, and therefore needs the size of the vocabulary.
 
-    Its state is that of a ``StatefulLoss``. Metrics of its last step may stand in an attribute ``metrics`` of the
-    module, scalars by name.
+    Its state is used as that of a ``StatefulLoss``. The module may have an attribute ``metrics`` with the metrics of
+    the last step, scalars by name.
     """
 
     @property
@@ -118,7 +118,7 @@ class CriticLoss(Loss, Protocol):
 
 
 def state_of(loss: Loss, vocabulary_size: int) -> nn.Module | None:
-    """Return the state of a loss at the beginning of a training; None for one without a state."""
+    """Return the state of a loss at the beginning of a training; None for a loss without state."""
     if isinstance(loss, CriticLoss):
         return loss.critic_state(vocabulary_size)
     return loss.state() if isinstance(loss, StatefulLoss) else None
@@ -133,7 +133,7 @@ def row_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
 
     Args:
         values: [n].
-        weights: [n], as ``ScoredSequences`` has them; None is 1 for each.
+        weights: the row weights [n], as in ``ScoredSequences``; None is 1 for each.
     """
     if weights is None:
         return values.mean()
@@ -142,19 +142,19 @@ def row_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def expect_rows(**tensors: Tensor) -> None:
-    """Refuse numbers of rows that do not have one shape [n].
+    """Check that tensors have one value a row: one shape [n].
 
     Raises:
-        ValueError: with the shapes by name.
+        ValueError: a shape differs; the message has the shapes by name.
     """
     _expect(1, "[n]", tensors)
 
 
 def expect_tokens(**tensors: Tensor) -> None:
-    """Refuse numbers of tokens that do not have one shape [n, L].
+    """Check that tensors have one value a token: one shape [n, L].
 
     Raises:
-        ValueError: with the shapes by name.
+        ValueError: a shape differs; the message has the shapes by name.
     """
     _expect(2, "[n, L]", tensors)
 

@@ -1,4 +1,4 @@
-"""What is subtracted from rewards in a policy gradient, to reduce its variance, and the rewards that it follows."""
+"""Baselines, which reduce the variance of a policy gradient, and regularised rewards and advantages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Baseline = Callable[["Tensor", "Tensor"], "Tensor"]
-"""A function of rewards [n] and the weights [n] of their rows to what is subtracted from each reward: [n], or a
-scalar."""
+"""A function of the rewards [n] and importance weights [n] of rows; it returns the value to subtract from each reward,
+[n] or a scalar."""
 
 _NOTHING = 1e-9
-"""Share of all weights below which the weights of the other rows count as 0: what is left is a rounding error."""
+"""The share of the sum of all weights below which the sum of the other weights counts as 0, as a rounding error."""
 
 
 def no_baseline(rewards: Tensor, weights: Tensor) -> Tensor:
@@ -30,11 +30,11 @@ def mean_reward(rewards: Tensor, weights: Tensor) -> Tensor:
 
 
 def leave_one_out(rewards: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted mean of the other rewards [n], which leaves the gradient without bias (Kool et al. 2019).
+    """Return the weighted mean of the rewards of the other rows [n], an unbiased baseline (Kool et al. 2019).
 
-    It is 0 for a row when the weights of all others are 0.
+    It is 0 for a row if the weights of all other rows are 0.
     """
-    # In double precision: what is left when a large weight is taken from the sum of all may be small.
+    # In double precision, since the difference of the sum of all weights and a large weight may be small.
     weighted, weights = (weights * rewards).double(), weights.double()
     others = weights.sum() - weights
     mean = (weighted.sum() - weighted) / others
@@ -50,8 +50,8 @@ def regularised_rewards(
 ) -> Tensor:
     """Return reward − kl_weight · (log π − log prior) − entropy_weight · log π, detached [n].
 
-    The policy gradient of these rewards is that of E[reward] − kl_weight · KL(π ‖ prior) + entropy_weight · H(π), with
-    the divergence and the entropy H of whole rows.
+    The policy gradient of these rewards is the gradient of E[reward] − kl_weight · KL(π ‖ prior) + entropy_weight ·
+    H(π), with the divergence and the entropy H of whole rows.
 
     Args:
         rewards: [n].
@@ -70,13 +70,13 @@ def regularised_rewards(
 def group_advantages(rewards: Tensor, groups: Tensor | None, *, normalise: bool, smallest: float = 1e-4) -> Tensor:
     """Return the reward of each row less the mean of its group, divided by the group's standard deviation [n].
 
-    The deviation is that of a sample, with n − 1; a group of one row has the advantage 0.
+    The standard deviation is that of a sample, with n − 1; the row of a group of one has the advantage 0.
 
     Args:
         rewards: [n].
-        groups: int64 [n], equal for the rows of one group; None is one group.
-        normalise: false: do not divide.
-        smallest: what is added to the deviation, in units of the reward.
+        groups: the number of the group of each row, int64 [n]; None is one group.
+        normalise: divide by the standard deviation; false returns the difference to the mean.
+        smallest: the number that is added to the standard deviation, in units of the reward.
 
     Source: Shao et al. 2024, arXiv:2402.03300, section 4.1.2; without division Liu et al. 2025, arXiv:2503.20783.
     """

@@ -1,4 +1,4 @@
-"""Losses that imitate the better rows: the log-likelihood of rows, weighted by what their rewards say."""
+"""Losses that imitate rows with high rewards: the negative log-likelihood of rows, weighted by their rewards."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SMALLEST_DEVIATION = 1e-6
-"""What is added to the standard deviation of rewards, so that the rounding of equal ones is no advantage."""
+"""The number added to the standard deviation of rewards, so that rounding errors of equal rewards do not count."""
 
 
 def top_share_likelihood(agent: Tensor, rewards: Tensor, share: float, weights: Tensor | None = None) -> Tensor:
-    """Return the mean negative log-likelihood of the rows with the highest rewards, ⌈share · n⌉ of n.
+    """Return the mean negative log-likelihood of the ⌈share · n⌉ of n rows with the highest rewards.
 
-    This is the step of hill climbing by maximum likelihood ("MAULI", or "best agent" when the rows are the best that
-    any agent of the run has drawn, as the selection ``top_k`` gives them).
+    This is the step of hill climbing by maximum likelihood, also known as MAULI. On the best rows of the whole run, as
+    the selection ``top_k`` chooses them, it is known as "best agent".
 
     Args:
         agent: log-likelihoods [n] under the agent; the gradient flows through them only.
-        rewards: [n]; of equal ones the earlier row counts as higher.
+        rewards: [n]; of rows with equal rewards, the earlier counts as higher.
         share: the share of the rows that count, in (0, 1].
         weights: [n], how much each row counts; None is 1 for each.
 
@@ -42,7 +42,7 @@ def top_share_likelihood(agent: Tensor, rewards: Tensor, share: float, weights: 
 
 
 def filtered_cloning(agent: Tensor, rewards: Tensor, threshold: float, weights: Tensor | None = None) -> Tensor:
-    """Return −1/n Σ [reward ≥ threshold] · log π: behaviour cloning of the rows whose reward is high enough.
+    """Return −1/n Σ [reward ≥ threshold] · log π: behaviour cloning of rows with a reward of at least a threshold.
 
     Args:
         agent: log π [n] of the rows; the gradient flows through them only.
@@ -53,8 +53,8 @@ def filtered_cloning(agent: Tensor, rewards: Tensor, threshold: float, weights: 
     Returns:
         A scalar; 0 when no row counts.
 
-    Source: Chen et al. 2020, BAIL, arXiv:1910.12179, and Wang et al. 2020, CRR, arXiv:2006.15134, "binary", with the
-    threshold in the place of a learned value.
+    Source: Chen et al. 2020, BAIL, arXiv:1910.12179, and Wang et al. 2020, CRR, arXiv:2006.15134, "binary", with a
+    fixed threshold instead of a learned value.
     """
     expect_rows(agent=agent, rewards=rewards)
     return -row_mean((rewards >= threshold) * agent, weights)
@@ -67,23 +67,23 @@ def advantage_weighted(
 
     Args:
         agent: log π [n] of the rows; the gradient flows through them only.
-        rewards: [n]; their mean stands for the value of the behaviour policy.
+        rewards: [n]; their mean is the estimate of the value of the behaviour policy.
         temperature: β, in standard deviations of the rewards; the smaller, the more the best rows count.
-        max_weight: the largest weight.
-        weights: [n], how much each row counts beside; None is 1 for each.
+        max_weight: the largest exponential weight.
+        weights: [n], the row weights, which multiply the exponential weights; None is 1 for each.
 
     Returns:
         A scalar.
 
-    Source: Peng et al. 2019, advantage-weighted regression, arXiv:1910.00177, equation 11, with advantages that are
-    standardised, so that one temperature does for rewards of any spread.
+    Source: Peng et al. 2019, advantage-weighted regression, arXiv:1910.00177, equation 11, with standardised
+    advantages, so that one temperature suits rewards of any spread.
     """
     expect_rows(agent=agent, rewards=rewards)
     return -row_mean(_exponential(rewards, temperature).clamp(max=max_weight) * agent, weights)
 
 
 def _exponential(rewards: Tensor, temperature: float) -> Tensor:
-    """Return exp(A / temperature) [n], without a bound; 1 for rewards that are all equal."""
+    """Return exp(A / temperature) [n], without a bound; 1 if all rewards are equal."""
     advantages = (rewards - rewards.mean()).detach()
     return (advantages / (temperature * (advantages.std(correction=0) + _SMALLEST_DEVIATION))).exp()
 
@@ -91,10 +91,10 @@ def _exponential(rewards: Tensor, temperature: float) -> Tensor:
 @checked
 @dataclass(frozen=True)
 class TopShareLikelihood:
-    """The likelihood of the rows of the batch with the highest rewards: hill climbing.
+    """The negative log-likelihood of the rows of the batch with the highest rewards: hill climbing.
 
     Attributes:
-        share: the share of the batch that is learned from.
+        share: the share of the batch that the loss learns from, in (0, 1].
     """
 
     share: TopShare = 0.25
@@ -108,10 +108,10 @@ class TopShareLikelihood:
 @checked
 @dataclass(frozen=True)
 class FilteredCloning:
-    """The likelihood of the rows whose reward reaches a threshold: filtered behaviour cloning.
+    """The negative log-likelihood of the rows whose reward reaches a threshold: filtered behaviour cloning.
 
     Attributes:
-        threshold: the least reward of a row that is learned from.
+        threshold: the least reward of a row that the loss learns from, in [0, 1].
     """
 
     threshold: Share = 0.5
@@ -125,11 +125,11 @@ class FilteredCloning:
 @checked
 @dataclass(frozen=True)
 class AdvantageWeighted:
-    """The likelihood of rows, weighted by the exponential of reward less mean reward: advantage-weighted regression.
+    """The negative log-likelihood of rows, weighted by the exponential of the advantage: advantage-weighted regression.
 
     Attributes:
-        temperature: the standard deviations of the rewards of the batch, above their mean, that multiply the weight of
-            a row by e.
+        temperature: the rise of a reward, in standard deviations of the rewards of the batch, that multiplies the
+            weight of a row by e.
         max_weight: the largest weight of a row.
     """
 

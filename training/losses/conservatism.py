@@ -1,4 +1,4 @@
-"""A loss with terms that keep the policy close to its data, or to the prior."""
+"""Terms added to a loss that keep the policy close to the rows of its data, or to the prior."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def conservative_terms(agent: Tensor, prior: Tensor, cloning_weight: float, kl_weight: float) -> Tensor:
     """Return the mean over rows x of −α log π(x) + β Σ_t (q_t/π_t − log(q_t/π_t) − 1).
 
-    The first term is behaviour cloning (TD3+BC, Fujimoto & Gu 2021, arXiv:2106.06860): it holds the policy to the rows,
-    whatever their reward. The second is the k3 of Schulman 2020 for each token: it is 0 where the policy is the prior
-    and positive elsewhere, on rows of any policy, and estimates KL(π ‖ q) of the tokens on rows that π drew.
+    The first term is behaviour cloning (TD3+BC, Fujimoto & Gu 2021, arXiv:2106.06860): it keeps the policy close to the
+    rows, whatever their reward. The second is the estimator k3 of Schulman 2020 for each token: on rows of any policy,
+    it is 0 if the policy equals the prior and positive otherwise; on rows that π drew, it estimates KL(π ‖ q).
 
     Args:
-        agent: log π of the tokens [n, L], 0 after the end; the gradient flows through it only.
+        agent: log π of the tokens [n, L], 0 after the end; the gradient flows through it alone.
         prior: log q of the tokens [n, L].
         cloning_weight: α, at least 0.
         kl_weight: β, at least 0.
@@ -42,7 +42,7 @@ def conservative_terms(agent: Tensor, prior: Tensor, cloning_weight: float, kl_w
 
 @dataclass(frozen=True)
 class Conservative:
-    """A loss and the terms of ``conservative_terms``.
+    """A loss without state, plus the terms of ``conservative_terms``.
 
     Attributes:
         loss: the loss.
@@ -58,17 +58,17 @@ class Conservative:
         return self.loss(rows) + self.terms(rows)
 
     def terms(self, rows: ScoredSequences) -> Tensor:
-        """Return what is added to the loss."""
+        """Return the terms that are added to the loss, a scalar."""
         return conservative_terms(rows.agent, rows.prior, self.cloning_weight, self.kl_weight)
 
     @property
     def valid_on(self) -> ValidOn:
-        """The data that the loss is valid on; the terms are valid on any."""
+        """The data that the loss is valid on; the terms are valid on any rows."""
         return self.loss.valid_on
 
     @property
     def allow_truncated(self) -> bool:
-        """Whether the loss takes rows that were drawn with top_k or top_p."""
+        """Whether the loss accepts rows that were drawn with top_k or top_p."""
         return bool(getattr(self.loss, "allow_truncated", False))
 
     @property
@@ -78,13 +78,13 @@ class Conservative:
 
     @property
     def clipped(self) -> Any:
-        """The function of the loss that returns the share that it bounds; None if it bounds none."""
+        """The method ``clipped`` of the loss; None if it has none."""
         return getattr(self.loss, "clipped", None)
 
 
 @dataclass(frozen=True)
 class ConservativeWithState(Conservative):
-    """A loss with a state and the terms of ``conservative_terms``."""
+    """A loss with state, plus the terms of ``conservative_terms``."""
 
     @property
     def state_learning_rate(self) -> float:
@@ -92,7 +92,7 @@ class ConservativeWithState(Conservative):
         return cast(StatefulLoss, self.loss).state_learning_rate
 
     def state(self) -> nn.Module:
-        """Return the state of the loss, with the terms."""
+        """Return a module with the state of the loss, whose value includes the terms."""
         from molbuffer.training.losses.states import ConservativeState
 
         return ConservativeState(cast(StatefulLoss, self.loss).state(), self)
@@ -100,7 +100,7 @@ class ConservativeWithState(Conservative):
 
 @dataclass(frozen=True)
 class ConservativeWithCritic(Conservative):
-    """A loss that may have a critic, and the terms of ``conservative_terms``."""
+    """A loss that may have a critic, plus the terms of ``conservative_terms``."""
 
     @property
     def state_learning_rate(self) -> float:
@@ -108,7 +108,7 @@ class ConservativeWithCritic(Conservative):
         return cast(CriticLoss, self.loss).state_learning_rate
 
     def critic_state(self, vocabulary_size: int) -> nn.Module | None:
-        """Return the state of the loss, with the terms; None without a critic."""
+        """Return a module with the critic of the loss, whose value includes the terms; None without a critic."""
         from molbuffer.training.losses.states import ConservativeState
 
         inner = cast(CriticLoss, self.loss).critic_state(vocabulary_size)
@@ -116,7 +116,7 @@ class ConservativeWithCritic(Conservative):
 
 
 def conservative(loss: Loss, cloning_weight: float = 0.0, kl_weight: float = 0.0) -> Loss:
-    """Return a loss with terms that keep the policy close to its rows and to the prior; weights of 0 add none.
+    """Return a loss plus terms that keep the policy close to its rows and to the prior; the loss itself for weights 0.
 
     Args:
         loss: the loss.

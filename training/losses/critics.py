@@ -1,4 +1,4 @@
-"""A critic, and the states of the losses that have one: modules, as in ``states``."""
+"""The critic, and the states of losses with a critic, which are modules as in ``states``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from molbuffer.training.losses.proximal import PPO, ppo, share_outside
 from molbuffer.training.losses.ratios import inside
 
 _EMBEDDING, _HIDDEN = 32, 64
-"""Small beside a policy: the value of a beginning is coarser than the distribution of what follows it."""
+"""The sizes of the critic. It is smaller than a policy, since a value is simpler than a distribution of next tokens."""
 
 
 class Critic(nn.Module):
-    """The value of the beginning of a row: an embedding of its tokens, a GRU, and a linear head.
+    """A network that estimates the value of the beginning of a row: an embedding of its tokens, a GRU, a linear head.
 
-    All values are 0 at first, so that the first step is that of a loss without a baseline. The other weights are the
-    same in every training: they follow from no generator of the process.
+    All values are 0 at first, so that the first step equals that of a loss without a baseline. The other first weights
+    are the same in every training, and do not depend on the generators of the process.
     """
 
     def __init__(self, vocabulary_size: int) -> None:
@@ -48,7 +48,7 @@ class Critic(nn.Module):
 
 
 class _Settings(Protocol):
-    """What a loss with a critic says of its advantages."""
+    """The settings of a loss with a critic from which its advantages are computed."""
 
     @property
     def kl_weight(self) -> float: ...
@@ -61,12 +61,12 @@ class _Settings(Protocol):
 
 
 class _WithCritic(nn.Module, ABC):
-    """The state of a loss with a critic.
+    """The base class of the states of losses with a critic.
 
     Attributes:
         critic: the critic.
-        metrics: those of the last step: ``value_error``, the loss of the critic, and ``explained_variance``, the share
-            of the variance of the returns that the values explain.
+        metrics: the metrics of the last step: ``value_error``, the loss of the critic, and ``explained_variance``, the
+            share of the variance of the returns that the values explain.
     """
 
     def __init__(self, settings: _Settings, vocabulary_size: int) -> None:
@@ -76,7 +76,7 @@ class _WithCritic(nn.Module, ABC):
         self.metrics: dict[str, Tensor] = {}
 
     def forward(self, rows: ScoredSequences) -> Tensor:
-        """Return the loss of rows: that of the actor and that of the critic, which have no parameter in common."""
+        """Return the sum of the losses of the actor and of the critic, which share no parameters."""
         advantages, error = self._judged(rows)
         return self.actor(rows, advantages) + error
 
@@ -87,7 +87,7 @@ class _WithCritic(nn.Module, ABC):
     def _judged(self, rows: ScoredSequences) -> tuple[Tensor, Tensor]:
         """Return the advantages [n, L] of the tokens, detached, and the loss of the critic, a scalar."""
         if rows.tokens is None:
-            raise ValueError("a loss with a critic reads the tokens of its rows, and these have none")
+            raise ValueError("a loss with a critic needs the tokens of its rows, got rows without tokens")
         values, settings = self.critic(rows.tokens), self._advantages
         rewards = token_rewards(rows, settings.kl_weight, settings.entropy_weight)
         advantages = generalised_advantages(rewards, values, rows.lengths, settings.discount, settings.trace)
@@ -100,7 +100,7 @@ class _WithCritic(nn.Module, ABC):
 
 
 class A2CState(_WithCritic):
-    """A2C with its critic."""
+    """The state of A2C: its critic."""
 
     def __init__(self, settings: A2C, vocabulary_size: int) -> None:
         super().__init__(settings, vocabulary_size)
@@ -110,7 +110,7 @@ class A2CState(_WithCritic):
 
 
 class PPOState(_WithCritic):
-    """PPO with a critic in the place of a baseline."""
+    """The state of PPO with a critic instead of a baseline."""
 
     def __init__(self, settings: PPO, vocabulary_size: int) -> None:
         super().__init__(settings, vocabulary_size)

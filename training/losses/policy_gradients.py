@@ -1,4 +1,4 @@
-"""Policy gradients of the reward: of the agent's own draws, and of stored rows with importance weights."""
+"""Policy gradients of the reward: on the agent's own draws, and on stored rows with importance weights."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 def reinforce(
     log_probs: Tensor, rewards: Tensor, baseline: Baseline = mean_reward, weights: Tensor | None = None
 ) -> Tensor:
-    """Return the mean of −w · log p · (reward − baseline); its gradient is an estimate of that of −E[reward].
+    """Return the mean of −w · log p · (reward − baseline), whose gradient estimates the gradient of −E[reward].
 
     Args:
-        log_probs: [n], of the draws; the gradient flows through them only, so the draws themselves must be detached.
+        log_probs: log p of the draws [n]; the gradient flows through it alone, so that the draws must be detached.
         rewards: [n].
-        baseline: what is subtracted from each reward.
-        weights: w [n], such as those of ``truncated_weights``; None is 1 for each, for rows drawn from p itself.
+        baseline: the function of rewards and weights that is subtracted from the rewards.
+        weights: the importance weights w [n], such as ``truncated_weights``; None is 1 for each, for draws from p.
 
     Returns:
         A scalar.
@@ -50,13 +50,13 @@ def reinforce(
 def importance_weighted(
     agent: Tensor, weights: Tensor, advantages: Tensor, row_weights: Tensor | None = None
 ) -> Tensor:
-    """Return the mean over rows of −advantage · Σ_t w_t · log π_t, the policy gradient of rows of another policy.
+    """Return the mean over rows of −advantage · Σ_t w_t · log π_t, the policy gradient on rows of another policy.
 
     Args:
-        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
-        weights: w [n, L] of the tokens; those of one row are equal for the weights of whole rows.
+        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through it alone.
+        weights: the importance weights w [n, L] of the tokens; weights of whole rows are equal within a row.
         advantages: [n], the reward of a row less a baseline.
-        row_weights: [n], how much each row counts beside; None is 1 for each.
+        row_weights: [n], the row weights, which multiply the importance weights; None is 1 for each.
 
     Returns:
         A scalar.
@@ -76,11 +76,11 @@ class Reinforce:
     """The policy gradient of the reward less a baseline: REINFORCE.
 
     Attributes:
-        baseline: what is subtracted from each reward: the mean over all rows, the mean over the other rows, the moving
-            mean of earlier batches, or nothing.
-        decay: for the moving mean: the weight of what it was before a batch.
-        kl_weight: the reward that a nat of divergence from the prior costs.
-        entropy_weight: the reward that a nat of entropy of the policy brings.
+        baseline: the baseline that is subtracted from each reward. mean: the mean over all rows; leave_one_out: the
+            mean over the other rows; moving: the moving mean of earlier batches; none: 0.
+        decay: for the moving mean, the weight of its value before a batch, in [0, 1).
+        kl_weight: the reward that is subtracted for a nat of divergence from the prior.
+        entropy_weight: the reward that is added for a nat of entropy of the policy.
     """
 
     baseline: Literal["mean", "leave_one_out", "moving", "none"] = "leave_one_out"
@@ -104,17 +104,18 @@ class Reinforce:
 @checked
 @dataclass(frozen=True)
 class ImportanceWeighted:
-    """The policy gradient on rows of any policy, weighted by their likelihoods now over those when they were drawn.
+    """The policy gradient on rows of any policy, with importance weights.
 
     Attributes:
-        form: what is weighted: each token, the whole row, or each token with those after it, as V-trace does.
+        form: what has a weight. token: each token its own ratio; sequence: the whole row; vtrace: each token its own
+            ratio and those of the later tokens, as in V-trace.
         max_weight: the largest weight of a token or of a row.
-        max_trace: for vtrace: the largest weight of a token after the one that is weighted.
-        baseline: what is subtracted from each reward: the weighted mean over all rows, that over the other rows, or
-            nothing.
-        kl_weight: the reward that a nat of divergence from the prior costs.
-        entropy_weight: the reward that a nat of entropy of the policy brings.
-        allow_truncated: weigh rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+        max_trace: for vtrace, the largest ratio of a later token.
+        baseline: the baseline that is subtracted from each reward. mean: the weighted mean over all rows;
+            leave_one_out: the weighted mean over the other rows; none: 0.
+        kl_weight: the reward that is subtracted for a nat of divergence from the prior.
+        entropy_weight: the reward that is added for a nat of entropy of the policy.
+        allow_truncated: also learn from rows drawn with top_k or top_p, with which some molecules cannot be drawn.
     """
 
     form: Literal["token", "sequence", "vtrace"] = "sequence"

@@ -1,4 +1,4 @@
-"""Direct preference optimisation from pairs of a batch that its rewards rank."""
+"""Direct preference optimisation on pairs of rows of a batch, which the rewards rank."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def dpo(chosen: Tensor, rejected: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
-    """Return the mean of −log σ(β · (log π/q of the chosen row − log π/q of the rejected one)); 0 without pairs.
+    """Return the mean of −log σ(β · (log π/q of the chosen row − log π/q of the rejected row)); 0 without pairs.
 
     Args:
-        chosen: log π − log q [m] of the better rows of m pairs, with q the prior; the gradient flows through both.
-        rejected: log π − log q [m] of the worse ones.
+        chosen: log π − log q [m] of the better rows of m pairs, q being the prior; it has a gradient.
+        rejected: log π − log q [m] of the worse rows of the pairs; it has a gradient.
         beta: β, the weight of the divergence from the prior.
         weights: [m], how much each pair counts; None is 1 for each.
 
@@ -28,17 +28,19 @@ def dpo(chosen: Tensor, rejected: Tensor, beta: float, weights: Tensor | None = 
     """
     expect_rows(chosen=chosen, rejected=rejected)
     margins = beta * (chosen - rejected)
-    # −log σ(x) = log(1 + exp(−x)); the sum of nothing is 0, and has a gradient.
+    # −log σ(x) = log(1 + exp(−x)); the sum of no terms is 0, and has a gradient.
     losses = (-margins).logaddexp(margins.new_zeros(()))
     return (losses if weights is None else weights.detach() * losses).sum() / max(len(margins), 1)
 
 
 def ranked_pairs(rewards: Tensor, groups: Tensor | None, margin: float) -> tuple[Tensor, Tensor]:
-    """Return the positions int64 [m] of better rows and of worse ones: the best with the worst, and so on inwards.
+    """Return the positions of the better and of the worse rows of m pairs, each int64 [m].
+
+    The best row is paired with the worst, the second best with the second worst, and so on.
 
     Args:
-        rewards: [n]; of equal ones the earlier row ranks higher.
-        groups: int64 [n]; both rows of a pair are of one group. None is one group.
+        rewards: [n]; of rows with equal rewards, the earlier ranks higher.
+        groups: the number of the group of each row, int64 [n], within which pairs are made; None is one group.
         margin: the reward by which the better row must exceed the worse one.
     """
     expect_rows(rewards=rewards)
@@ -63,8 +65,8 @@ class DPO:
     """The preference of better rows of the batch over worse ones: direct preference optimisation.
 
     Attributes:
-        beta: the weight of the divergence from the prior: the smaller, the further the policy goes.
-        margin: the reward by which the better row of a pair exceeds the worse one.
+        beta: the weight of the divergence from the prior; the smaller it is, the further the policy moves.
+        margin: the reward by which the better row of a pair must exceed the worse row, in [0, 1].
     """
 
     beta: Positive = 0.1

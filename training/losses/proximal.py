@@ -1,4 +1,4 @@
-"""Policy gradients that bound how far a step may leave the policy that drew the rows: PPO, GRPO and GSPO."""
+"""Policy gradients with bounded ratios to the behaviour policy: PPO, GRPO and GSPO."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def ppo(
 ) -> Tensor:
     """Return the mean over rows of −Σ_t min(w_t A, clamp(w_t, 1 − clip, 1 + clip) A), w_t = π / μ of token t.
 
-    Where π = μ its gradient is that of REINFORCE, and with advantages of tokens that of the actor of A2C.
+    If π = μ, its gradient equals that of REINFORCE, or with advantages of tokens that of the actor of A2C.
 
     Args:
-        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
+        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through it alone.
         behaviour: log μ [n, L] of the tokens, 0 after the end of a row.
-        advantages: A [n], the reward of a row less a baseline, or [n, L], those of tokens.
-        lengths: int64 [n], END counted.
-        clip: how far a ratio may leave 1 before it has no gradient.
+        advantages: A [n], the reward of a row less a baseline, or A [n, L], the advantages of tokens.
+        lengths: the number of tokens of each row, END included, int64 [n].
+        clip: the largest distance of a ratio from 1, in (0, 1); beyond it, the ratio has no gradient.
         weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
@@ -71,7 +71,7 @@ def grpo(
     KL_t is the estimate k3 of the divergence from the prior.
 
     Args:
-        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
+        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through it alone.
         prior: log-probabilities [n, L] of the tokens under the prior.
         behaviour: log μ [n, L] of the tokens.
         advantages: A [n], relative to the group of each row.
@@ -136,7 +136,7 @@ def _clipped_terms(agent: Tensor, behaviour: Tensor, advantages: Tensor, clip: f
 
 
 def share_outside(log_ratios: Tensor, advantages: Tensor, counted: Tensor, clip: float, clip_high: float) -> Tensor:
-    """Return the share of the ratios that have no gradient: too high with a good reward, or too low with a bad one."""
+    """Return the share of the ratios without a gradient: above the band with A > 0, or below it with A < 0."""
     ratios = log_ratios.detach().exp()
     outside = ((ratios > 1 + clip_high) & (advantages > 0)) | ((ratios < 1 - clip) & (advantages < 0))
     return (outside & counted).sum() / counted.sum()
@@ -145,19 +145,19 @@ def share_outside(log_ratios: Tensor, advantages: Tensor, counted: Tensor, clip:
 @checked
 @dataclass(frozen=True)
 class PPO:
-    """The policy gradient with clipped ratios of the policy now and when the rows were drawn.
+    """The policy gradient with clipped likelihood ratios of policy and behaviour policy: PPO.
 
     Attributes:
-        clip: how far the ratio of a token may leave 1 before it has no gradient.
-        baseline: what is subtracted from each reward: the mean over all rows, the mean over the other rows, nothing, or
-            of each token what a learned critic expects.
-        kl_weight: the reward that a nat of divergence from the prior costs.
-        entropy_weight: the reward that a nat of entropy of the policy brings.
-        trace: with the critic: how far the advantage of a token looks ahead, lambda: 1 to the reward of the row, 0 to
+        clip: the largest distance of the ratio of a token from 1; beyond it, the token has no gradient.
+        baseline: the baseline that is subtracted from each reward. mean: the mean over all rows; leave_one_out: the
+            mean over the other rows; none: 0; critic: for each token, the value that a learned critic estimates.
+        kl_weight: the reward that is subtracted for a nat of divergence from the prior.
+        entropy_weight: the reward that is added for a nat of entropy of the policy.
+        trace: with the critic, lambda, how far the advantage of a token looks ahead: 1 to the reward of the row, 0 to
             the value of the next state.
-        discount: with the critic: what a reward is worth a token earlier.
+        discount: with the critic, gamma, the factor on a reward for each token between it and the present token.
         critic_learning_rate: the learning rate of the critic.
-        allow_truncated: learn from rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+        allow_truncated: also learn from rows drawn with top_k or top_p, with which some molecules cannot be drawn.
     """
 
     clip: Clip = 0.2
@@ -179,7 +179,7 @@ class PPO:
 
     @property
     def state_learning_rate(self) -> float:
-        """That of the critic."""
+        """The learning rate of the critic."""
         return self.critic_learning_rate
 
     def critic_state(self, vocabulary_size: int) -> nn.Module | None:
@@ -191,7 +191,7 @@ class PPO:
 
     @property
     def clipped(self) -> Any:
-        """A function that returns the share of the tokens that have no gradient; with a critic, its state tells."""
+        """A function that returns the share of tokens without a gradient; None with a critic, whose state has it."""
         return None if self.baseline == "critic" else self._clipped
 
     def _clipped(self, rows: ScoredSequences) -> Tensor:
@@ -207,16 +207,16 @@ class PPO:
 @checked
 @dataclass(frozen=True)
 class GRPO:
-    """The clipped policy gradient with rewards relative to their group, which needs no value function.
+    """The clipped policy gradient with rewards relative to their group, which needs no critic: GRPO.
 
-    The rows that a conditional policy makes of one source are a group; the draws of any other policy are one group.
+    The rows that a conditional policy draws for one source are a group; the draws of any other policy are one group.
 
     Attributes:
-        clip: how far the ratio of a token may fall below 1 before it has no gradient.
-        clip_high: how far it may rise above 1.
+        clip: how far the ratio of a token may fall below 1; beyond it, the token has no gradient.
+        clip_high: how far the ratio may rise above 1.
         kl_weight: the weight of the divergence from the prior, for each token.
         normalise: divide rewards by the standard deviation of their group.
-        allow_truncated: learn from rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+        allow_truncated: also learn from rows drawn with top_k or top_p, with which some molecules cannot be drawn.
     """
 
     clip: Clip = 0.2
@@ -235,7 +235,7 @@ class GRPO:
         )
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
-        """Return the share of the tokens that have no gradient."""
+        """Return the share of the tokens without a gradient, a scalar."""
         advantages = group_advantages(rows.rewards, rows.groups, normalise=self.normalise)[:, None]
         counted = inside(rows.lengths, rows.agent.shape[1])
         return share_outside(rows.agent - rows.behaviour, advantages, counted, self.clip, self.clip_high)
@@ -244,14 +244,14 @@ class GRPO:
 @checked
 @dataclass(frozen=True)
 class GSPO:
-    """The clipped policy gradient of GRPO with one ratio for a whole row, the mean one of its tokens.
+    """The clipped policy gradient of GRPO with one ratio for a row, the geometric mean of those of its tokens: GSPO.
 
     Attributes:
-        clip: how far the ratio of a row may fall below 1 before it has no gradient.
-        clip_high: how far it may rise above 1.
-        kl_weight: the reward that a nat of divergence from the prior costs.
+        clip: how far the ratio of a row may fall below 1; beyond it, the row has no gradient.
+        clip_high: how far the ratio may rise above 1.
+        kl_weight: the reward that is subtracted for a nat of divergence from the prior.
         normalise: divide rewards by the standard deviation of their group.
-        allow_truncated: learn from rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+        allow_truncated: also learn from rows drawn with top_k or top_p, with which some molecules cannot be drawn.
     """
 
     clip: Clip = 0.05
@@ -268,7 +268,7 @@ class GSPO:
         return gspo(rows.agent, rows.behaviour, advantages, rows.lengths, *bounds, rows.weights)
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
-        """Return the share of the rows that have no gradient."""
+        """Return the share of the rows without a gradient, a scalar."""
         advantages = self._advantages(rows)
         log_ratios = (rows.agent - rows.behaviour).sum(1) / rows.lengths
         return share_outside(log_ratios, advantages, advantages.isfinite(), self.clip, self.clip_high)

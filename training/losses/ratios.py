@@ -1,7 +1,7 @@
-"""Ratios of likelihoods of the agent and of the behaviour policy, and what follows from them.
+"""Likelihood ratios of the agent and the behaviour policy, and weights and estimates made of them.
 
 A ratio is w = π(x) / μ(x), of a token or of a whole row: π is the agent at temperature 1 and untruncated, μ the
-distribution that the row was really drawn from, tempered and truncated.
+behaviour policy with the temperature and truncation of the draw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def inside(lengths: Tensor, width: int) -> Tensor:
-    """Return whether each token belongs to its row, bool [n, width], of the lengths [n]."""
+    """Return a mask of the tokens before the end of each row, bool [n, width], given the lengths [n]."""
     import torch
 
     return torch.arange(width, device=lengths.device) < lengths[:, None]
@@ -24,8 +24,8 @@ def inside(lengths: Tensor, width: int) -> Tensor:
 def truncated_weights(log_ratios: Tensor, largest: float) -> Tensor:
     """Return min(w, largest), detached: the weights of truncated importance sampling.
 
-    Without the bound, one row that was unlikely when it was drawn could outweigh all others; with it, rows that were
-    rare then remain underweighted.
+    Without the bound, one row that was unlikely under μ could outweigh all others; with the bound, such rows are
+    underweighted.
 
     Args:
         log_ratios: log w, of any shape.
@@ -37,7 +37,7 @@ def truncated_weights(log_ratios: Tensor, largest: float) -> Tensor:
 
 
 def vtrace_weights(log_ratios: Tensor, lengths: Tensor, largest: float, largest_trace: float) -> Tensor:
-    """Return the weight [n, L] of the policy gradient of each token by V-trace, detached; 0 after the end of a row.
+    """Return the V-trace weight of the policy gradient of each token [n, L], detached; 0 after the end of a row.
 
     The weight of token t is min(w_t, largest) · Π_{t < i < T} min(w_i, largest_trace) · min(w_T, largest), and that of
     the last token T is min(w_T, largest) alone. This is V-trace for one reward, after the last token, without discount
@@ -45,9 +45,9 @@ def vtrace_weights(log_ratios: Tensor, lengths: Tensor, largest: float, largest_
 
     Args:
         log_ratios: log w [n, L] of the tokens.
-        lengths: int64 [n].
-        largest: ρ̄, the largest ratio of the token itself, and of the one that the reward follows.
-        largest_trace: c̄, the largest ratio of a token in between.
+        lengths: the number of tokens of each row, int64 [n].
+        largest: ρ̄, the bound of the ratios of token t and of the last token.
+        largest_trace: c̄, the bound of the ratios of the tokens in between.
 
     Source: Espeholt et al. 2018, IMPALA, arXiv:1802.01561, section 4.1.
     """
@@ -68,7 +68,7 @@ def vtrace_weights(log_ratios: Tensor, lengths: Tensor, largest: float, largest_
 
 
 def effective_sample_size(log_ratios: Tensor) -> Tensor:
-    """Return (Σ w)² / Σ w², divided by n: the share of the rows that the weighted ones are worth, in [1/n, 1].
+    """Return the effective sample size as a share of the rows, (Σ w)² / (n Σ w²), in [1/n, 1].
 
     Args:
         log_ratios: log w [n] of the rows.
@@ -80,7 +80,7 @@ def effective_sample_size(log_ratios: Tensor) -> Tensor:
 
 
 def kl_k3(agent: Tensor, other: Tensor) -> Tensor:
-    """Return q/π − log(q/π) − 1 of each token, whose mean over draws of π is KL(π ‖ q); it is never negative.
+    """Return q/π − log(q/π) − 1 of each token, at least 0, whose mean over draws from π estimates KL(π ‖ q).
 
     Args:
         agent: log π, of any shape.

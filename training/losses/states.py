@@ -1,4 +1,4 @@
-"""The states of losses: modules that the learner moves to its device, calls, optimises and keeps in its checkpoints."""
+"""The states of losses: modules that the learner calls, moves to its device, optimises and saves in checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molbuffer.training.losses.policy_gradients import Reinforce, reinforce
 
 
 class ReinforceState(nn.Module):
-    """REINFORCE with the moving mean of the rewards of earlier batches.
+    """The state of REINFORCE: the moving mean of the rewards of earlier batches.
 
     Attributes:
         mean: the moving mean, a scalar.
@@ -32,14 +32,14 @@ class ReinforceState(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     def forward(self, rows: ScoredSequences) -> Tensor:
-        """Return the loss of rows, and take their rewards into the mean."""
+        """Return the loss of rows, and update the moving mean with their rewards."""
         of, agent = self._settings, rows.agent.sum(1)
         rewards = regularised_rewards(rows.rewards, agent, rows.prior.sum(1), of.kl_weight, of.entropy_weight)
         baseline = self._moving if of.baseline == "moving" else BASELINES[of.baseline]
         return reinforce(agent, rewards, baseline, rows.weights)
 
     def _moving(self, rewards: Tensor, weights: Tensor) -> Tensor:
-        """Return the mean before these rewards, which does not depend on them; that of the first batch is its own."""
+        """Update the moving mean; return its value before these rewards, or for the first batch their own mean."""
         now = rewards.mean()
         before = now if self.batches == 0 else self.mean.clone()
         self.mean.copy_(before + (1 - self._settings.decay) * (now - before))
@@ -48,10 +48,10 @@ class ReinforceState(nn.Module):
 
 
 class TrajectoryBalanceState(nn.Module):
-    """Trajectory balance with a learned log Z.
+    """The state of trajectory balance: a learned log Z.
 
     Attributes:
-        log_z: a scalar.
+        log_z: log Z, a scalar parameter.
     """
 
     def __init__(self, settings: TrajectoryBalance) -> None:
@@ -66,7 +66,7 @@ class TrajectoryBalanceState(nn.Module):
 
 
 class ConservativeState(nn.Module):
-    """The state of a loss, with terms that keep the policy close to its rows and to the prior.
+    """The state of a loss to which terms are added that keep the policy close to its rows and to the prior.
 
     Attributes:
         inner: the state of the loss.
@@ -77,12 +77,12 @@ class ConservativeState(nn.Module):
         self.inner, self._settings = inner, settings
 
     def forward(self, rows: ScoredSequences) -> Tensor:
-        """Return the loss of rows."""
+        """Return the loss of rows plus the terms."""
         found: Tensor = self.inner(rows) + self._settings.terms(rows)
         return found
 
     @property
     def metrics(self) -> Mapping[str, Tensor]:
-        """Those of the loss."""
+        """The metrics of the state of the loss, scalars by name."""
         found: Mapping[str, Tensor] = getattr(self.inner, "metrics", {})
         return found

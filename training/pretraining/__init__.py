@@ -1,1 +1,1 @@
-"""Pretraining: a generative model from a file of molecules or pairs, and its quality."""
+"""Pretraining of a generative model on a file of molecules or pairs, and the quality of the model."""

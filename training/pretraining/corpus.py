@@ -1,4 +1,4 @@
-"""A file of molecules as a corpus that a model can be trained on."""
+"""Corpora: the molecules of a file, standardised, tokenised and split for pretraining."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from molbuffer.scoring import LENGTH, MAX_LENGTH, Standardisation, reason_agains
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row of a file that was left out, and the reason."""
+    """A row of a file that was left out.
+
+    Attributes:
+        line: the line in the file.
+        smiles: the string of the row.
+        reason: why it was left out.
+    """
 
     line: int
     smiles: str
@@ -29,7 +35,13 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class CleanMolecules:
-    """The distinct molecules of a file as canonical SMILES, in the file's order, and the rows that were left out."""
+    """The distinct molecules of a file, and the rows that were left out.
+
+    Attributes:
+        smiles: the canonical SMILES of the molecules, in the order of the file.
+        rejected: the rows that were left out.
+        duplicates: the number of rows that repeat an earlier molecule.
+    """
 
     smiles: Sequence[str]
     rejected: Sequence[RejectedRow]
@@ -41,8 +53,13 @@ def clean_molecules(
 ) -> CleanMolecules:
     """Standardise the molecules of a file.
 
-    A row that is no molecule, or that ``vocabulary`` (without one, ``grammar``) cannot express, is returned as
-    rejected, with its line. Salts are cut down to their largest fragment.
+    Salts are cut down to their largest fragment. A row is rejected if it is not a molecule, or if the vocabulary cannot
+    express it.
+
+    Args:
+        rows: the rows of the file.
+        vocabulary: the vocabulary that must express the molecules; None checks only that the grammar can split them.
+        grammar: the grammar, for None as the vocabulary.
     """
     found = clean_rows(rows, vocabulary, grammar)
     rejected = [each for each in found if isinstance(each, RejectedRow)]
@@ -53,7 +70,7 @@ def clean_molecules(
 def clean_rows(
     rows: Sequence[FileRow], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
 ) -> list[str | RejectedRow]:
-    """Return the canonical SMILES of each row, or why it is left out; equal strings are standardised once."""
+    """Return the canonical SMILES or the rejection of each row; equal strings are standardised once."""
     distinct = list(dict.fromkeys(row.smiles for row in rows))
     molecules: dict[str, str] = {}
     reasons: dict[str, str] = {}
@@ -88,8 +105,8 @@ class CorpusBatch:
     """A batch of sequences to train on.
 
     Attributes:
-        tokens: int64 [b, L], as wide as the longest sequence.
-        lengths: int64 [b], END included.
+        tokens: the tokens, int64 [b, L], as wide as the longest sequence.
+        lengths: the number of tokens of each sequence, END included, int64 [b].
         condition: the condition of each sequence.
     """
 
@@ -108,10 +125,10 @@ class Corpus:
 
     Attributes:
         smiles: the strings [n].
-        tokens: unsigned [n, L].
-        lengths: [n], END included.
-        held_out: the row numbers of the held-out part.
-        training: the row numbers of the training part.
+        tokens: the tokens of the strings, unsigned integers [n, L].
+        lengths: the number of tokens of each string, END included, int32 [n].
+        held_out: the row numbers of the held-out part, int64.
+        training: the row numbers of the training part, int64.
     """
 
     smiles: Sequence[str]
@@ -122,14 +139,14 @@ class Corpus:
 
     @classmethod
     def split(cls, smiles: Sequence[str], vocabulary: Vocabulary, held_out: int, seed: int) -> Corpus:
-        """Tokenise the strings and hold ``held_out`` of them out, at most a tenth."""
+        """Tokenise strings, and split off ``held_out`` random ones, at most a tenth and at least one."""
         tokens, lengths = vocabulary.encode_many(smiles)
         order = np.random.default_rng(seed).permutation(len(smiles))
         kept_apart = max(1, min(held_out, len(smiles) // 10))
         return cls(smiles, tokens, lengths, order[:kept_apart], order[kept_apart:])
 
     def batch(self, rows: NDArray[np.int64]) -> CorpusBatch:
-        """Return some rows as tensors."""
+        """Return some rows as a batch of tensors."""
         lengths = self.lengths[rows]
         tokens = self.tokens[rows, : int(lengths.max())]
         return CorpusBatch(torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(lengths.astype(np.int64)))

@@ -45,7 +45,7 @@ class PretrainData:
         corpus: the rows.
         vocabulary: the vocabulary of the rows.
         counts: the numbers of used and of rejected rows of the file, by name.
-        judge: a function of (policy, number of draws, seed) to the metrics of the policy's quality.
+        judge: a function that returns metrics of the quality of a policy, given (policy, number of draws, seed).
     """
 
     corpus: Corpus
@@ -63,14 +63,15 @@ def data_of(
     known: Vocabulary | None = None,
     grammar: Grammar = SMILES,
 ) -> PretrainData:
-    """Read the rows that a model of a kind learns from; report bad rows of the file with their lines.
+    """Read the rows that a model of a kind learns from, and report rejected rows of the file with their lines.
 
     Args:
-        kind: the kind of model, which learns molecules or pairs.
+        kind: the kind of the model, which learns molecules or pairs.
         path: the file.
         settings: the settings of the training, for the split.
         columns: the columns of a table.
-        known: the vocabulary of the policy that training starts from; None makes one of the tokens in the file.
+        known: the vocabulary of the policy that the training starts from; None makes a vocabulary of the tokens in the
+            file.
         grammar: the grammar of a new vocabulary.
 
     Raises:
@@ -82,7 +83,7 @@ def data_of(
 
 
 def check_columns(kind: str, path: Path, columns: Columns) -> None:
-    """Refuse a file that a model of a kind cannot learn from, by its first rows.
+    """Check by the first rows of a file that it has the columns that a model of a kind learns from.
 
     Raises:
         SmilesFileError: the file cannot be read, or a column is named that this kind does not read or the file lacks.
@@ -98,11 +99,12 @@ def _learns_pairs(kind: str, path: Path, columns: Columns) -> bool:
     learns_pairs = bool(MODELS[kind].learns_pairs)
     if learns_pairs and columns.molecules is not None:
         raise SmilesFileError(
-            path, f"the model {kind!r} learns pairs: name a source_column and a target_column, no column"
+            path, f"the model {kind!r} learns pairs: name a source_column and a target_column, not a column"
         )
     if not learns_pairs and (columns.sources or columns.targets):
         raise SmilesFileError(
-            path, f"the model {kind!r} learns molecules, not pairs: name a column, no source or target"
+            path,
+            f"the model {kind!r} learns molecules, not pairs: name a column, not a source_column or target_column",
         )
     return learns_pairs
 
@@ -121,7 +123,7 @@ def _molecules_of(
         drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
         quality = draw_quality(drawn.raw, trained_on)
         if isinstance(policy.model, LatentModel):
-            # The training loss has a β of its own; only at β = 1 does it bound the likelihood.
+            # The loss of the training may have another β; it bounds the negative log-likelihood only with β = 1.
             quality["held_out_nll"] = held_out_loss(policy.model, corpus, settings.batch_size, NegativeELBO())
             quality["reconstruction"] = reconstruction_accuracy(policy, corpus, draws)
         return quality
@@ -139,7 +141,7 @@ def _pairs_of(
     report_rows(str(path), pairs.rejected)
     _check_size(path, len(pairs), "different pairs")
     if len(set(pairs.sources)) < 2:
-        raise SmilesFileError(path, "it has pairs of one source only; a conditional model needs several")
+        raise SmilesFileError(path, "it has pairs of one source only; a conditional model needs several sources")
     vocabulary = known or Vocabulary.from_smiles([*pairs.sources, *pairs.targets], grammar)
     corpus = PairCorpus.split_pairs(pairs, vocabulary, settings.held_out, settings.seed)
     return PretrainData(

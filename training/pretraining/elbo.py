@@ -1,4 +1,4 @@
-"""The loss that autoencoders are pretrained with: the negative evidence lower bound."""
+"""The loss of pretraining of autoencoders: the negative evidence lower bound."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molbuffer.training.pretraining.corpus import CorpusBatch
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """A model with a posterior of latent vectors to draw from."""
+    """A model with a posterior distribution of latent vectors."""
 
     def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
         """Return q(z | sequence) of tokens int64 [n, L] with lengths [n]."""
@@ -24,14 +24,15 @@ class Autoencoder(Protocol):
 
 @dataclass(frozen=True)
 class NegativeELBO:
-    """−E_q[log p(sequence | z)] + β KL(q(z | sequence) || p(z)), with one reparameterised z a sequence.
+    """The loss −E_q[log p(sequence | z)] + β KL(q(z | sequence) || p(z)), with one reparameterised z a sequence.
 
     Attributes:
-        beta: the weight of the divergence (Higgins et al. 2017, beta-VAE); 1 bounds the log-likelihood.
-        warmup_steps: steps in which β rises linearly from 0, so that the decoder learns to use latent vectors that
-            carry information (Bowman et al. 2016, arXiv:1511.06349).
-        free_bits: nats that each independent part of a latent vector may carry at no cost: where the divergence of a
-            part, averaged over the batch, is less, it has no gradient (Kingma et al. 2016, arXiv:1606.04934).
+        beta: the weight of the divergence, at least 0 (Higgins et al. 2017, beta-VAE); with 1, the loss bounds the
+            negative log-likelihood.
+        warmup_steps: the number of steps in which β rises linearly from 0, so that the decoder learns to use the
+            information in latent vectors (Bowman et al. 2016, arXiv:1511.06349).
+        free_bits: the nats of divergence of each independent part of a latent vector that cost nothing: a part whose
+            divergence, averaged over the batch, is less has no gradient (Kingma et al. 2016, arXiv:1606.04934).
     """
 
     beta: float = 1.0
@@ -43,7 +44,7 @@ class NegativeELBO:
             raise ValueError(f"beta, warmup_steps and free_bits must be >= 0, got {self}")
 
     def __call__(self, model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
-        """Return the loss of each sequence [b] in nats; validation has the final β and the same noise each time."""
+        """Return the loss of each sequence [b] in nats; with the final β and fixed noise if ``step`` is None."""
         if not isinstance(model, Autoencoder):
             raise TypeError(f"the evidence lower bound needs a model with a posterior, got one of kind {model.kind!r}")
         posterior = model.posterior(batch.tokens, batch.lengths)
@@ -51,8 +52,8 @@ class NegativeELBO:
         log_probs = likelihoods(model, batch.tokens, batch.lengths, condition=Condition(latents=latents))
         divergence = posterior.divergence()
         priced = torch.where(divergence.mean(0) > self.free_bits, divergence, self.free_bits)
-        # With the β of the training: at β = 1 a model trained with β < 1 looks worse the more its latent vectors
-        # carry.
+        # Validation has the β of the training: at β = 1, a model trained with β < 1 would look worse the more
+        # information its latent vectors carry.
         beta = self.beta if step is None else self.beta_at(step)
         return beta * priced.sum(1) - log_probs.sum(1)
 

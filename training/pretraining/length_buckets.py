@@ -1,7 +1,7 @@
-"""Length-bucketed batches: the rows of each batch of an epoch.
+"""Length-bucketed batches: rows of similar length share a batch, which saves padding.
 
-A pure function of (lengths, batch size, seed, epoch): the state of a training is the epoch and the batch number.
-Rows of similar length share a batch, which saves padding, and the composition of batches changes every epoch.
+The batches are a pure function of (lengths, batch size, seed, epoch), so that the position of a training is the epoch
+and the number of the batch. The composition of batches changes every epoch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BATCHES_PER_BUCKET = 64
-"""Rows are sorted by length within this many batches of a shuffled epoch."""
+"""The number of batches of a shuffled epoch within which rows are sorted by length."""
 
 
 def bucketed_batches(lengths: NDArray[np.integer], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:

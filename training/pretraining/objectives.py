@@ -16,11 +16,11 @@ def _likelihood() -> MoleculeLoss:
 
 @dataclass(frozen=True)
 class LossKind:
-    """A loss and its options.
+    """A pretraining loss and its options.
 
     Attributes:
-        make: a function of the options, by name, to the loss.
-        defaults: the default of each option.
+        make: a function that returns the loss, given the options by name.
+        defaults: the default of each option, by name.
     """
 
     make: Callable[..., MoleculeLoss] = _likelihood
@@ -36,14 +36,14 @@ PRETRAINING_LOSSES: Mapping[str, LossKind] = {
     # With the full β from the start, the decoder of a sequence model learns to ignore the latent vector.
     "vae": LossKind(NegativeELBO, {"beta": 0.1, "warmup_steps": 2000, "free_bits": 0.0}),
 }
-"""The loss of each kind of molbuffer's own; a kind of somebody else learns by the likelihood of its rows."""
+"""The loss of each kind of model of molbuffer; a kind of another package has the negative log-likelihood."""
 
 
 def pretraining_loss(kind: str, options: Mapping[str, float]) -> MoleculeLoss:
     """Return the loss that a model of a kind is pretrained with.
 
     Raises:
-        ModelSizeError: the loss has no such option, or the option cannot have this value.
+        ModelSizeError: the loss has no option of this name, or the option cannot have this value.
     """
     loss = PRETRAINING_LOSSES.get(kind, LossKind())
     defaults = loss.defaults

@@ -1,4 +1,4 @@
-"""A file of pairs as a corpus that a conditional model can be trained on."""
+"""Corpora of pairs: the pairs of a file, standardised, tokenised and split for pretraining of a conditional model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ SOURCE_COLUMN, TARGET_COLUMN = "source", "target"
 
 @dataclass(frozen=True)
 class FilePair:
-    """A pair of a file; ``line`` counts from 1, a header included."""
+    """A pair of a file.
+
+    Attributes:
+        line: the line in the file, counted from 1, a header included.
+        source: the string of the source.
+        target: the string of the target.
+    """
 
     line: int
     source: str
@@ -32,7 +38,7 @@ def read_pairs(path: Path, source_column: str = SOURCE_COLUMN, target_column: st
     """Read the two columns of a .csv or .tsv (each also .gz) or .parquet file; a missing value is an empty string.
 
     Raises:
-        SmilesFileError: the file cannot be read, lacks a column, or holds no molecule there.
+        SmilesFileError: the file cannot be read, lacks a column, or has a column without any molecule.
     """
     columns = [
         {row.line: row.smiles for row in read_smiles_file(path, column)} for column in (source_column, target_column)
@@ -43,12 +49,12 @@ def read_pairs(path: Path, source_column: str = SOURCE_COLUMN, target_column: st
 
 @dataclass(frozen=True)
 class CleanPairs:
-    """The distinct pairs of a file as canonical SMILES, in the file's order, and the rows that were left out.
+    """The distinct pairs of a file, in the order of the file, and the rows that were left out.
 
     Attributes:
-        sources: the sources [n].
-        targets: the targets [n].
-        rejected: the rows left out, with the faulty end in the reason.
+        sources: the canonical SMILES of the sources [n].
+        targets: the canonical SMILES of the targets [n].
+        rejected: the rows that were left out; the reason names the source or the target.
         duplicates: the number of rows that repeat an earlier pair.
     """
 
@@ -64,12 +70,16 @@ class CleanPairs:
 def clean_pairs(
     pairs: Sequence[FilePair], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
 ) -> CleanPairs:
-    """Standardise both ends of each pair; salts are cut down to their largest fragment.
+    """Standardise the source and the target of each pair; salts are cut down to their largest fragment.
 
-    A pair with an end that is no molecule, or that ``vocabulary`` (without one, ``grammar``) cannot express, or whose
-    ends are one molecule, is returned as rejected, with its line.
+    A pair is rejected if one of both is not a molecule or cannot be expressed, or if both are the same molecule.
+
+    Args:
+        pairs: the pairs of the file.
+        vocabulary: the vocabulary that must express the molecules; None checks only that the grammar can split them.
+        grammar: the grammar, for None as the vocabulary.
     """
-    # Both ends together, since most molecules are the source of some pairs and the target of others.
+    # Sources and targets together, since most molecules are the source of some pairs and the target of others.
     ends = clean_rows(
         [FileRow(pair.line, pair.source) for pair in pairs] + [FileRow(pair.line, pair.target) for pair in pairs],
         vocabulary,
@@ -97,15 +107,15 @@ def clean_pairs(
 
 @dataclass(frozen=True)
 class PairCorpus(Corpus):
-    """Tokenised pairs, split at random by their sources: no source of a held-out pair is one of a training pair.
+    """Tokenised pairs, split at random by source: held-out pairs and training pairs have no source in common.
 
     Attributes:
         smiles: the targets [n].
-        tokens: unsigned [n, L], of the targets.
-        lengths: [n], of the targets, END included.
+        tokens: the tokens of the targets, unsigned integers [n, L].
+        lengths: the number of tokens of each target, END included, int32 [n].
         sources: the sources [n].
-        source_tokens: unsigned [n, S].
-        source_lengths: [n], END included.
+        source_tokens: the tokens of the sources, unsigned integers [n, S].
+        source_lengths: the number of tokens of each source, END included, int32 [n].
     """
 
     sources: Sequence[str]
@@ -114,12 +124,13 @@ class PairCorpus(Corpus):
 
     @classmethod
     def split_pairs(cls, pairs: CleanPairs, vocabulary: Vocabulary, held_out: int, seed: int) -> Self:
-        """Tokenise pairs and hold out all pairs of some sources, of at least one.
+        """Tokenise pairs, and hold out all pairs of some random sources, of at least one.
 
         Args:
             pairs: pairs of at least two sources.
-            vocabulary: the vocabulary that both ends are encoded in.
-            held_out: the most pairs that are held out; never more than a tenth.
+            vocabulary: the vocabulary of the sources and the targets.
+            held_out: the most pairs that are held out, at most a tenth of all; if no source has so few pairs, the
+                source with the fewest pairs is held out.
             seed: the seed of the split.
 
         Raises:
@@ -127,7 +138,7 @@ class PairCorpus(Corpus):
         """
         if len(set(pairs.sources)) < 2:
             raise ValueError(
-                f"expected pairs of two or more sources, to be split by them; got {sorted(set(pairs.sources))}"
+                f"expected pairs of two or more sources, by which they are split; got {sorted(set(pairs.sources))}"
             )
         tokens, lengths = vocabulary.encode_many(pairs.targets)
         source_tokens, source_lengths = vocabulary.encode_many(pairs.sources)
@@ -154,7 +165,7 @@ class PairCorpus(Corpus):
         )
 
     def batch(self, rows: NDArray[np.int64]) -> CorpusBatch:
-        """Return some rows as tensors, conditioned on their sources."""
+        """Return some rows as a batch of tensors, conditioned on their sources."""
         return replace(super().batch(rows), condition=self.condition(rows))
 
     def condition(self, rows: NDArray[np.int64]) -> Condition:

@@ -1,9 +1,10 @@
 """Maximum-likelihood training of a generative model on molecules, which makes a prior.
 
-The learning rate is raised linearly, held, and in the last epochs lowered to zero (warm-up, stable, decay; Hu et al.
-2024, arXiv:2404.06395). Since only the last phase knows where the end is, a training can be resumed with more epochs.
-Early stopping ends the stable phase, not the training: the decay still follows. In transfer learning (``keep_best``) it
-ends the training, with the weights that were best on what is held out: on a small file, a model soon knows it by heart.
+The learning rate rises linearly, stays, and falls to zero in the last epochs (warm-up, stable, decay; Hu et al. 2024,
+arXiv:2404.06395). Since only the last phase depends on the number of epochs, a training can be resumed with more of
+them. Early stopping ends the stable phase, and the decay still follows. In transfer learning (``keep_best``), early
+stopping ends the training, with the weights that were best on the held-out molecules, since a model soon overfits a
+small file.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class MoleculeLoss(Protocol):
         Args:
             model: the model in training.
             batch: the sequences.
-            step: the step of the training, from 0, for losses that change on the way; None asks for the final loss, by
-                which a model is validated.
+            step: the step of the training, from 0, for a loss that changes during the training; None is the final loss,
+                for validation.
         """
         ...
 
@@ -71,7 +72,14 @@ def negative_log_likelihood(model: GenerativeModel, batch: CorpusBatch, step: in
 
 @dataclass
 class _Position:
-    """The part of a checkpoint that is no tensor."""
+    """The part of a checkpoint that is not a tensor.
+
+    Attributes:
+        step: the number of steps done.
+        best_loss: the least held-out loss up to now, in nats.
+        since_best: the number of validations since then.
+        decay_from: the step at which early stopping began the decay; None if it did not.
+    """
 
     step: int = 0
     best_loss: float = math.inf
@@ -89,20 +97,20 @@ class _BestWeights:
         self.take()
 
     def take(self) -> None:
-        """Keep the present weights."""
+        """Copy the present weights of the model."""
         self._weights = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
 
     def put_back(self) -> None:
-        """Give the model the weights that were kept."""
+        """Load the copied weights into the model."""
         self._model.load_state_dict(self._weights)
 
     def files(self, settings: PretrainSettings) -> dict[str, bytes]:
-        """Return what is added to a checkpoint: a resumed training may have been better before it."""
+        """Return the copied weights as a file of a checkpoint, if the settings keep the best; else no file."""
         weights = {name: tensor.contiguous().cpu() for name, tensor in self._weights.items()}
         return {self._FILE: save(weights)} if settings.keep_best else {}
 
     def restore(self, folder: Place) -> None:
-        """Go back to the weights that were best at a checkpoint, if it has any."""
+        """Read the best weights from a checkpoint, if it has them."""
         if (folder / self._FILE).exists():
             self._weights = load((folder / self._FILE).read_bytes())
 
@@ -116,15 +124,15 @@ def pretrain(
     checkpoints: RunCheckpoints | None = None,
     progress: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> float:
-    """Train the model in place, and return the held-out negative log-likelihood per molecule, in nats.
+    """Train a model in place; return the mean held-out loss per molecule, in nats.
 
     Args:
         model: the model, on the device to train on.
         corpus: the molecules.
         settings: the settings of the training.
-        loss: the loss that is lowered.
-        checkpoints: training continues from the newest of these, and adds to them on the way and at the end; None
-            keeps none.
+        loss: the loss to minimise.
+        checkpoints: the checkpoints of the run: the training goes on from the newest, and saves further ones during the
+            training and at its end; None saves none.
         progress: called after each step.
     """
     optimizer = Adam(model.parameters(), settings.learning_rate)
@@ -137,7 +145,7 @@ def pretrain(
     training_lengths = corpus.lengths[corpus.training]
     per_epoch = -(-len(training_lengths) // settings.batch_size)
     total, decay_steps = settings.epochs * per_epoch, max(1, round(settings.decay_epochs * per_epoch))
-    # A training on few molecules may have fewer steps than the warm-up asks for: it then takes half of the steps.
+    # A training on few molecules may have fewer steps than the warm-up: the warm-up is then half of the steps.
     warmup = max(1, min(settings.warmup_steps, total // 2))
     decay_from = min(max(warmup, total - decay_steps), total - 1)
     if position.decay_from is not None:
@@ -149,7 +157,7 @@ def pretrain(
         rate = min(1.0, (step + 1) / warmup, (total - step) / (total - decay_from))
         optimizer.learning_rate = settings.learning_rate * rate
         with _own_dropout(model.device):
-            # Dropout draws from the global generator: seeded by the step, a resumed training drops the same units.
+            # Dropout draws from the global generator: with a seed a step, a resumed training drops the same units.
             torch.manual_seed(derive_seed(settings.seed, "dropout", step))
             batch = corpus.batch(corpus.training[rows]).to(model.device)
             lowered = _train_step(model, optimizer, batch, settings, loss=loss, step=step)
@@ -177,7 +185,7 @@ def pretrain(
 
 @contextmanager
 def _own_dropout(device: torch.device) -> Iterator[None]:
-    """Leave the global generators as they were; torch can do so for the CPU and for CUDA."""
+    """Restore the global generators of torch afterwards, which it supports for the CPU and for CUDA."""
     on_cuda = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_cuda else [], device_type="cuda"):
         yield
@@ -209,7 +217,7 @@ def _train_step(
     with _products_in(settings.precision, batch.tokens.device.type):
         losses = loss(model, batch, step)
     optimizer.zero_grad()
-    # The mean over tokens, so that a batch of long molecules weighs no more than one of short ones.
+    # The mean over tokens, so that a batch of long molecules has no larger gradient than a batch of short ones.
     (losses.sum() / batch.lengths.sum()).backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
     optimizer.step()
@@ -218,12 +226,12 @@ def _train_step(
 
 @contextmanager
 def _products_in(precision: str, device: str) -> Iterator[None]:
-    """Compute the matrix products of a forward pass, and of the backward pass that belongs to it, in a precision."""
+    """Compute the matrix products of a forward pass and of its backward pass in a precision."""
     with ExitStack() as chosen:
         if precision == "bfloat16":
             chosen.enter_context(torch.autocast(device, torch.bfloat16))
             if device == "cpu":
-                # The backward pass of fused attention takes longer there than all the rest of a step.
+                # On the CPU, the backward pass of fused attention takes longer than all the rest of a step.
                 chosen.enter_context(sdpa_kernel(SDPBackend.MATH))
         yield
 

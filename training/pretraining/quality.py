@@ -1,4 +1,4 @@
-"""The quality of a pretrained model: of its draws, of the targets it makes of sources, and of its latent vectors."""
+"""The quality of a pretrained model: of its draws, of the targets that it draws for sources, of its latent vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.pair_corpus import PairCorpus
 
 GREEDY = Sampling(top_k=1)
-"""The likeliest token at each position."""
+"""Greedy decoding: the likeliest token at each position."""
 
 
 def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:
@@ -35,12 +35,13 @@ def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:
 
 
 def pair_quality(policy: Policy, corpus: PairCorpus, draws: int, seed: int) -> dict[str, Any]:
-    """Draw one target for each of at most ``draws`` held-out sources, and return their quality.
+    """Draw one target for each source of at most ``draws`` held-out pairs, and return metrics of the targets by name.
 
     Returns:
-        ``validity``: parseable / drawn; ``uniqueness``: different molecules / parseable; ``min_similarity`` and
-        ``max_similarity``: the least and the greatest similarity of these sources to their targets in the file;
-        ``within_similarity``: drawn targets within these bounds that are not their source / drawn.
+        ``drawn``: the number of draws; ``validity``: parseable / drawn; ``uniqueness``: different molecules /
+        parseable; ``min_similarity`` and ``max_similarity``: the least and the largest similarity of these sources to
+        their targets in the file; ``within_similarity``: targets with a similarity to their source between these two,
+        other than the source itself / drawn.
     """
     rows = np.random.default_rng(seed).permutation(corpus.held_out)[:draws]
     drawn = draw_rows(policy, len(rows), UNTRUNCATED, torch_generator(seed, "pairs"), corpus.condition(rows))
@@ -64,10 +65,10 @@ def pair_quality(policy: Policy, corpus: PairCorpus, draws: int, seed: int) -> d
 
 
 def reconstruction_accuracy(policy: Policy, corpus: Corpus, most: int) -> float:
-    """Return the share of at most ``most`` held-out molecules that are decoded from their own latent vectors.
+    """Return the share of at most ``most`` held-out molecules that the model reconstructs from their latent vectors.
 
-    A molecule is encoded as the mean of its posterior and decoded greedily; the result may be another string of the
-    same molecule.
+    A molecule is encoded as the mean of its posterior and decoded greedily; another string of the same molecule counts
+    as reconstructed.
     """
     smiles = [corpus.smiles[row] for row in corpus.held_out[:most].tolist()]
     with torch.no_grad():

@@ -16,20 +16,20 @@ class PretrainSettings:
     """The settings of a pretraining.
 
     Attributes:
-        epochs: passes over the training molecules, the decay included.
-        decay_epochs: the last passes, in which the learning rate falls linearly to 0.
-        batch_size: molecules of a step.
+        epochs: the number of passes over the training molecules, the decay included.
+        decay_epochs: the number of last passes in which the learning rate falls linearly to 0.
+        batch_size: the number of molecules of a step.
         learning_rate: the learning rate of Adam in the stable phase.
-        warmup_steps: steps in which the learning rate rises from 0.
-        gradient_norm: the largest norm of a step's gradient.
-        held_out: molecules kept for validation, drawn at random with the seed.
-        patience: validations without improvement after which the decay begins.
-        validate_every: steps between validations; 0 = each epoch.
-        checkpoint_seconds: the least time between two checkpoints.
+        warmup_steps: the number of steps in which the learning rate rises from 0.
+        gradient_norm: the largest norm of a step's gradient; longer gradients are scaled down to it.
+        held_out: the number of molecules held out for validation, chosen at random by the seed; at most a tenth.
+        patience: the number of validations without improvement after which the decay begins.
+        validate_every: the number of steps between validations; 0 is an epoch.
+        checkpoint_seconds: the least time between two checkpoints, in seconds.
         seed: the seed of the split, the order and the initial weights.
         precision: the precision of matrix products in training, one of ``PRECISIONS``; weights, gates and losses are
             float32.
-        keep_best: end with the weights of the best validation, those before the first step included. After
+        keep_best: end with the weights of the best validation, the weights before the first step included. After
             ``patience`` validations without improvement the training ends, and no decay follows.
     """
 
@@ -55,8 +55,7 @@ class PretrainSettings:
 TRANSFER = PretrainSettings(
     epochs=30, decay_epochs=0.0, batch_size=32, learning_rate=3e-4, warmup_steps=20, patience=3, keep_best=True
 )
-"""The settings of transfer learning: a policy goes on learning on a file that is small beside what it was trained on,
-in small steps, and stops when it no longer gains on what was held out."""
+"""The settings of transfer learning: small steps on a small file, which end when the held-out loss no longer falls."""
 
 
 @dataclass(frozen=True)

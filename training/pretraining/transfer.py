@@ -1,9 +1,9 @@
-"""What transfer learning has changed: the policy that was trained, beside the one that the training began with.
+"""The effects of transfer learning: a comparison of the trained policy with the policy that the training began with.
 
-gain          on the held-out rows of the file: the loss of the old policy less that of the new one
-forgetting    on draws of the old policy, which stand for the data that it was trained on: the loss of the new policy
-              less that of the old one. It is an estimate of the divergence KL(old || new), in nats a molecule: 0 for
-              a policy that draws as before, and large for one that would hardly draw these molecules any more
+gain          the loss of the old policy less the loss of the new policy, on the held-out rows of the file
+forgetting    the loss of the new policy less the loss of the old policy, on draws of the old policy, which represent
+              its training data. It estimates the divergence KL(old || new), in nats a molecule: 0 for a policy that
+              draws as before, and large for a policy that would hardly draw these molecules any more
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from molbuffer.training.pretraining.elbo import NegativeELBO
 from molbuffer.training.pretraining.pretrain import MoleculeLoss, held_out_loss, negative_log_likelihood
 
 OLD_DRAWS = 2_000
-"""The draws of the old policy that stand for its data: the standard error of their mean loss is about 0.2 nats."""
+"""The most draws of the old policy that represent its data; the standard error of their mean loss is about 0.2 nats."""
 
 
 @dataclass(frozen=True)
 class BeforeTransfer:
-    """The policy that a training begins with, judged before the first step.
+    """The quality of the policy that a transfer learning begins with, before the first step.
 
     Attributes:
-        metrics: ``held_out_nll_before`` in nats, and the quality of its draws, with names that end with ``_before``.
-        draws: draws of the policy; None for a model of pairs, whose data cannot be drawn.
+        metrics: ``held_out_nll_before``, in nats, and the quality of its draws; all names end with ``_before``.
+        draws: draws of the policy; None for a model of pairs, whose sources it cannot draw.
         old_nll: the mean loss of the policy on the draws, in nats.
     """
 
@@ -40,14 +40,14 @@ class BeforeTransfer:
 
     @classmethod
     def of(cls, policy: Policy, data: PretrainData, draws: int, seed: int, batch_size: int) -> BeforeTransfer:
-        """Judge a policy.
+        """Measure the quality of a policy.
 
         Args:
             policy: the policy that the training begins with.
             data: the rows of the training.
-            draws: the number of draws that its quality is judged by.
+            draws: the number of draws for the quality.
             seed: the seed of the draws.
-            batch_size: the rows of which losses are computed at once.
+            batch_size: the number of rows whose losses are computed at once.
         """
         loss = _loss_of(policy.model)
         metrics = {"held_out_nll": held_out_loss(policy.model, data.corpus, batch_size, loss)}
@@ -61,7 +61,7 @@ class BeforeTransfer:
         return cls(before, corpus, held_out_loss(policy.model, corpus, batch_size, loss))
 
     def compared_with(self, model: GenerativeModel, batch_size: int) -> dict[str, Any]:
-        """Return the metrics of the policy, and what a model that was trained from it has forgotten."""
+        """Return the metrics of the old policy, and the forgetting of a model that was trained from it, by name."""
         if self.draws is None or self.old_nll is None:
             return self.metrics
         old_nll = held_out_loss(model, self.draws, batch_size, _loss_of(model))
@@ -77,5 +77,5 @@ _QUALITIES = frozenset({"validity", "uniqueness", "novelty"})
 
 
 def _loss_of(model: GenerativeModel) -> MoleculeLoss:
-    """Return the loss that bounds or is the negative log-likelihood, whatever a model is trained with."""
+    """Return the negative log-likelihood, or for a latent model its bound, whatever loss the training has."""
     return NegativeELBO() if isinstance(model, LatentModel) else negative_log_likelihood

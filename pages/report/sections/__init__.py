@@ -1,4 +1,4 @@
 """The sections of the report, each a function of a ``Context``.
 
-They are what was run, how it went, which molecules came out, and what it took.
+The modules are on the runs, their progress, their molecules, and the costs of scores.
 """

@@ -1,4 +1,4 @@
-"""The sections on how runs went: learning, the funnel, and the samplers."""
+"""The sections on the progress of runs: learning, the funnel, and the samplers."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ METRICS = (
     ("kl_prior", "Divergence from the prior", "KL, nats", True),
     ("gradient_norm", "Norm of the gradient", "norm", True),
 )
-"""The metrics of trainings that are drawn, with their titles and units, and whether their axis begins at 0."""
+"""The metrics of trainings with charts: name, title, unit, and whether the axis begins at 0."""
 SHORT_EVENTS = {"sample_batch": "live", "build_buffer": "buffer", "evaluation": "evaluation"}
 
 
 def of_objectives(context: Context, blocks: Callable[[Context, ObjectiveFacts], Iterator[Block]]) -> list[Block]:
-    """Return the blocks of each objective, under a heading where there are several and it has some."""
+    """Return the blocks of all objectives; with several objectives, those of each are under a heading."""
     found: list[Block] = []
     for objective in context.objectives:
         own = list(blocks(context, objective))
@@ -70,15 +70,15 @@ def of_objectives(context: Context, blocks: Callable[[Context, ObjectiveFacts], 
 
 
 def learning(context: Context) -> Section:
-    """Return the section on what was learnt."""
+    """Return the section on the progress of learning."""
     return Section(
         "learning",
         "Learning",
-        "The rewards of what was drawn live and of what came from the store, and the best molecules over the calls of "
-        "the objective, with bands over runs of the same name; watch for live rewards that rise while the best ones do "
-        "not, for an effective sample size near 0, and for a divergence from the prior that runs away.",
+        "The rewards of live and of stored rows, and the best molecules over oracle calls, with bands over runs of the "
+        "same name; watch for live rewards that rise while the best ones do not, for an effective sample size near 0, "
+        "and for a divergence from the prior that keeps growing.",
         of_objectives(context, _learning),
-        "No row has a reward yet, so that nothing can have been learnt.",
+        "No row has a reward yet, so that no run has learned anything.",
     )
 
 
@@ -87,7 +87,7 @@ def _learning(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
     scored = [curve for curve in curves if curve.best is not None]
     if scored:
         yield Numbers(_numbers(scored))
-    # The rewards of a training on pairs are those of pairs, which have an objective of their own.
+    # The metrics of a training on pairs are rewards of pairs, which are under an objective of their own.
     of_pairs = {run.run_id for run in context.runs if run.setting("contrastive") is not None}
     groups, among = context.groups_of(objective), context.all_groups
     metrics = learning_curve(context.scope, [*REWARDS, *(name for name, *_ in METRICS)])
@@ -97,7 +97,7 @@ def _learning(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
         named = drawn.select("run_id", "iteration", name="event", value="mean")
         rewards = reward_chart(named, context.groups, EVENTS, among) if named["iteration"].n_unique() > 1 else None
     charts = [rewards, calls_chart(curves, context.groups)]
-    # The rows of an offline training are of other runs, whose iterations say nothing of its own.
+    # The rows of an offline training are of other runs, so that its policy lag has no meaning.
     offline = pl.col("run_id").is_in([run.run_id for run in context.runs if run.kind == "offline"])
     metrics = metrics.filter(~((pl.col("name") == "policy_lag") & offline))
     charts += [metric_chart(metrics, groups, *metric, among) for metric in METRICS]
@@ -141,7 +141,7 @@ def _runs_table(context: Context, curves: list[CallCurve]) -> Table:
 
 
 def drawn_funnel(context: Context) -> Section:
-    """Return the section on what became of the rows that were drawn."""
+    """Return the section on the outcomes of drawn rows."""
     outcomes = funnel_over_time(context.scope)
     blocks: list[Block] = []
     if not outcomes.is_empty():
@@ -150,9 +150,9 @@ def drawn_funnel(context: Context) -> Section:
     return Section(
         "funnel",
         "The funnel",
-        "What became of every row that was drawn: whether it is a molecule, which filter refused it, and whether its "
-        "reward is of scores that the store had or of new ones; watch for a filter that takes most of what is drawn, "
-        "and for shares of known molecules that grow, since the policy then repeats itself.",
+        "The outcome of every drawn row: whether it is a molecule, which filter refused it, and whether its reward is "
+        "of stored scores or of new ones; watch for a filter that refuses most rows, and for growing shares of known "
+        "molecules, since the policy then repeats itself.",
         blocks,
         "No row was drawn yet.",
     )
@@ -198,9 +198,9 @@ def drawn_samplers(context: Context) -> Section:
     return Section(
         "samplers",
         "Samplers",
-        "What each sampler drew for the buffer and live: its diversity, validity, rewards and share of new molecules, "
-        "and the share of each in the batches that were learnt from; watch for a sampler whose molecules are not new "
-        "any more, and for shares that are not those of the configuration.",
+        "The rows that each sampler drew for the buffer and live: their diversity, validity, rewards and share of new "
+        "molecules, and the share of each sampler in the training batches; watch for a sampler whose molecules are no "
+        "longer new, and for shares that differ from the configuration.",
         blocks,
         "No sampler has drawn a row yet.",
     )

@@ -1,4 +1,4 @@
-"""The sections on the molecules: the best ones, their diversity, trade-offs, place in chemical space, and descent."""
+"""The sections on molecules: the best ones, their diversity, trade-offs, chemical space, and descent."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MOST_COMPARED = 1_000
 NEAREST_SHOWN = 6
 MOST_SMILES = 300
 HEADER_CHARACTERS = 24
-"""The most characters of the title of a column: one as long as a molecule pushes the others out of sight."""
+"""The most characters of the title of a column; a longer title would push other columns out of sight."""
 _TARGETED = ("similarity", "rediscovery")
 
 
@@ -83,7 +83,7 @@ def _best(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
 
 
 def _core(context: Context, objective: ObjectiveFacts, smiles: list[str]) -> tuple[Chem.Mol | None, str]:
-    """Return what pictures are aligned to, and what it is for a reader."""
+    """Return the core that pictures are aligned to, and its description for readers."""
     if context.options.align is not None and (core := core_of(context.options.align)) is not None:
         return core, shown(context.options.align, 80)
     for kind, target in _targets(context, objective):
@@ -93,7 +93,7 @@ def _core(context: Context, objective: ObjectiveFacts, smiles: list[str]) -> tup
 
 
 def _targets(context: Context, objective: ObjectiveFacts) -> Iterator[tuple[str, str]]:
-    """Yield the kinds of components that compare with a molecule, and those molecules."""
+    """Yield the kind and the target molecule of each component that compares with a target."""
     for run in context.runs_of(objective):
         components = run.setting("objective", "components")
         for component in components if isinstance(components, list) else ():
@@ -244,10 +244,10 @@ def trade_offs(context: Context) -> Section:
     return Section(
         "trade-offs",
         "Trade-offs",
-        "The transformed values of two components, with the Pareto front of the molecules that none beats in both; "
-        "watch for an empty upper right corner: the two ask for different molecules, and weights decide.",
+        "The transformed values of two components, with their Pareto front; watch for an empty upper right corner: the "
+        "two components then prefer different molecules, and their weights decide.",
         of_objectives(context, _trade_offs),
-        "No objective has two components with scores, so that there is nothing to trade off.",
+        "No objective has two components with scores.",
     )
 
 
@@ -270,8 +270,8 @@ def chemical_space(context: Context) -> Section:
     return Section(
         "space",
         "Chemical space over time",
-        "Molecules as points, near each other where they share features of their fingerprints; watch for how the "
-        "colour moves: late molecules in one corner only mean that the run has settled there.",
+        "Molecules as points, which are close if they share features of their fingerprints; watch for how the "
+        "colour moves: if late molecules are in one corner only, the run has settled there.",
         of_objectives(context, _chemical_space),
         "Fewer than three different molecules have a reward: too few for a map.",
     )
@@ -291,12 +291,12 @@ def _chemical_space(context: Context, objective: ObjectiveFacts) -> Iterator[Blo
 
 
 def lineage(context: Context) -> Section:
-    """Return the section on where a molecule came from."""
+    """Return the section on the lineage of a molecule."""
     return Section(
         "lineage",
         "Lineage",
-        "Where one molecule came from, by default the best: what it was made of, back to a molecule without a source, "
-        "and the versions of the policy that led to the one that drew it; --molecule SMILES names another one.",
+        "The origin of one molecule, by default the best: the molecules that it was made of, back to one without a "
+        "source, and the versions of the policy that drew it; --molecule SMILES names another molecule.",
         _named(context) if context.options.molecule is not None else of_objectives(context, _of_best),
         "No molecule with a reward has a descent yet."
         if context.options.molecule is None
@@ -320,9 +320,7 @@ def _descent(context: Context, smiles: str) -> Iterator[Block]:
     core = core_of(steps[-1].smiles)
     yield Cards([_step_card(step, core) for step in steps], chain=True)
     if len(steps) == 1:
-        yield Note(
-            "Its sampler names nothing that it was made of: the molecule was drawn whole, by a policy or from a file."
-        )
+        yield Note("Its sampler names no source: the molecule was drawn as a whole, by a policy or from a file.")
     policy = next((row["policy_sha256"] for row in first_rows(context.scope, [smiles])), None)
     versions = [] if policy is None else policy_descent(context.scope, policy)
     if versions:
@@ -338,7 +336,7 @@ def _descent(context: Context, smiles: str) -> Iterator[Block]:
             for version in versions
         ]
         columns = ("policy", "kind", "made by run", "iteration", "weights", "made (UTC)")
-        caption = f"The policy that drew it, and the {len(versions) - 1} versions before it"
+        caption = f"The policy that drew the molecule, and the {len(versions) - 1} versions before it"
         yield Table(caption, columns, rows, numeric=frozenset({3}))
 
 

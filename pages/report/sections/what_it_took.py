@@ -1,4 +1,4 @@
-"""The sections on what it took: scores that failed, and what the others cost."""
+"""The sections on scores: those that failed, and the costs of the others."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def failures(context: Context) -> Section:
     return Section(
         "failures",
         "Failed scores",
-        "Scores that did not come about: failed where the molecule has none, lost where the machine was at fault; "
-        "watch for one reason that grows, and for molecules of one kind among the examples. `molbuffer rescore` tries "
-        "lost ones again, with --failed failed ones, too.",
+        "Molecules without a score: failed if the molecule is at fault, lost if the machine is; watch for one reason "
+        "that grows, and for molecules of one kind among the examples. `molbuffer rescore` tries lost scores again, "
+        "with --failed also failed ones.",
         blocks if rows else [],
         "No score of these runs failed or was lost.",
     )
 
 
 def costs(context: Context) -> Section:
-    """Return the section on what scores cost."""
+    """Return the section on the costs of scores."""
     found = list_costs(context.scope)
     blocks: list[Block] = []
     if found:
@@ -66,8 +66,8 @@ def costs(context: Context) -> Section:
         if any(each.computed > each.asked for each in found):
             blocks.append(
                 Note(
-                    "Asked are the molecules of the rows of these runs. Computed has more: the fresh draws by which "
-                    "policies are evaluated are scored, and are no rows of the store."
+                    "The column asked counts the molecules of the rows of these runs. The column computed has more: "
+                    "it includes fresh draws for evaluations that were scored but not stored as rows."
                 )
             )
     return Section(

@@ -1,4 +1,4 @@
-"""The section on what was run: the runs, their settings, and their objectives with transforms as curves."""
+"""The section on the runs: their settings, and their objectives with transforms as curves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_CONFIGURATION_CHARACTERS = 20_000
 
 
 def what_was_run(context: Context) -> Section:
-    """Return the section."""
+    """Return the section on the runs and their objectives."""
     return Section(
         "runs",
         "What was run",
@@ -48,7 +48,7 @@ def _blocks(context: Context) -> Iterator[Block]:
         yield from _objective(objective)
     if context.others:
         names = ", ".join(each.sha256[:SHORT_ID] for each in context.others)
-        yield Note(f"Further objectives, which this report does not go into: {names}. --objective names one.")
+        yield Note(f"Further objectives, which this report does not show: {names}. --objective NAME shows one of them.")
     yield from _configurations(context)
 
 
@@ -106,13 +106,13 @@ def _objective(objective: ObjectiveFacts) -> Iterator[Block]:
         if without:
             names = shown(", ".join(without), 200)
             yield Note(
-                f"No curve can be drawn of {names}: the transform cannot be read, or its kind is not installed here."
+                f"No curve can be drawn for {names}: the transform cannot be read, or its kind is not installed here."
             )
 
 
 def _aggregated(objective: ObjectiveFacts) -> str:
     if objective.aggregation is None:
-        return "The store does not say what it is made of, as of the rewards of pairs"
+        return "The components are not recorded, as for rewards of pairs"
     return f"The {objective.aggregation.replace('_', ' ')} of the transformed values"
 
 

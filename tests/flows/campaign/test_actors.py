@@ -396,7 +396,7 @@ def test_an_actor_waits_for_a_learner_that_is_gone_and_ends_after_a_while(desert
     with deserted.actor(ACTORS[0]) as actor:
         actor.plan = replace(actor.plan, pause=lambda _: None)
         # It draws what the limit allows, without anybody who learns: 40 rows, and a tolerance of 24 more.
-        assert "nobody working on it" in actor.run()
+        assert "no process has worked" in actor.run()
     assert len(deserted.query("SELECT * FROM builds")) == 2
 
 

@@ -91,7 +91,7 @@ def click_until(click, shown):
 
 def open_molecule(page, number):
     button = page.get_by_role("button", name=f"Open {number}", exact=True).first
-    click_until(lambda: button.click(timeout=20_000), page.get_by_text("Every score of it"))
+    click_until(lambda: button.click(timeout=20_000), page.get_by_text("All scores of the molecule"))
 
 
 def wait_for_cards(page, number, part=""):
@@ -183,7 +183,7 @@ def test_a_molecule_is_opened_and_its_neighbours_lead_on(seen):
             seen.page.mouse.click(place["x"] + place["width"] / 2, place["y"] + 60)
 
     click_until(click_picture, seen.page.get_by_role("heading", name="Neighbours"))
-    seen.page.get_by_text("Every score of it").wait_for()
+    seen.page.get_by_text("All scores of the molecule").wait_for()
     open_tab(seen.page, "Molecules")
     # The last one is a molecule that has others like it.
     open_molecule(seen.page, seen.total)
@@ -247,7 +247,7 @@ def test_a_narrow_dark_window_has_room_for_it(open_visit, address):
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 400
     assert seen.page.evaluate(BEYOND_THE_EDGE) == []
     open_tab(seen.page, "Runs")
-    wait_for(seen.page, "What the runs came to")
+    wait_for(seen.page, "Results of the runs")
     assert seen.page.evaluate(BEYOND_THE_EDGE) == []
     open_tab(seen.page, "Molecules")
     open_molecule(seen.page, 1)

@@ -122,7 +122,7 @@ def test_an_address_that_cannot_be_listened_at_says_what_to_do(small_store):
         said = run("--store", small_store, "--port", port)
     assert said.exit_code == 1 and f"--port {port} is in use" in said.stderr and "--port 0" in said.stderr
     said = run("--store", small_store, "--host", "300.1.1.1", "--token", "mine-is-long")
-    assert said.exit_code == 1 and said.stderr.startswith("error: --host 300.1.1.1 is no address of this machine")
+    assert said.exit_code == 1 and said.stderr.startswith("error: --host 300.1.1.1 is not an address of this machine")
 
 
 def test_edit_writes_a_notebook_of_ones_own_and_never_over_one(tmp_path, small_store, monkeypatch):

@@ -161,7 +161,7 @@ def test_rewards_of_pairs_are_apart_from_those_of_their_targets(store, small):
         charts = [each for block in learning(only).blocks if isinstance(block, Charts) for each in block.drawn]
         assert charts[0].data["data"]["mean"] == pytest.approx([mean, mean])
     notes = [block.text for block in what_was_run(context).blocks if isinstance(block, Note)]
-    assert any("the rewards of pairs" in note for note in notes)
+    assert any("rewards of pairs" in note for note in notes)
 
 
 def test_three_objectives_are_told_apart(store, small):

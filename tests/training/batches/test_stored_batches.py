@@ -131,7 +131,7 @@ def test_a_state_of_others_or_none_is_refused(filled: SampleStore) -> None:
             batches.load_state_dict(wrong)
     others = {"store": "0" * 32, "objective": "f" * 64, "seed": 99, "batch_size": 1, "selection": None, "where": "true"}
     for name, value in others.items():
-        with pytest.raises(LoaderUseError, match=f"{name} = .* and these have"):
+        with pytest.raises(LoaderUseError, match=f"{name} = .* but this dataset has"):
             batches.load_state_dict({**state, name: value})
     for name in ("position", "snapshot"):
         for value in (-1, "1", 1.5, True):
@@ -180,7 +180,7 @@ def test_r17_a_mixed_loader_is_refused_in_workers_and_given_once(filled: SampleS
         with pytest.raises(TrainingError, match="StoredBatches"):
             in_workers(loader, context)
     assert len(list(DataLoader(loader, batch_size=None))) == 2
-    with pytest.raises(LoaderUseError, match="given once"):
+    with pytest.raises(LoaderUseError, match="load_state_dict"):
         list(loader)
     loader.load_state_dict({**loader.state_dict(), "iteration": 1})
     assert [mixed.batch.iteration for mixed in loader] == [1]

@@ -114,7 +114,7 @@ def test_the_critic_learns_the_return_and_says_how_well(loss: CriticLoss) -> Non
 
 
 def test_a_critic_without_tokens_says_so() -> None:
-    with pytest.raises(ValueError, match="reads the tokens"):
+    with pytest.raises(ValueError, match="needs the tokens"):
         A2C()(replace(rows(), tokens=None))
 
 

@@ -76,5 +76,5 @@ def test_a_missing_package_is_a_problem_of_the_configuration(
 def test_a_place_that_mlflow_does_not_write_is_a_problem_of_the_configuration(tiny_config: Path) -> None:
     pytest.importorskip("mlflow", reason="pip install 'molbuffer[mlflow]'")
     tiny_config.write_text(f'{tiny_config.read_text()}\n[logging]\nmlflow = "mlruns"\n')
-    with pytest.raises(ConfigurationError, match="expected the address of a server or of a database"):
+    with pytest.raises(ConfigurationError, match="expected the address of an MLflow server or of a database"):
         load_settings(tiny_config)
