@@ -239,12 +239,13 @@ def old_form(archive: Path) -> ArchiveError:
     )
 
 
-def strict_json(content: bytes, *, structure: int, fractions: bool = False) -> Any:
+def strict_json(content: bytes, *, structure: int, fractions: bool = False, constants: bool = False) -> Any:
     """Return the values of a JSON text by somebody else.
 
     Args:
         structure: how many brackets and commas it may have, which bounds the memory that it takes.
-        fractions: whether numbers may have a fraction; none may be infinite or no number.
+        fractions: whether numbers may have a fraction.
+        constants: whether numbers may be NaN or Infinity, as Python writes them.
 
     Raises:
         ValueError: it is no JSON, has a key twice, an unusual number, or too much structure.
@@ -256,7 +257,7 @@ def strict_json(content: bytes, *, structure: int, fractions: bool = False) -> A
         return json.loads(
             content.decode(),
             object_pairs_hook=_unique,
-            parse_constant=_refuse_number,
+            parse_constant=float if constants else _refuse_number,
             parse_int=_whole_number,
             parse_float=_fraction if fractions else _refuse_number,
         )
