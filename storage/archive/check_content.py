@@ -17,9 +17,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from molbuffer.storage.archive.catalog import ArchiveCatalog
-from molbuffer.storage.archive.manifest import strict_json
+from molbuffer.storage.archive.manifest import ARCHIVED_TABLES, strict_json
 from molbuffer.storage.archive.problem import Problem
-from molbuffer.storage.backends import quote
+from molbuffer.storage.archive.tables import columns_of
+from molbuffer.storage.backends import quote, quote_name
+from molbuffer.storage.catalog import MIGRATIONS
 from molbuffer.storage.errors import ArchiveFault
 from molbuffer.storage.files import Place, entries, plain_file
 from molbuffer.storage.records import Event, RunKind, RunStatus, ScoreStatus, make_build_id
@@ -31,7 +33,7 @@ _JSON_BYTES, _JSON_STRUCTURE = 16 << 20, 1 << 20
 
 def wrong_content(archive: ArchiveCatalog) -> Iterator[Problem]:
     """Yield what is wrong inside an archive whose arrays may be decoded."""
-    for name, sql in _WRONG_ROWS.items():
+    for name, sql in {**_WRONG_ROWS, **_wrong_times()}.items():
         for row in archive.read(f"SELECT subject FROM ({sql}) AS wrong(subject) LIMIT 1").to_pylist():
             yield Problem(ArchiveFault.CONTENT, f"{name} ({row['subject']})")
             # What follows takes for granted that rows are of these forms.
@@ -86,6 +88,19 @@ _WRONG_ROWS = {
             AND json_extract_string(TRY_CAST(transform AS JSON), '$.kind') <> '', false)""",
     "an event of a run is unknown": f"SELECT run_id FROM {{run_events}} WHERE {_unlisted('status', RunStatus)}",
 }
+
+
+def _wrong_times() -> dict[str, str]:
+    """Return the SELECTs of times that Python has not, by the words that name them, for ``_WRONG_ROWS``."""
+    found = {}
+    for table in ARCHIVED_TABLES:
+        columns = columns_of(tuple(MIGRATIONS))[table]
+        for name in (quote_name(column.name) for column in columns if column.kind == "TIMESTAMP"):
+            possible = f"coalesce({name} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31', true)"
+            found[f"the time {name} of {table} is none"] = (
+                f"SELECT {name}::VARCHAR FROM {{{table}}} WHERE NOT {possible}"
+            )
+    return found
 
 
 def _rows(archive: ArchiveCatalog, sql: str) -> Iterator[dict[str, Any]]:

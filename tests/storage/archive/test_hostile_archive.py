@@ -636,6 +636,7 @@ def test_a_table_of_many_equal_rows_is_read_in_portions_that_fit(archive):
 # Rows
 
 DEEP = '{"x":' + "[" * 100_000 + "]" * 100_000 + "}"
+FAR = np.datetime64(2**62, "us")
 DEEP_SHA256 = hashlib.sha256(DEEP.encode()).hexdigest()
 
 
@@ -658,6 +659,8 @@ DEEP_SHA256 = hashlib.sha256(DEEP.encode()).hexdigest()
         ("runs", {"run_id": "r", "kind": None}, Fault.CONTENT, r"\(r\)"),
         ("runs", {"run_id": "r", "libraries": "[" * 100_000}, Fault.NAME, "libraries .*'r'"),
         ("runs", {"run_id": "r", "selection": '{"x": 1e999}'}, Fault.NAME, "selection .*'r'"),
+        ("runs", {"run_id": "r", "created": FAR}, Fault.CONTENT, 'the time "created" of runs is none'),
+        ("builds", {"build_id": "x", "ended": FAR}, Fault.CONTENT, 'the time "ended" of builds is none'),
         ("runs", {}, Fault.CONTENT, r"a run twice \(run-1\)"),
         ("runs", {"run_id": "r", "config": DEEP, "config_sha256": DEEP_SHA256}, Fault.NAME, "config .*'r'"),
         ("run_events", {"status": "x"}, Fault.CONTENT, r"\(run-1\)"),
@@ -787,6 +790,9 @@ def test_a_header_that_molbuffer_does_not_write_is_not_decoded(archive, lie, mon
     lie(segment_of(archive))
     monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
     refused(signed(archive), Fault.ARRAYS, segment_of(archive).name)
+    with pytest.raises(ArchiveError, match=segment_of(archive).name) as caught:
+        SampleStore.open(archive)
+    assert caught.value.fault is Fault.ARRAYS
 
 
 def test_a_chunk_that_decodes_to_more_than_its_array_is_not_decoded(archive, monkeypatch):
