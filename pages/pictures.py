@@ -16,7 +16,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor, rdFMCS
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from molbuffer.scoring import parse_smiles, scaffold_of
+from molbuffer.scoring import parse_small, scaffold_of
 
 WIDTH, HEIGHT = 240, 180
 MOST_ATOMS = 120
@@ -51,7 +51,7 @@ def picture(smiles: str, *, core: Chem.Mol | None = None, width: int = WIDTH, he
         width: the width in pixels.
         height: the height in pixels.
     """
-    molecule = parse_smiles(smiles)
+    molecule = parse_small(smiles)
     if molecule is None or not 0 < molecule.GetNumHeavyAtoms() <= MOST_ATOMS:
         return None
     _place(molecule, core)
@@ -70,7 +70,7 @@ def picture(smiles: str, *, core: Chem.Mol | None = None, width: int = WIDTH, he
 
 def core_of(reference: str) -> Chem.Mol | None:
     """Return a molecule with coordinates as a core to align pictures to; None if it is invalid or very small."""
-    molecule = parse_smiles(reference)
+    molecule = parse_small(reference)
     if molecule is None or molecule.GetNumHeavyAtoms() < LEAST_CORE:
         return None
     rdDepictor.SetPreferCoordGen(False)
@@ -81,7 +81,7 @@ def core_of(reference: str) -> Chem.Mol | None:
 
 def common_core(smiles: Sequence[str]) -> Chem.Mol | None:
     """Return the most frequent scaffold of some molecules, with coordinates; None if no molecule has a ring."""
-    scaffolds = [scaffold_of(molecule) for molecule in map(parse_smiles, smiles) if molecule is not None]
+    scaffolds = [scaffold_of(molecule) for molecule in map(parse_small, smiles) if molecule is not None]
     rings = [scaffold for scaffold in scaffolds if scaffold]
     return core_of(max(rings, key=rings.count)) if rings else None
 

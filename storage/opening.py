@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from molbuffer.storage.archive import ALREADY_HERE, ArchiveCatalog, as_store, is_archive, verify_files
+from molbuffer.storage.archive import ALREADY_HERE, ArchiveCatalog, as_store, is_archive, verify_files, wrong_arrays
 from molbuffer.storage.backends import check_address, lost, settle
 from molbuffer.storage.catalog import (
     Catalog,
@@ -19,7 +19,7 @@ from molbuffer.storage.catalog import (
     set_identity,
 )
 from molbuffer.storage.description import Description
-from molbuffer.storage.errors import StoreExistsError, StorePlaceError
+from molbuffer.storage.errors import ArchiveError, StoreExistsError, StorePlaceError
 from molbuffer.storage.files import PRIVATE_FILE, Sync, on_disk, place_at
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.layout import HERE, SQLITE, Layout, check_path, check_place
@@ -82,7 +82,10 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
         ArchiveError: the archive is damaged, or has another form than molbuffer writes.
     """
     if is_archive(root):
-        return as_store(ArchiveCatalog(root, verify_files(root, ALREADY_HERE, sizes_only=True), migrations), sync)
+        manifest = verify_files(root, ALREADY_HERE, sizes_only=True)
+        if (problem := wrong_arrays(root, ALREADY_HERE.bytes)) is not None:
+            raise ArchiveError(f"{root} is not used: {problem.text}", problem.fault)
+        return as_store(ArchiveCatalog(root, manifest, migrations), sync)
     description = Description.read(root / "store.toml")
     layout = description.layout(root)
     if not read_only:

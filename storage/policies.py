@@ -18,14 +18,20 @@ from pathlib import Path
 
 from molbuffer.storage.boundary import bounded
 from molbuffer.storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
-from molbuffer.storage.files import Place, Sync, entries, sync_paths, write_folder
+from molbuffer.storage.files import Place, Sync, entries, file_sha256, sync_paths, write_folder
 
 
-def content_sha256(files: Mapping[str, bytes]) -> str:
-    """Return the identity of a policy: the sha256 of the names and contents of its files, in the order of the names."""
+def content_sha256(files: Mapping[str, bytes | Place]) -> str:
+    """Return the identity of a policy: the sha256 of the names and contents of its files, in the order of the names.
+
+    Args:
+        files: the content of each file by name, or the file, which is read in portions.
+    """
     digest = hashlib.sha256()
     for name in sorted(files):
-        digest.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
+        content = files[name]
+        found = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
+        digest.update(f"{name}\0{found}\n".encode())
     return digest.hexdigest()
 
 
@@ -63,11 +69,11 @@ class PolicyStore:
         self._read_only = read_only
         self._sync = sync
 
-    def add(self, files: Mapping[str, bytes]) -> str:
+    def add(self, files: Mapping[str, bytes | Place]) -> str:
         """Store a policy durably; a policy that is kept already is left unchanged.
 
         Args:
-            files: the content of each file by plain file name; at least one.
+            files: the content of each file by plain file name, or the file that it is copied from; at least one.
 
         Returns:
             The sha256 of the policy.
@@ -99,7 +105,7 @@ class PolicyStore:
         self._check_there()
         if sha256 not in self.kept():
             raise UnknownPolicyError(f"the store {self._root.parent} keeps no weights of policy {sha256!r}")
-        found = content_sha256({file.name: file.read_bytes() for file in folder.iterdir()})
+        found = content_sha256({file.name: file for file in folder.iterdir()})
         if found != sha256:
             raise PolicyDamagedError(
                 f"policy {folder} is damaged: its files hash to {found}; restore the folder from a backup"

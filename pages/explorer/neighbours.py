@@ -9,7 +9,7 @@ from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molbuffer.pages.facts import BITS, RADIUS, Neighbour, Scope, sample_molecules
-from molbuffer.scoring import parse_smiles
+from molbuffer.scoring import parse_small
 
 MOST_COMPARED = 10_000
 """The most molecules to compare with; their fingerprints take a second or two, once a snapshot."""
@@ -39,7 +39,7 @@ class Neighbourhood:
 
     def nearest(self, scope: Scope, objective_sha256: str, smiles: str, n: int = 12) -> list[Neighbour]:
         """Return the n molecules most similar to another one, the nearest first; empty if its SMILES cannot be read."""
-        molecule = parse_smiles(smiles)
+        molecule = parse_small(smiles)
         if molecule is None:
             return []
         self._follow(scope, objective_sha256)
@@ -64,6 +64,6 @@ class Neighbourhood:
             if text in self._prints:
                 kept[text] = self._prints[text]
             else:
-                molecule = parse_smiles(text)
+                molecule = parse_small(text)
                 kept[text] = None if molecule is None else self._generator.GetFingerprint(molecule)
         self._prints, self._of = kept, wanted

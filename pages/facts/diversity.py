@@ -11,7 +11,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molbuffer.pages.facts.sample import MoleculeSample
-from molbuffer.scoring import diversity_of, parse_smiles, scaffold_of
+from molbuffer.scoring import diversity_of, parse_small, scaffold_of
 
 MOST_COMPARED = 500
 """The most molecules whose pairs are compared: 125,000 pairs, in a tenth of a second."""
@@ -64,7 +64,7 @@ def diversity(sample: MoleculeSample, *, most_clusters: int = 12) -> DiversityFa
     counts: list[int] = []
     readable: list[int] = []
     for at, text in enumerate(smiles):
-        if (molecule := parse_smiles(text)) is None:
+        if (molecule := parse_small(text)) is None:
             continue
         members.setdefault(scaffold_of(molecule), []).append(at)
         readable.append(at)
@@ -112,13 +112,13 @@ def nearest_of(smiles: Sequence[str], reference: Sequence[str]) -> list[Neighbou
     out.
     """
     step = max(1, -(-len(reference) // MOST_REFERENCES))
-    known = [(text, parse_smiles(text)) for text in reference[::step]]
+    known = [(text, parse_small(text)) for text in reference[::step]]
     texts = [text for text, molecule in known if molecule is not None]
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
     prints = [generator.GetFingerprint(molecule) for _, molecule in known if molecule is not None]
     found = []
     for text in smiles:
-        molecule: Chem.Mol | None = parse_smiles(text)
+        molecule: Chem.Mol | None = parse_small(text)
         if molecule is None or not prints:
             continue
         similarities = np.array(DataStructs.BulkTanimotoSimilarity(generator.GetFingerprint(molecule), prints))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rdkit.Chem import rdFingerprintGenerator
 
 from molbuffer.pages.facts.sample import MoleculeSample
-from molbuffer.scoring import parse_smiles
+from molbuffer.scoring import parse_small
 
 RADIUS, BITS = 2, 1024
 
@@ -35,7 +35,7 @@ def map_space(sample: MoleculeSample) -> SpaceMap:
     therefore always the same.
     """
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
-    molecules = [parse_smiles(text) for text in sample.molecules["smiles"].to_list()]
+    molecules = [parse_small(text) for text in sample.molecules["smiles"].to_list()]
     points = sample.molecules.filter(pl.Series([molecule is not None for molecule in molecules], dtype=pl.Boolean))
     bits = np.array([generator.GetFingerprintAsNumPy(each) for each in molecules if each is not None], np.float32)
     if len(bits) < 3:

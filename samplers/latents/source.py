@@ -7,6 +7,7 @@ Like a policy, a version of a source is a folder of the store, named by the sha2
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,8 +76,12 @@ def load_latents(folder: Place) -> LatentSource:
         if config["kind"] not in _SOURCES:
             known = ", ".join(sorted(_SOURCES))
             raise PolicyFormatError(f"{folder} is of kind {config['kind']!r}, expected a source of latents: {known}")
+        weights = load((folder / WEIGHTS).read_bytes())
+        # Sizes that the weights do not have could take any memory.
+        if (expected := math.prod(config["architecture"].values())) > sum(map(Tensor.numel, weights.values())):
+            raise ValueError(f"the architecture has {expected} numbers or more, and the weights fewer")
         source = _SOURCES[config["kind"]](**config["architecture"])
-        source.load_state_dict(load((folder / WEIGHTS).read_bytes()))
+        source.load_state_dict(weights)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise PolicyFormatError(f"the files in {folder} do not make a source of latents: {error}") from error
     return source

@@ -13,7 +13,7 @@ from .lstm import LSTMLanguageModel
 from .protocol import GenerativeModel, LatentModel, Sequences
 from .recurrent.drawn_states import DrawnStates, keeping
 from .recurrent.products import Precision, has_bfloat16, products_in
-from .registry import MODELS, check_new_model, check_sizes
+from .registry import MODELS, ModelKind, check_new_model, check_sizes
 from .seq2seq import Seq2SeqModel
 from .transformer import TransformerLanguageModel
 
@@ -32,6 +32,7 @@ __all__ = [
     "LSTMLanguageModel",
     "LanguageModel",
     "LatentModel",
+    "ModelKind",
     "Posterior",
     "Precision",
     "Sampling",

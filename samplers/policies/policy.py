@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,11 +22,21 @@ from torch import Tensor
 from molbuffer.kinds import KindError, WrongKeyError, shown
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
-from molbuffer.samplers.models import MODELS, DrawnStates, GenerativeModel, Precision, convert_folder, is_huggingface
+from molbuffer.samplers.models import (
+    MODELS,
+    DrawnStates,
+    GenerativeModel,
+    ModelKind,
+    Precision,
+    convert_folder,
+    is_huggingface,
+)
 from molbuffer.samplers.policies.folders import CONFIG, VOCABULARY, WEIGHTS, check_policy_folder
 from molbuffer.samplers.policies.of_runs import OF_RUN, policy_of_run
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.storage import Place, SampleStore, UnknownPolicyError, content_sha256
+
+_FEW_LAYERS, _SMALL_TABLE = 1_000, 10**8
 
 
 @dataclass(frozen=True)
@@ -131,12 +143,34 @@ def load_policy(folder: Place, device: torch.device | str = "cpu") -> Policy:
             raise PolicyFormatError(f"{folder / CONFIG}: {error}") from error
         vocabulary = Vocabulary.from_json(files[VOCABULARY].decode())
         weights: dict[str, Tensor] = load(files[WEIGHTS])
+        _refuse_other_sizes(kind, config["architecture"], weights)
         model = kind.make(config["architecture"])
         model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise PolicyFormatError(f"the files in {folder} do not make a policy: {error}") from error
     model.eval()
     return Policy(model.to(device), vocabulary, content_sha256(files))
+
+
+def _refuse_other_sizes(kind: ModelKind, sizes: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Refuse sizes that are far from those of the weights, before a model of these sizes takes gigabytes.
+
+    Raises:
+        ValueError: they are.
+    """
+    found = sum(tensor.numel() for tensor in weights.values())
+    named = [sizes, *(inner for inner in sizes.values() if isinstance(inner, Mapping))]
+    layers = [value for each in named for name, value in each.items() if "layer" in name and type(value) is int]
+    if max(layers, default=0) > max(_FEW_LAYERS, len(weights)):
+        raise ValueError(f"the architecture has {max(layers)} layers, the weights are {len(weights)} tensors")
+    # A table of positions is made, and no part of the weights.
+    table = math.prod(sorted(value for value in sizes.values() if type(value) is int)[-2:])
+    if not kind.converted and table > max(_SMALL_TABLE, found):
+        raise ValueError(f"the architecture {dict(sizes)} has a table of {table} numbers, the weights are {found}")
+    with torch.device("meta"):
+        expected = sum(tensor.numel() for tensor in kind.make(sizes).state_dict().values())
+    if expected > 2 * found:
+        raise ValueError(f"the architecture has {expected} numbers, the weights are {found}")
 
 
 def read_policy_files(folder: Place) -> dict[str, bytes]:

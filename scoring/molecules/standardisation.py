@@ -275,12 +275,21 @@ def are_other_molecules(pairs: Sequence[tuple[str, str]]) -> list[bool]:
     return map_chunks(_compare_chunk, pairs)
 
 
+def parse_small(smiles: str) -> Chem.Mol | None:
+    """Return the molecule of a SMILES string of usual length, as ``parse_smiles`` does; None if it is longer.
+
+    For the scaffold or the picture of a molecule of 20,000 atoms RDKit takes minutes and gigabytes, and what is in a
+    store or an archive may be anybody's.
+    """
+    return parse_smiles(smiles) if len(smiles) <= MAX_LENGTH else None
+
+
 def _compare_chunk(pairs: Sequence[tuple[str, str]]) -> list[bool]:
     return [_is_other_molecule(one, other) for one, other in pairs]
 
 
 def _is_other_molecule(one: str, other: str) -> bool:
-    molecule = parse_smiles(one) if len(one) <= MAX_LENGTH else None
+    molecule = parse_small(one)
     if molecule is None:
         return False
     # Clean-up changes bonds and charges, and no hydrogen: molecules with different atoms are different.
@@ -302,7 +311,7 @@ class _Known(NamedTuple):
 
 @lru_cache(KNOWN)
 def _known(smiles: str) -> _Known | None:
-    molecule = parse_smiles(smiles) if len(smiles) <= MAX_LENGTH else None
+    molecule = parse_small(smiles)
     if molecule is None:
         return None
     return _Known(molecule, CalcMolFormula(molecule), _composition(molecule))

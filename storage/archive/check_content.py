@@ -17,9 +17,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from molbuffer.storage.archive.catalog import ArchiveCatalog
-from molbuffer.storage.archive.manifest import strict_json
+from molbuffer.storage.archive.manifest import ARCHIVED_TABLES, strict_json
 from molbuffer.storage.archive.problem import Problem
-from molbuffer.storage.backends import quote
+from molbuffer.storage.archive.tables import columns_of
+from molbuffer.storage.backends import quote, quote_name
+from molbuffer.storage.catalog import MIGRATIONS
 from molbuffer.storage.errors import ArchiveFault
 from molbuffer.storage.files import Place, entries, plain_file
 from molbuffer.storage.records import Event, RunKind, RunStatus, ScoreStatus, make_build_id
@@ -31,7 +33,7 @@ _JSON_BYTES, _JSON_STRUCTURE = 16 << 20, 1 << 20
 
 def wrong_content(archive: ArchiveCatalog) -> Iterator[Problem]:
     """Yield the problems of the content of an archive whose arrays may be decoded."""
-    for name, sql in _WRONG_ROWS.items():
+    for name, sql in {**_WRONG_ROWS, **_wrong_times()}.items():
         for row in archive.read(f"SELECT subject FROM ({sql}) AS wrong(subject) LIMIT 1").to_pylist():
             yield Problem(ArchiveFault.CONTENT, f"{name} ({row['subject']})")
             # The following checks assume that rows have these forms.
@@ -59,7 +61,11 @@ def _unlisted(column: str, values: type[StrEnum]) -> str:
 
 # Each SELECT returns the subjects of a problem, by the text of the problem.
 _WRONG_ROWS = {
+    # First, since what follows joins tables by these: a build and a sample that are there a million times each are a
+    # million million rows.
     "it has a policy twice": "SELECT sha256 FROM {policies} GROUP BY ALL HAVING count(*) > 1",
+    "it has a run twice": "SELECT run_id FROM {runs} GROUP BY ALL HAVING count(*) > 1",
+    "it has a build twice": "SELECT build_id FROM {builds} GROUP BY ALL HAVING count(*) > 1",
     "a build has no size": """SELECT build_id FROM {builds}
         WHERE NOT coalesce(drawn >= 0 AND segment_offset >= 0, false)""",
     "a row has no build": """SELECT samples.build_id || ' row ' || "row" FROM {samples} AS samples
@@ -84,6 +90,19 @@ _WRONG_ROWS = {
 }
 
 
+def _wrong_times() -> dict[str, str]:
+    """Return the SELECTs of times that Python has not, by the words that name them, for ``_WRONG_ROWS``."""
+    found = {}
+    for table in ARCHIVED_TABLES:
+        columns = columns_of(tuple(MIGRATIONS))[table]
+        for name in (quote_name(column.name) for column in columns if column.kind == "TIMESTAMP"):
+            possible = f"coalesce({name} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31', true)"
+            found[f"the time {name} of {table} is none"] = (
+                f"SELECT {name}::VARCHAR FROM {{{table}}} WHERE NOT {possible}"
+            )
+    return found
+
+
 def _rows(archive: ArchiveCatalog, sql: str) -> Iterator[dict[str, Any]]:
     for batch in archive.read_batches(sql):
         yield from batch.to_pylist()
@@ -91,12 +110,16 @@ def _rows(archive: ArchiveCatalog, sql: str) -> Iterator[dict[str, Any]]:
 
 def _wrong_names(archive: ArchiveCatalog) -> Iterator[str]:
     """Yield problems of names that would lead out of the archive as paths, and of ids that are not the right hash."""
-    for run in _rows(archive, "SELECT run_id, libraries, selection FROM {runs}"):
+    for run in _rows(archive, "SELECT run_id, config, libraries, selection FROM {runs}"):
         if run["run_id"] is None or not _RUN_ID.fullmatch(run["run_id"]):
             yield f"no run has the id {run['run_id']!r}"
-        for name in ("libraries", "selection"):
-            if (text := run[name]) is not None and not _is_object(text):
-                yield f"the {name} of run {run['run_id']!r} are no JSON object"
+        for name in ("config", "libraries", "selection"):
+            if (text := run[name]) is not None and not _is_object(text, constants=name == "config"):
+                yield f"the {name} of run {run['run_id']!r} is no JSON object"
+    for part in _rows(archive, "SELECT objective_sha256, component, transform, gate FROM {objectives}"):
+        for name in ("transform", "gate"):
+            if (text := part[name]) is not None and not _is_object(text, constants=True):
+                yield f"the {name} of component {part['component']!r} of {part['objective_sha256']!r} is no JSON object"
     columns = "build_id, run_id, iteration, event, sampler, chunk, segment"
     for build in _rows(archive, f"SELECT {columns} FROM {{builds}}"):
         named = (build["run_id"], build["iteration"], Event(build["event"]), build["sampler"], build["chunk"])
@@ -106,9 +129,10 @@ def _wrong_names(archive: ArchiveCatalog) -> Iterator[str]:
             yield f"the build {build['build_id']!r} has its arrays in {build['segment']!r}"
 
 
-def _is_object(text: str) -> bool:
+def _is_object(text: str, *, constants: bool = False) -> bool:
     try:
-        return isinstance(strict_json(text.encode(), structure=_JSON_STRUCTURE, fractions=True), dict)
+        values = strict_json(text.encode(), structure=_JSON_STRUCTURE, fractions=True, constants=constants)
+        return isinstance(values, dict)
     except ValueError:
         return False
 
@@ -129,7 +153,7 @@ def find_circle(parents: Mapping[str, str | None]) -> str | None:
 
 
 def _wrong_policies(archive: ArchiveCatalog) -> Iterator[str]:
-    kept = archive.read("SELECT sha256 FROM {policies} WHERE weights_kept")["sha256"].to_pylist()
+    kept = archive.read("SELECT sha256 FROM {policies} WHERE coalesce(weights_kept, false)")["sha256"].to_pylist()
     there = [path.name for path in entries(archive.folder / "policies")]
     for sha256 in sorted(set(kept) ^ set(there), key=str):
         yield f"the policy {sha256!r} {'is not listed' if sha256 in there else 'has no weights'}"

@@ -246,13 +246,14 @@ def old_form(archive: Path) -> ArchiveError:
     )
 
 
-def strict_json(content: bytes, *, structure: int, fractions: bool = False) -> Any:
+def strict_json(content: bytes, *, structure: int, fractions: bool = False, constants: bool = False) -> Any:
     """Return the values of an untrusted JSON text.
 
     Args:
         content: the text.
         structure: the largest number of brackets and commas, which limits the memory.
-        fractions: whether numbers may have a fraction; infinity and NaN are always refused.
+        fractions: whether numbers may have a fraction.
+        constants: whether numbers may be NaN or Infinity, as Python writes them.
 
     Raises:
         ValueError: the text is not JSON, or has a key twice, an unusual number, or too much structure.
@@ -264,7 +265,7 @@ def strict_json(content: bytes, *, structure: int, fractions: bool = False) -> A
         return json.loads(
             content.decode(),
             object_pairs_hook=_unique,
-            parse_constant=_refuse_number,
+            parse_constant=float if constants else _refuse_number,
             parse_int=_whole_number,
             parse_float=_fraction if fractions else _refuse_number,
         )

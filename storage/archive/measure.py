@@ -80,8 +80,13 @@ class RowSizes:
 
 
 def _size_sql(table: ArchivedTable) -> str:
-    """Return a SELECT of the sizes of the rows of a table: name, rows, widest (bytes of the largest row), bytes."""
+    """Return a SELECT of the sizes of the rows of a table: name, rows, widest (bytes of the largest row), bytes.
+
+    The SELECT decodes every column.
+    """
     texts = [quote_name(column.name) for column in table.columns if column.kind == "VARCHAR"]
+    others = [quote_name(column.name) for column in table.columns if column.kind != "VARCHAR"]
     width = " + ".join([f"{8 * len(table.columns)}", *(f"coalesce(strlen({name}), 0)" for name in texts)])
     return f"""SELECT {quote(table.name)} AS name, count(*)::BIGINT AS "rows", coalesce(max({width}), 0) AS widest,
-        coalesce(sum({width}), 0)::BIGINT AS bytes FROM {quote_name(table.name)}"""
+        coalesce(sum({width}), 0)::BIGINT AS bytes, bit_xor(hash({", ".join(others)})) AS decoded
+        FROM {quote_name(table.name)}"""

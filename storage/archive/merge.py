@@ -112,7 +112,7 @@ def _attempt(store: OpenStore, archive: OpenStore) -> MergeReceipt | None:
     plan = _plan(store.catalog.read, store.snapshot(), archive)
     for sha256 in archive.policies.kept():
         folder = archive.policies.folder(sha256)
-        store.policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
+        store.policies.add({file.name: file for file in folder.iterdir()})
     placed = copy_arrays(_copies(store, archive, plan), store.layout.arrays)
     added, snapshot = store.writable().transact(
         "molbuffer",

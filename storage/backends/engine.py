@@ -84,7 +84,7 @@ def engine(process_id: int) -> duckdb.DuckDBPyConnection:
         process_id: the number of this process, so that a forked process does not use its parent's database.
     """
     own = {
-        # A commit is dozens of tiny statements on the catalog's tables; running them in several threads doubles its time.
+        # A commit is dozens of tiny statements on the catalog's tables; several threads double its time.
         "threads": 1,
         # DuckLake queries optional tables, and takes an error to mean that one does not exist. A search of the catalog
         # for similar names, for the text of that error, takes ten times as long as the query.

@@ -62,8 +62,10 @@ class ReadableCatalog(ABC):
         name: the name of the catalog in errors.
         read_only: whether the catalog can only be read.
         refusal: the text of the error for an attempt to write.
+        session: statements that any other database is given before it reads the files.
     """
 
+    session: tuple[str, ...] = ()
     name: str
     read_only: bool
     refusal: str

@@ -56,18 +56,31 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_private(place: Place, content: bytes) -> None:
+def write_private(place: Place, content: bytes | Place) -> None:
     """Write a new file that only its owner may read; a file in a folder is not synced.
+
+    Args:
+        place: the file.
+        content: the content, or the file that it is copied from.
 
     Raises:
         FileExistsError: the file exists.
     """
     if not isinstance(place, Path):
-        place.write_bytes(content, new=True)
+        place.write_bytes(_sendable(content), new=True)
         return
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     with open(descriptor, "wb") as file:
-        file.write(content)
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, file)
+
+
+def _sendable(content: bytes | Place) -> bytes | Path:
+    """Return what an object store can be given: it reads a file on the disk in portions."""
+    return content if isinstance(content, (bytes, Path)) else content.read_bytes()
 
 
 def write_aside(path: Path, content: bytes, sync: Sync) -> None:
@@ -79,14 +92,17 @@ def write_aside(path: Path, content: bytes, sync: Sync) -> None:
     sync([path.parent])
 
 
-def write_files(folder: Place, files: Mapping[str, bytes], sync: Sync, *, named_in: Iterable[Place] = ()) -> None:
+def write_files(
+    folder: Place, files: Mapping[str, bytes | Place], sync: Sync, *, named_in: Iterable[Place] = ()
+) -> None:
     """Write files into a folder, which is made when it is missing, and return once they are durable.
 
     A crash may leave some of the files: use this for a folder that nothing names before all of its files are there.
 
     Args:
         folder: the folder, or the prefix in an object store, where files that are there already are left as they are.
-        files: the content of each file by its path in the folder, in the order in which they are written.
+        files: the content of each file by its path in the folder, or the file that it is copied from, in the order in
+            which they are written.
         sync: makes files and folders durable.
         named_in: the folders above that may be new, the innermost first.
     """
@@ -94,7 +110,7 @@ def write_files(folder: Place, files: Mapping[str, bytes], sync: Sync, *, named_
         there = {path.name for path in folder.iterdir()}
         for name, content in files.items():
             if name not in there:
-                (folder / name).write_bytes(content)
+                (folder / name).write_bytes(_sendable(content))
         return
     above = on_disk(named_in)
     folders = [folder, *dict.fromkeys(inner for name in files if (inner := (folder / name).parent) != folder)]
@@ -105,14 +121,15 @@ def write_files(folder: Place, files: Mapping[str, bytes], sync: Sync, *, named_
     sync([*(folder / name for name in files), *folders, *above])
 
 
-def write_folder(folder: Place, files: Mapping[str, bytes], sync: Sync) -> None:
+def write_folder(folder: Place, files: Mapping[str, bytes | Place], sync: Sync) -> None:
     """Write a folder so that a crash leaves all of it or nothing; in an object store, a crash may leave a part.
 
     A folder that another process made under the same name in the meantime is taken to be the same, and is kept.
 
     Args:
         folder: the folder, or the prefix in an object store, where files that are there already are left as they are.
-        files: the content of each file by name, in the order in which they are written to an object store.
+        files: the content of each file by name, or the file to copy, in the order in which they are written to an
+            object store.
         sync: makes files and folders durable.
 
     Raises:

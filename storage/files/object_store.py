@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from molbuffer.storage.errors import ExtensionError, StorePlaceError
@@ -129,11 +129,11 @@ class ObjectPath:
         """Return the content of an object as text."""
         return self.read_bytes().decode()
 
-    def write_bytes(self, content: bytes, *, new: bool = False) -> None:
+    def write_bytes(self, content: bytes | Path, *, new: bool = False) -> None:
         """Write an object, durably.
 
         Args:
-            content: the content.
+            content: the content, or the local file to read it from, in portions.
             new: whether the object must not exist yet.
 
         Raises:

@@ -100,7 +100,7 @@ class ClosedDatabase:
 
         Args:
             paths: the paths of the files.
-            reach: the statements with which DuckDB reaches the object store of the files.
+            reach: the first statements, such as those with which DuckDB reaches the object store of the files.
             views: the statements that make views over the files.
         """
         # The order matters: the paths cannot be set after access is off, and no setting after settings are locked.
@@ -129,7 +129,8 @@ class ClosedDatabase:
             sources |= catalog.sources([name for name in _LARGE if name in tables_of], snapshot, since)
         tables = (f"CREATE VIEW {quote_name(name)} AS {source.select(snapshot)}" for name, source in sources.items())
         paths = [path for source in sources.values() for path in source.paths]
-        return cls.over(paths, reach_statements(catalog.tables), (*tables, *_views(names)))
+        before = (*catalog.session, *reach_statements(catalog.tables))
+        return cls.over(paths, before, (*tables, *_views(names)))
 
     @classmethod
     def without_rows(cls) -> Self:

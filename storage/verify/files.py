@@ -157,7 +157,7 @@ def policy_fault(folder: Place, sha256: str, *, quick: bool) -> str | None:
         files = entries(folder)
         if quick:
             return None if files else "has no files"
-        found = content_sha256({file.name: file.read_bytes() for file in files})
+        found = content_sha256({file.name: file for file in files})
     except OSError as error:
         return f"cannot be read ({error})"
     return None if found == sha256 else f"is damaged: its files hash to {found}"

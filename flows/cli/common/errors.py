@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from molbuffer.flows.cli.common.interruptions import report_interruption
+from molbuffer.flows.cli.common.notes import note
 
 DEBUG = "MOLBUFFER_DEBUG"
 """The environment variable that, set to 1, shows tracebacks."""
@@ -55,7 +56,7 @@ class ReportingGroup(TyperGroup):
                 raise typer.Exit(code) from None
             if not isinstance(error, Exception) or not is_for_users(error):
                 raise
-            sys.stderr.write(f"error: {_in_words(error)}\n")
+            note(f"error: {_in_words(error)}")
             raise typer.Exit(1) from error
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 
 from molbuffer.flows.cli.common.formats import Format, is_compressed
-from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.notes import note, printable
 from molbuffer.flows.cli.common.row_texts import SdfRecords, json_text
 from molbuffer.flows.errors import UsageError
 
@@ -66,7 +66,8 @@ def write_text(text: str, out: Path | None = None) -> None:
     """Write a result to a file, or to standard output."""
     text = text if not text or text.endswith("\n") else text + "\n"
     if out is None:
-        sys.stdout.write(text)
+        # A name of a file may have bytes that are no text.
+        sys.stdout.write(text.encode(errors="backslashreplace").decode())
     else:
         with gzip.open(out, "wb") if is_compressed(out) else out.open("wb") as file:
             file.write(text.encode())
@@ -156,9 +157,9 @@ def table(
 
     grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for column in columns:
-        grid.add_column(Text(column), overflow="fold")
+        grid.add_column(Text(printable(column)), overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(_cell(value, exact)) for value in row))
+        grid.add_row(*(Text(printable(_cell(value, exact))) for value in row))
     console = Console(width=None if sys.stdout.isatty() else WIDEST_PIPE, highlight=False)
     with console.capture() as captured:
         console.print(grid)

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from molbuffer.flows.cli.common.notes import printable
 from molbuffer.flows.cli.look.watch_facts import AT_WORK, WatchFacts, seconds_between
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ def _head(facts: WatchFacts, now: datetime) -> list[Text]:
     run = facts.run
     status = run.status or "unknown"
     first = Text.assemble(
-        (run.name, "bold"),
+        (printable(run.name), "bold"),
         f" {run.run_id[:_SHORT]} {run.kind} ",
         (status, _STATUS.get(status, "cyan")),
         no_wrap=True,
         overflow="ellipsis",
     )
     if run.detail and status not in AT_WORK:
-        first.append(f": {run.detail}")
+        first.append(printable(f": {run.detail}"))
     wanted = "" if facts.wanted is None else f"/{facts.wanted}"
     parts = [f"iteration {facts.iterations}{wanted}"] if facts.iterations or facts.wanted else []
     if facts.calls is not None:
@@ -193,13 +194,13 @@ def _best(facts: WatchFacts, rows: int, width: int) -> RenderableType:
             values = (f"{part.component} {part.raw:.3g}" for part in each.components if part.raw is not None)
             where = f"{'  '.join(values)}  {where}"
         # Whatever a file or a sampler has for a name is a text, and no markup.
-        table.add_row(f"{each.reward:.3f}", Text(each.smiles), Text(where))
+        table.add_row(f"{each.reward:.3f}", Text(printable(each.smiles)), Text(printable(where)))
     return table
 
 
 def _foot(facts: WatchFacts, width: int) -> Text:
     working = ", ".join(_place(run) for run in facts.working) or "no run is at work"
-    text = f"snapshot {facts.snapshot} · {working}"
+    text = printable(f"snapshot {facts.snapshot} · {working}")
     return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
 

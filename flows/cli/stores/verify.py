@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molbuffer.flows.cli.common.archive_size import DEFAULT_MAX_SIZE, MaxSizeOption, limits
+from molbuffer.flows.cli.common.notes import printable
 from molbuffer.flows.cli.common.options import JsonOption
 from molbuffer.flows.cli.common.output import as_json, progress_of, write_text
 from molbuffer.flows.errors import UsageError
@@ -68,7 +69,7 @@ def verify(
         if json:
             write_text(as_json(_json(report, receipt)))
         else:
-            write_text("\n".join([*_lines(report), *_quarantine_lines(receipt)]))
+            write_text(printable("\n".join([*_lines(report), *_quarantine_lines(receipt)])))
     if any(finding.segment is None or receipt is None for finding in report.errors):
         raise typer.Exit(1)
 

@@ -14,6 +14,7 @@ from molbuffer.pages import (
     map_space,
     nearest_of,
     pareto_front,
+    picture,
     policy_descent,
     sample_molecules,
     scope_of,
@@ -67,6 +68,16 @@ def test_the_nearest_molecule_of_a_reference_is_found():
     assert [(each.smiles, each.nearest) for each in found] == [("CCO", "OCC"), ("c1ccccc1O", "Cc1ccccc1O")]
     assert found[0].similarity == 1.0 > found[1].similarity > 0.3
     assert nearest_of(["CCO"], []) == []
+
+
+@pytest.mark.parametrize("giant", ["C" * 200_000, "C(" * 9_000 + "C" + ")" * 9_000, "C1CC1" * 3_000])
+def test_giants_are_left_out_and_take_no_time(giant):
+    """RDKit would take minutes and gigabytes for the scaffold of one."""
+    sample = sample_of(giant, "c1ccccc1")
+    assert [cluster.scaffold for cluster in diversity(sample).clusters] == ["c1ccccc1"]
+    assert nearest_of([giant], ["C"]) == nearest_of(["C"], [giant]) == []
+    assert picture(giant) is None
+    assert map_space(sample).points["smiles"].to_list() == ["c1ccccc1"]
 
 
 def test_a_map_is_the_same_for_the_same_sample_and_puts_like_beside_like():

@@ -155,6 +155,10 @@ def test_what_is_no_source_of_latents_is_refused(store: SampleStore) -> None:
     empty = store.policies.add({"notes.txt": b""})
     with pytest.raises(PolicyFormatError, match=empty):
         load_latents(store.policies.folder(empty))
+    files = latent_files(NormalPrior(3))
+    large = store.policies.add(files | {"config.json": files["config.json"].replace(b"3", b"3000000000000")})
+    with pytest.raises(PolicyFormatError, match="3000000000000 numbers or more"):
+        load_latents(store.policies.folder(large))
 
 
 @pytest.mark.parametrize("make", [lambda: NormalPrior(0), lambda: NormalPrior(3, 0), lambda: SphericalPrior(1)])

@@ -104,6 +104,25 @@ def test_damaged_files_are_refused_with_the_folder(
     assert str(folder) in str(caught.value)
 
 
+OTHER_SIZES: list[tuple[str, dict[str, int]]] = [
+    ("gru", {"hidden_size": 960_000}), ("gru", {"layers": 10**7}), ("lstm", {"layers": 10**7}),
+    ("transformer", {"hidden_size": 960_000}), ("transformer", {"max_length": 10**10}),
+    ("seq2seq", {"encoder_layers": 10**7}), ("seq2seq", {"hidden_size": 960_000}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "sizes"), OTHER_SIZES)
+def test_sizes_that_the_weights_do_not_have_take_no_memory(
+    tmp_path: Path, files: dict[str, bytes], kind: str, sizes: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The architecture of a policy of somebody else may be anything."""
+    config = {"kind": kind, "architecture": {"vocabulary_size": 9, "max_length": 30} | sizes}
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_: pytest.fail("was made"))
+    folder = write(tmp_path / "policy", files | {CONFIG: json.dumps(config).encode()})
+    with pytest.raises(PolicyFormatError, match=r"the weights are \d+"):
+        load_policy(folder)
+
+
 @pytest.mark.parametrize("name", [WEIGHTS, CONFIG, VOCABULARY])
 def test_a_missing_file_is_named(tmp_path: Path, files: dict[str, bytes], name: str) -> None:
     folder = write(tmp_path / "policy", files)

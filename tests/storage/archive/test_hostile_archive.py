@@ -1,6 +1,7 @@
 """Archives of strangers: whatever one holds, it is refused in words, and nothing outside is read or written."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -506,6 +507,32 @@ def test_a_changed_byte_is_an_error_in_words_or_nothing(archive):
             continue
 
 
+def test_a_column_that_cannot_be_decoded_is_found_before_a_row_is_read(archive):
+    """Also one that no check looks at, such as the value of a metric."""
+    path = parquet_of(archive, "metrics")
+    pq.write_table(read_rows(path), path, compression="zstd", use_dictionary=False)
+    group = pq.read_metadata(path).row_group(0)
+    (column,) = [each for at in range(group.num_columns) if (each := group.column(at)).path_in_schema == "value"]
+    content, start = bytearray(path.read_bytes()), column.data_page_offset
+    content[start : start + 9] = bytes(255 - byte for byte in content[start : start + 9])
+    path.write_bytes(content)
+    refused(signed(archive), Fault.MEMORY, "cannot be decoded")
+
+
+@pytest.mark.parametrize(("row", "stated"), [(-7, 0), (2**30, 5)])
+def test_what_a_file_states_of_its_extremes_is_not_believed(archive, row, stated):
+    """DuckDB would take a condition on the rows for true of all of them, and the row would not be seen."""
+    path = parquet_of(forged(archive, "samples", {"row": row}), "samples")
+    content = path.read_bytes()
+    end = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    said, lie = row.to_bytes(4, "little", signed=True), stated.to_bytes(4, "little")
+    assert content[end:].count(said) == 2
+    path.write_bytes(content[:end] + content[end:].replace(said, lie))
+    refused(signed(archive), Fault.CONTENT, f"a row has no build .* row {row}")
+    report = verify_store(archive)
+    assert f"row {row}" in report.errors[0].message
+
+
 MEMORY = """
 import json, re, resource, sys
 from pathlib import Path
@@ -608,6 +635,10 @@ def test_a_table_of_many_equal_rows_is_read_in_portions_that_fit(archive):
 
 # Rows
 
+DEEP = '{"x":' + "[" * 100_000 + "]" * 100_000 + "}"
+FAR = np.datetime64(2**62, "us")
+DEEP_SHA256 = hashlib.sha256(DEEP.encode()).hexdigest()
+
 
 @pytest.mark.parametrize(
     ("table", "row", "fault", "match"),
@@ -628,7 +659,12 @@ def test_a_table_of_many_equal_rows_is_read_in_portions_that_fit(archive):
         ("runs", {"run_id": "r", "kind": None}, Fault.CONTENT, r"\(r\)"),
         ("runs", {"run_id": "r", "libraries": "[" * 100_000}, Fault.NAME, "libraries .*'r'"),
         ("runs", {"run_id": "r", "selection": '{"x": 1e999}'}, Fault.NAME, "selection .*'r'"),
+        ("runs", {"run_id": "r", "created": FAR}, Fault.CONTENT, 'the time "created" of runs is none'),
+        ("builds", {"build_id": "x", "ended": FAR}, Fault.CONTENT, 'the time "ended" of builds is none'),
+        ("runs", {}, Fault.CONTENT, r"a run twice \(run-1\)"),
+        ("runs", {"run_id": "r", "config": DEEP, "config_sha256": DEEP_SHA256}, Fault.NAME, "config .*'r'"),
         ("run_events", {"status": "x"}, Fault.CONTENT, r"\(run-1\)"),
+        ("builds", {}, Fault.CONTENT, "a build twice"),
         ("builds", {"build_id": "x", "segment": "../../outside"}, Fault.NAME, "'x'"),
         ("builds", {"build_id": "x", "event": None}, Fault.CONTENT, r"\(x\)"),
         ("builds", {"build_id": "x", "drawn": 2**62, "segment_offset": 2**62}, Fault.NAME, "'x'|drawn|segment_offset"),
@@ -647,6 +683,13 @@ def test_tables_that_no_archive_has_are_refused(archive, table):
     said = json.loads((archive / "archive.json").read_text())
     (archive / "archive.json").write_text(json.dumps(said | {"tables": {"samples": 12, "builds": 2}}))
     refused_in_each_way(archive, Fault.NAME, table)
+
+
+def test_rows_that_are_there_more_than_once_are_not_joined(archive):
+    """A sample and a reward that are there a million times each would be joined to a million million rows."""
+    report = verify_store(forged(archive, "samples", {}))
+    assert "samples exist more than once" in report.errors[0].message
+    assert report.unchecked == ("rules about tables: rows are there more than once",)
 
 
 def test_a_lineage_that_would_never_end_is_refused(archive):
@@ -681,6 +724,22 @@ def test_nothing_that_executes_or_is_damaged_comes_in_as_a_policy(archive, name,
         Fault.POLICY,
         f"{re.escape(name)}|{sha256}|{folder.name}",
     )
+
+
+def test_a_policy_is_never_in_memory_as_a_whole(archive, monkeypatch, tmp_path):
+    (folder,) = (archive / "policies").iterdir()
+    read_bytes = Path.read_bytes
+
+    def of_others(path: Path) -> bytes:
+        return pytest.fail("was read") if path.parent.name == folder.name else read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", of_others)
+    assert verify_store(signed(archive)).errors == ()
+    with trusted_archive(archive) as (opened, _), SampleStore.create(tmp_path / "store") as store:
+        assert store.merge(opened).policies == 1
+        assert store.policies.kept() == [folder.name]
+        copied = store.policies.folder(folder.name) / "config.json"
+    assert (copied.read_text(), stat.S_IMODE(copied.stat().st_mode)) == ("{}", 0o600)
 
 
 # Arrays
@@ -731,6 +790,9 @@ def test_a_header_that_molbuffer_does_not_write_is_not_decoded(archive, lie, mon
     lie(segment_of(archive))
     monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
     refused(signed(archive), Fault.ARRAYS, segment_of(archive).name)
+    with pytest.raises(ArchiveError, match=segment_of(archive).name) as caught:
+        SampleStore.open(archive)
+    assert caught.value.fault is Fault.ARRAYS
 
 
 def test_a_chunk_that_decodes_to_more_than_its_array_is_not_decoded(archive, monkeypatch):

@@ -23,6 +23,15 @@ def test_a_policy_is_named_by_its_content(policies, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [sha256]
 
 
+def test_a_policy_can_be_copied_from_files(policies, tmp_path):
+    files = {name: tmp_path.with_name(f"{tmp_path.name}-{name}") for name in FILES}
+    for name, path in files.items():
+        path.write_bytes(FILES[name])
+    sha256 = policies.add(files)
+    assert sha256 == content_sha256(files) == content_sha256(FILES)
+    assert {path.name: path.read_bytes() for path in policies.folder(sha256).iterdir()} == FILES
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from molbuffer.flows.cli.common.formats import EVERY, Format, chosen_format
+from molbuffer.flows.cli.common.output import table
 from molbuffer.flows.errors import UsageError
 from molbuffer.storage import SampleStore
 
@@ -108,3 +109,10 @@ def test_an_error_of_the_system_says_what_to_do(
 ) -> None:
     done = molbuffer("query", "--store", scored_store, SQL, "--out", tmp_path / f"{'x' * 300}.csv")
     assert (done.returncode, "shorter" in done.stderr) == (1, True)
+
+
+def test_a_table_for_people_gives_the_terminal_no_orders() -> None:
+    shown = table(["name\x1b[2J"], [["run\x1b]0;title\x07\x9b31m\ud800"], ["zwei\nZeilen, ä"]])
+    assert "name\\x1b[2J" in shown
+    assert "run\\x1b]0;title\\x07\\x9b31m\\ud800" in shown
+    assert shown.endswith("zwei\n  Zeilen, ä")

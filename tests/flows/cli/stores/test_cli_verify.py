@@ -1,6 +1,7 @@
 """verify as a command: damage has exit code 1 and a name, and quarantine lets training go on."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,15 @@ def test_leftovers_name_the_command_that_removes_them(scored_store: Path) -> Non
     done = verify("--store", scored_store)
     assert done.exit_code == 0
     assert "`molbuffer maintain --vacuum` removes it once it is" in done.stdout
+
+
+def test_a_name_of_somebody_else_gives_the_terminal_no_orders(scored_store: Path, tmp_path: Path) -> None:
+    with SampleStore.open(scored_store) as store:
+        store.archive(tmp_path / "archive")
+    (tmp_path / "archive" / "tables").chmod(0o700)
+    Path(os.fsdecode(os.fsencode(tmp_path / "archive" / "tables") + b"/\xff\x1b[2J\x9b")).touch()
+    for options in ((), ("--json",)):
+        done = verify("--store", tmp_path / "archive", *options)
+        assert (done.exit_code, type(done.exception)) == (1, SystemExit)
+        assert "is not listed" in done.stdout
+        assert "\x1b" not in done.stdout
