@@ -1,4 +1,4 @@
-"""Lines for people on standard error: standard output is for results."""
+"""Messages of commands on standard error: standard output is for results."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import sys
 
 
 def note(text: str) -> None:
-    """Write a line for people to standard error."""
+    """Write a message line to standard error."""
     sys.stderr.write(text + "\n")

@@ -437,7 +437,7 @@ def test_the_command_writes_the_file_and_says_the_differences(molbuffer: Callabl
     done = molbuffer("config", "from-reinvent", tmp_path / "staged.toml", "--out", tmp_path / "campaign.toml")
     assert (done.returncode, done.stdout) == (0, "")
     next_step = f"molbuffer run {tmp_path / 'campaign.toml'} --store lab"
-    assert f"next, with zinc-gru in the place of the missing prior: {next_step}" in done.stderr
+    assert f"next, with zinc-gru in place of the missing prior: {next_step}" in done.stderr
     assert "line 7, key `parameters.prior_file`: there is no file" in done.stderr
     assert molbuffer("config", "check", tmp_path / "campaign.toml").returncode == 0
     done = molbuffer("config", "from-reinvent", tmp_path / "staged.toml", "--json")
