@@ -186,7 +186,7 @@ def test_an_agent_is_resumed_with_its_group_alone(undisturbed: Group) -> None:
     [
         ("campaign.agents", 0, "campaign.agents"),
         ("campaign.offline", True, "nobody does offline"),
-        ("training.mode", "async", "actors draw for one learner"),
+        ("training.mode", "async", "actors draw for a single learner"),
     ],
 )
 def test_what_cannot_have_agents_is_refused(

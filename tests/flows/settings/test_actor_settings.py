@@ -100,7 +100,7 @@ def test_further_updates_count_and_live_rows_do_not(tmp_path: Path) -> None:
         ("buffer_size = 24", "buffer_size = 24\nfrom_iteration = 5", "samplers", "for iteration 0, which takes 16"),
         ("[actors]", '[diversity]\nbuckets = "scaffold"\npurge = true\n[actors]', "diversity.purge", "set it to false"),
         ("[actors]", "[screening]\n[actors]", "screening", "its own scores alone"),
-        ("[actors]", "[[stages]]\niterations = 5\n[[stages]]\n[actors]", "stages[0]", "actors do not know of stages"),
+        ("[actors]", "[[stages]]\niterations = 5\n[[stages]]\n[actors]", "stages[0]", "actors cannot follow stages"),
     ],
 )
 def test_what_an_asynchronous_training_cannot_have(tmp_path: Path, old: str, new: str, key: str, message: str) -> None:
