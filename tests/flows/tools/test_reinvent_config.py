@@ -226,7 +226,7 @@ transform = {{ type = "reverse_sigmoid", low = -12, high = -6, k = 0.25 }}
     assert len(tomllib.loads(made.text)["objective"]["components"]) == 1
     assert said(made, "'ExternalProcess' is left out")
     assert '#kind = "external"' in made.text
-    with pytest.raises(UsageError, match="nothing can be scored"):
+    with pytest.raises(UsageError, match="no component is left"):
         convert(HEAD + STAGE + program.format(program="no-such-program"))
 
 
