@@ -93,7 +93,7 @@ def test_further_updates_count_and_live_rows_do_not(tmp_path: Path) -> None:
             'mode = "async"',
             'mode = "async"\nloss = "reinforce"',
             "training.mode",
-            "the loss reinforce .* an earlier one",
+            "the loss reinforce .* an earlier policy",
         ),
         ("buffer_size = 24", "p_batch = 1.0\nbuffer_size = 24", "training.mode", "drawn live"),
         ("buffer_size = 24", "p_batch = 0.5", "samplers", "takes 8 rows .* no sampler has a buffer_size"),
