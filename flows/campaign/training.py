@@ -156,7 +156,7 @@ def check_rows(
 ) -> None:
     """Refuse sources without a row that a new run can learn from, as far as this is known before the run begins.
 
-    It is not known if the rows are relabelled first, if they are pairs, whose reward depends on the policy, or if
+    It is not known if the rows are relabelled first, if they are pairs, whose objective depends on the policy, or if
     invalid rows are learned from. A run that has begun is not checked.
 
     Raises:

@@ -3,7 +3,7 @@
 The formulas are those of REINVENT 4 (Loeffler et al., Journal of Cheminformatics 16:20, 2024): with
 S(u) = 1 / (1 + 10^(−u)), ``sigmoid`` is S(10 k (x − (low + high)/2) / (high − low)), ``reverse_sigmoid`` is 1 minus
 that, and ``double_sigmoid`` is the rising flank S(coef_si / coef_div (x − low)) below the middle and the falling flank
-1 − S(coef_se / coef_div (x − high)) above it.
+1 − S(coef_se / coef_div (x − high)) from the middle on.
 """
 
 from __future__ import annotations
