@@ -1,8 +1,8 @@
-"""A program that scores: how flat and how round a molecule is, of its conformer of lowest energy.
+"""A scoring program: the planarity and the asphericity of a molecule, from one relaxed conformer.
 
-It reads a table with the columns id and smiles, and writes one with the id, the plane of best fit in Å (PBF: Firth et
-al. 2012, doi:10.1021/ci300293f), the asphericity in [0, 1], and the reason where a molecule has neither. So may any
-program, in any language: program.toml calls it.
+It reads a table with the columns id and smiles, and writes a table with the id, the plane of best fit in Å (PBF: Firth
+et al. 2012, doi:10.1021/ci300293f), the asphericity in [0, 1], and the reason if a molecule has neither. program.toml
+calls it; a program in any other language can be used in the same way.
 """
 
 import csv
@@ -18,7 +18,7 @@ def conformer(smiles: str) -> Chem.Mol:
     """Return a molecule with a relaxed conformer.
 
     Raises:
-        ValueError: it has none.
+        ValueError: no conformer can be embedded.
     """
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
     parameters = AllChem.ETKDGv3()

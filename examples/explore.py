@@ -4,7 +4,7 @@
     marimo edit examples/explore.py -- --store lab      # in the browser, each cell runs again when its inputs change
     python examples/explore.py --store lab              # as a script, which prints the tables
 
-It reads the store and needs no network.
+The notebook only reads the store, and needs no network.
 """
 
 import marimo
@@ -39,7 +39,7 @@ def _(lab, mo):
 
 @app.cell
 def _(mo, runs):
-    # A run by its name and id; "all" is every run.
+    # The choices are the runs, by name and id, and "all" for every run.
     choices = {"all": None} | {f"{name} {run_id[:8]}": run_id for name, run_id in runs["name", "run_id"].rows()}
     chosen = mo.ui.dropdown(choices, value="all", label="Run")
     least = mo.ui.slider(0.0, 1.0, step=0.05, value=0.0, label="Least reward", show_value=True)
@@ -91,7 +91,7 @@ def _(lab, mo, pl):
 
 @app.cell
 def _(best, by_iteration, mo, rejected, runs):
-    # As a script there is no page to show the tables on.
+    # A script has no page for the tables, and prints them instead.
     if mo.app_meta().mode == "script":
         for table in (runs, best, by_iteration, rejected):
             print(table)

@@ -1,9 +1,9 @@
-"""A service that scores: the solubility of molecules by ESOL (Delaney 2004, doi:10.1021/ci034243x).
+"""A scoring service: the solubility of molecules by ESOL (Delaney 2004, doi:10.1021/ci034243x).
 
     python service.py 8901
 
-It answers a POST of {"molecules": [{"id": ..., "smiles": ...}]} with the logarithm of the solubility in mol/l of each.
-With a word in SERVICE_TOKEN, only those are answered who send it.
+It answers a POST of {"molecules": [{"id": ..., "smiles": ...}]} with the logarithm (base 10) of the solubility of each
+molecule in mol/l. If the environment variable SERVICE_TOKEN is set, requests without this token are refused.
 """
 
 import json
@@ -17,7 +17,7 @@ from rdkit.Chem import Crippen, Descriptors, Lipinski
 
 
 def log_solubility(smiles: str) -> float:
-    """Return the logarithm of the solubility in mol/l."""
+    """Return the logarithm (base 10) of the solubility in mol/l."""
     molecule = Chem.MolFromSmiles(smiles)
     aromatic = sum(atom.GetIsAromatic() for atom in molecule.GetAtoms()) / molecule.GetNumHeavyAtoms()
     return float(
@@ -30,7 +30,7 @@ def log_solubility(smiles: str) -> float:
 
 
 class Scores(BaseHTTPRequestHandler):
-    """Answers requests."""
+    """The handler of scoring requests."""
 
     def do_POST(self) -> None:
         """Score the molecules of a request."""
@@ -49,7 +49,7 @@ class Scores(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Suppress the log line of each request."""
 
 
 if __name__ == "__main__":

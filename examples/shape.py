@@ -1,8 +1,8 @@
-"""A score of one's own that takes its time: how well a molecule's shape can be laid over that of celecoxib.
+"""An example of an expensive score: the similarity of a molecule's shape to that of celecoxib.
 
 A conformer is embedded (ETKDGv3, Riniker & Landrum 2015, doi:10.1021/acs.jcim.5b00654), relaxed with MMFF94, aligned by
-Open3DAlign (Tosco et al. 2011, doi:10.1007/s10822-011-9462-9), and compared by shape Tanimoto. It takes some tenths of
-a second a molecule, as a fast docking does: ``cost = "high"`` in shape.toml stores each score as soon as it is there.
+Open3DAlign (Tosco et al. 2011, doi:10.1007/s10822-011-9462-9), and compared by shape Tanimoto. A molecule takes some
+tenths of a second, as in fast docking: with ``cost = "high"`` in shape.toml, each score is stored once it is computed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SEED = 7
 
 
 def shape_similarity(smiles: str, reference: str = CELECOXIB) -> float:
-    """The shape Tanimoto to the reference's conformer after alignment, in [0, 1].
+    """Return the shape Tanimoto to the reference's conformer after alignment, in [0, 1].
 
     Raises:
         ValueError: no conformer can be embedded; molbuffer stores that as a failed score with this message.

@@ -1,10 +1,10 @@
 """Prefect flows, their tasks, the configuration, and the command line.
 
 The five flows are the modules at the top: ``build_buffer``, ``train``, ``train_offline``, ``pretrain``, ``maintain``.
-``work`` has what they do, which commands also do without Prefect. ``settings`` checks a configuration, ``campaign``
-makes objects of it, ``tasks`` holds the parts of builds and the Prefect tasks that make them, ``deployments`` the flows
-of nights and what a server is told of them, ``artifacts`` what its pages show, ``tools`` the work of commands without a
-flow, and ``cli`` the commands.
+``work`` holds the bodies of the flows, which the commands also call without Prefect. ``settings`` checks a
+configuration, ``campaign`` makes objects of it, ``tasks`` makes the parts of builds in Prefect tasks, ``deployments``
+holds the scheduled flows and registers them with a Prefect server, ``artifacts`` makes what the server's pages show,
+``tools`` does the work of commands without a flow, and ``cli`` holds the commands.
 """
 
 import lazy_loader

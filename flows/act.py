@@ -1,4 +1,4 @@
-"""act: an actor, which draws for an asynchronous training on whatever host the flow runs."""
+"""act: run an actor, which draws for an asynchronous training on the host of the flow."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def act(
     Args:
         store: the folder of the store.
         learner: the run of the training; by default the newest one at work with training.mode = "async".
-        name: the name of its campaign, where no run is named.
-        builds: the number of builds after which the actor ends; by default no end.
+        name: the name of the training's campaign; it is used only when ``learner`` is None.
+        builds: the number of builds after which the actor ends; by default it ends with the training.
         run_id: the run of the actor to resume; by default a new run, which a retry of this flow run resumes.
         device: the device to draw on; by default that of the configuration.
 
     Returns:
         ``run_id``, ``learner``, ``store``, the numbers of ``builds`` and of rows ``drawn`` and ``kept``, and ``ended``,
-        what has ended it.
+        the reason for the end of the actor.
 
     Raises:
-        NoLearnerError: the training does not learn from actors, or there is none.
+        NoLearnerError: the training does not learn from actors, or no such training is at work.
     """
     limit_threads()
     # This module imports torch, which reads the settings of its threads once, when it is imported.

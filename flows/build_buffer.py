@@ -20,13 +20,13 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
         device: the device to draw and learn on; by default that of the configuration.
 
     Returns:
-        The result of the run: ``run_id``, ``store``, the numbers of rows ``drawn`` and ``kept`` and of rewards that are
-        ``pending``, since they wait for the backlog to be scored, ``oracle_calls``,
+        The result of the run: ``run_id``, ``store``, the numbers of rows ``drawn`` and ``kept``, ``pending`` (the
+        number of rewards that wait until the backlog is scored), ``oracle_calls``,
         ``ended`` (the budget of oracle calls if it is used up), ``failed_scores`` (the number of scores that could not
-        be computed) and ``builds``, the receipts.
+        be computed) and ``builds`` (the receipts).
 
     Raises:
-        FailedScoresError: more molecules than the campaign allows have no reward, since their score failed.
+        FailedScoresError: the scores of more molecules failed than the campaign allows.
         EmptyBuildError: no molecule was kept.
     """
     limit_threads()

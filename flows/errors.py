@@ -1,7 +1,7 @@
 """Errors of flows and commands that belong to no other room.
 
 UsageError    a command was given options that do not go together
-WorkersError  the workers of a run cannot be had, or cannot make a part of a build
+WorkersError  the workers of a run cannot be started or reached, or cannot make a part of a build
 """
 
 from __future__ import annotations
@@ -12,4 +12,4 @@ class UsageError(Exception):
 
 
 class WorkersError(Exception):
-    """The workers of a run cannot be had, or cannot make a part of a build."""
+    """The workers of a run cannot be started or reached, or cannot make a part of a build."""

@@ -12,7 +12,7 @@ from molbuffer.flows.tasks import MaintenanceRequest, maintain_store
 
 @task(name="maintain_store", cache_policy=NO_CACHE)
 def maintain_store_task(request: MaintenanceRequest) -> dict[str, Any]:
-    """Maintain a store once, and return what was done."""
+    """Maintain a store once, and return a report of what was done."""
     return maintain_store(request)
 
 

@@ -24,7 +24,7 @@ def pretrain_prior(request: PretrainRequest, run_id: str | None = None) -> dict[
         held-out molecules that it decodes from their own latent vectors, and ``held_out_nll`` is the negative evidence
         lower bound with one draw of each posterior. For a model of pairs the metrics are those of ``pair_quality``,
         on one draw for each of at most ``draws`` held-out pairs. For transfer learning, from a policy, there are also
-        the metrics of that policy, and what was forgotten of it (``BeforeTransfer``).
+        the metrics of that policy, and the forgetting (``BeforeTransfer``).
     """
     limit_threads()
     # This module imports torch, which reads the settings of its threads once, when it is imported.

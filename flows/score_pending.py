@@ -1,4 +1,4 @@
-"""score_pending: score the rows of builds whose rewards are to come, by the objectives of their runs."""
+"""score_pending: score rows whose rewards are pending, by the objectives of their runs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ SECONDS_BETWEEN_LINES = 60.0
 
 @flow(name="score_pending", validate_parameters=False)
 def score_pending(store: str, run: str | None = None, watch: bool = False, batch: int = 256) -> dict[str, Any]:
-    """Score rows whose rewards are to come, and complete these; any number of hosts may do so at once.
+    """Score the rows whose rewards are pending, and store the rewards; several hosts may work on one store at once.
 
     Args:
         store: the folder of the store.
-        run: the id, or its start, of the only run whose rows are scored; by default every one.
-        watch: go on when nothing is left, until the flow run is cancelled.
-        batch: the most rows that are taken at once.
+        run: the id of a run, or the start of the id: only its rows are scored; by default those of every run.
+        watch: wait for more rows when none is left, until the flow run is cancelled.
+        batch: the largest number of rows that are claimed at once.
 
     Returns:
         ``store``, and the numbers of scores ``computed``, rewards ``completed``, rows ``failed``, scores ``lost``,
-        rewards ``left`` that wait still, and molecules ``given_up``.
+        rewards ``left`` that are still pending, and molecules ``given_up``.
 
     Raises:
-        BacklogError: no row could be scored here, or all scores were lost again and again.
+        BacklogError: this host can score none of the rows, or all scores were lost several times in a row.
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
@@ -41,6 +41,6 @@ def score_pending(store: str, run: str | None = None, watch: bool = False, batch
         nonlocal said
         if not done.left or time.monotonic() - said > SECONDS_BETWEEN_LINES:
             said = time.monotonic()
-            inform(f"{done.completed} rewards completed, {done.failed} failed; {done.left} wait still")
+            inform(f"{done.completed} rewards completed, {done.failed} failed, {done.left} still pending")
 
     return run_score_pending(store, run=run, watch=watch, batch=batch, progress=report)

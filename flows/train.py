@@ -21,12 +21,12 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
 
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
-        ``oracle_calls``, ``ended`` (why it ended before the last iteration; None if it did not),
-        ``failed_scores`` (the number of scores that could not be computed) and ``snapshot``, the last one of the store;
-        with several agents also ``agents``, their runs.
+        ``oracle_calls``, ``ended`` (why the run ended before the last iteration; None if it did not),
+        ``failed_scores`` (the number of scores that could not be computed) and ``snapshot`` (the newest of the store);
+        with several agents also ``agents`` (their runs).
 
     Raises:
-        FailedScoresError: more molecules than the campaign allows have no reward, since their score failed.
+        FailedScoresError: the scores of more molecules failed than the campaign allows.
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.

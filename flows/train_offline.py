@@ -26,21 +26,21 @@ def train_offline(
 
     Args:
         config: the path of a TOML file, or the settings as JSON; the ``[offline]`` table has the settings of this
-        training.
+            training.
         store: the folder of the store; the run and the trained policy go there.
-        snapshot: the snapshot of the store to read; by default the present one. Other sources have none to choose.
+        snapshot: the snapshot of the store to read; by default the present one. It cannot be given with ``sources``.
         where: an SQL condition on ``sample_history``; by default that of the configuration.
         run_id: the run to resume; by default a new run, which a retry of this flow run resumes.
-        sources: the paths of archives and stores to read the rows from, in the order of their rows; the store is then
-            made if it does not exist. By default the rows are those of the store.
+        sources: the paths of archives and stores to read the rows from, one after another; the store is then made if
+            it does not exist. By default the rows are those of the store.
         archive_limit_bytes: the largest size of an archive, unpacked; a larger one is refused.
         device: the device to learn on; by default that of the configuration.
 
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
-        ``ended`` (why it ended before its last step; None if it did not), ``rows`` (the number of stored rows it could
-        read), ``snapshot`` (the one it read, of the first source) and ``report`` (the policy beside its data, as
-        ``OfflineReport``).
+        ``ended`` (why the run ended before its last step; None if it did not), ``rows`` (the number of stored rows that
+        it could read), ``snapshot`` (the snapshot of the first source that it read) and ``report`` (the policy compared
+        with its data, as ``OfflineReport``).
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.

@@ -1,10 +1,10 @@
-"""How long it takes to find all pairs of similar molecules, beside a loop of RDKit's BulkTanimotoSimilarity.
+"""Time the search for all pairs of similar molecules, compared with a loop of RDKit's BulkTanimotoSimilarity.
 
     python benchmarks/drawing/bench_pairs.py [--molecules 10000] [--minimum 0.5] [--looped 500] [--file molecules.smi]
 
-Without a file the molecules are drawn from the bundled policy. Both ways begin with SMILES, compare the same count
-fingerprints, and have to find the same pairs. The loop takes minutes, so that only some molecules meet all others in
-it; what all would take is calculated from the number of comparisons.
+Without a file the molecules are drawn from the bundled policy. Both methods start from SMILES, compare the same count
+fingerprints, and must find the same pairs. The loop would take minutes, so it compares only some molecules with all
+others; the time for all molecules is extrapolated from the number of comparisons.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Pairs = set[tuple[int, int]]
 
 
 def some_molecules(n: int, file: Path | None) -> list[str]:
-    """At most n different molecules, as canonical SMILES."""
+    """Return at most n different molecules, as canonical SMILES."""
     if file is not None:
         raw = [row.smiles for row in read_smiles_file(file)[:n]]
     else:
@@ -40,7 +40,7 @@ def some_molecules(n: int, file: Path | None) -> list[str]:
 
 
 def by_loop(molecules: Sequence[str], minimum: float, looped: int) -> tuple[Pairs, float]:
-    """What one writes without a search: each molecule against all after it. With the seconds that it takes for all."""
+    """Return the pairs that a plain loop over all later molecules finds, and its extrapolated seconds."""
     started = time.perf_counter()
     parsed = [parse_smiles(text) for text in molecules]
     fingerprints = [count_fingerprint(molecule, Fingerprint.MORGAN) for molecule in parsed if molecule is not None]

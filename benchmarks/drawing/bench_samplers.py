@@ -1,19 +1,19 @@
-"""Molecules per second of every sampler and every model, beside the plain loops of the field.
+"""Measure molecules per second of every sampler and every model, compared with plain loops as the field writes them.
 
     python benchmarks/drawing/bench_samplers.py [--rows 128] [--rounds 3] [--molecules 2000] [--latent-rows 1000]
                                      [--seconds 0.1]
 
-Models draw tokens with their log-probabilities; samplers draw what they do in a campaign: strings and tokens of
-``--rows`` molecules at once. The plain loops are those of ``plain_loops`` and ``plain_samplers``: on the same weights,
-checked to draw from the same distribution, and from the same molecules. Files are read, and an index of the history is
-loaded, before anything is timed. Both are timed in turn, and the best of the rounds counts. Ours standardise molecules
-on all cores, where there are enough of them; the plain loops use one.
+Models draw tokens with their log-probabilities; samplers draw as in a campaign: strings and tokens of ``--rows``
+molecules at once. The plain loops are in ``plain_loops`` and ``plain_samplers``: they use the same weights, with a
+check that they draw from the same distribution, and the same molecules. Files are read, and an index of the history is
+loaded, before the timing. Both are timed alternately, and the best of the rounds counts. molbuffer standardises
+molecules on all cores if there are enough molecules; the plain loops use one core.
 
-A model is a bundled policy where there is one of its kind. Others have the default sizes of their kind and random
-weights, which never end a sequence sensibly: with them each row has as many tokens as a molecule has on average, and
-none ends earlier. Ours gain nothing then of what they gain where rows end one by one.
+A model is a bundled policy if there is one of its kind. Other models have the default sizes of their kind and random
+weights, with which sequences do not end like molecules: each row then has the mean number of tokens of a molecule, and
+none ends earlier. In this case molbuffer does not profit from rows that end at different times.
 
-Last come tokens per second on a GPU, or where there is none on the CPU, beside the memory-bound floor of
+At the end come tokens per second on a GPU, or without one on the CPU, compared with the memory-bound floor of
 ``memory_floor``.
 """
 
@@ -79,12 +79,12 @@ from molbuffer.storage import (
 OBJECTIVE = "0" * 64
 
 Draw = Callable[[int], Sized]
-"""Draws up to n molecules."""
+"""A function that draws up to n molecules."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How draws are timed: in so many rounds, each of so many seconds at least, in as many draws as that needs."""
+    """The settings of a timing: the number of rounds, and the least seconds of each, which may need several draws."""
 
     rounds: int
     shortest: float
@@ -92,7 +92,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Compared:
-    """Two ways to draw the same: a kind, with the weights or the notation that it is timed with."""
+    """Two methods to draw the same rows: a sampler or model of molbuffer, and its plain loop."""
 
     name: str
     ours: Draw
@@ -117,7 +117,7 @@ class Molecules:
 
 @dataclass(frozen=True)
 class Best:
-    """A history of molecules, the best first."""
+    """A history of molecules, sorted by reward, the best first."""
 
     smiles: Sequence[str]
 
@@ -126,7 +126,7 @@ class Best:
 
 
 def write_molecules(smiles: Sequence[str], vocabulary: Vocabulary, folder: Path, store: SampleStore) -> Molecules:
-    """The molecules in files, and in a store, where each has a lower reward than the one before."""
+    """Write the molecules to files and to a store, in which each has a lower reward than the one before."""
     file, pairs, run = folder / "molecules.smi", folder / "pairs.csv", Run("bench", "bench", RunKind.BUILD, "{}", 7)
     file.write_text("\n".join(smiles))
     pl.DataFrame({"source": smiles, "target": [*smiles[1:], smiles[0]]}).write_csv(pairs)
@@ -142,7 +142,7 @@ def write_molecules(smiles: Sequence[str], vocabulary: Vocabulary, folder: Path,
 
 
 def some_policy(kind: str, smiles: Sequence[str], vocabulary: Vocabulary) -> tuple[str, Policy]:
-    """A bundled policy of a kind that speaks the vocabulary's grammar, or random weights; and what it is called."""
+    """Return a bundled policy of a kind with the vocabulary's grammar, or one with random weights; and its name."""
     for name in bundled_policies():
         policy = load_policy(find_policy(name))
         if policy.kind == kind and policy.vocabulary.grammar is vocabulary.grammar:
@@ -152,7 +152,7 @@ def some_policy(kind: str, smiles: Sequence[str], vocabulary: Vocabulary) -> tup
 
 
 def conditions(policy: Policy, sources: plain.Draw) -> Callable[[int], Condition]:
-    """What gives n rows their conditions: latents of the prior, or sources with their tokens."""
+    """Return a function that gives n rows their conditions: latents of the prior, or sources with their tokens."""
     model = policy.model
     if isinstance(model, VAE):
         return lambda n: Condition(latents=model.prior_latents(n, torch.default_generator))
@@ -167,7 +167,7 @@ def conditions(policy: Policy, sources: plain.Draw) -> Callable[[int], Condition
 
 
 def compare_model(name: str, policy: Policy, condition: Condition) -> Compared:
-    """A model beside its plain loop, which is checked to draw from the same distribution."""
+    """Return a model with its plain loop, after a check that both draw from the same distribution."""
     model, loop, generator = policy.model, PlainLoop(policy.model), torch.Generator().manual_seed(0)
     drawn = loop.sample(8, condition[:8])
     with torch.no_grad():
@@ -182,7 +182,7 @@ def compare_model(name: str, policy: Policy, condition: Condition) -> Compared:
 
 
 def drawn_by(sampler: Sampler) -> Draw:
-    """A sampler's draws, each with a seed of its own, or where the one before ended."""
+    """Return a function that draws from a sampler, each time with a new seed, or from where the last draw ended."""
     numbers = itertools.count()
 
     def draw(n: int) -> Sized:
@@ -210,7 +210,7 @@ def latent_samplers(name: str, policy: Policy, smiles: Sequence[str]) -> Iterato
 
 
 def all_samplers(molecules: Molecules, policies: dict[str, tuple[str, Policy]]) -> Iterator[Compared]:
-    """Every kind of sampler, and those again in SELFIES that write or read tokens of whole molecules."""
+    """Yield every kind of sampler, and again in SELFIES those that write or read tokens of whole molecules."""
     vocabulary, file = molecules.vocabulary, molecules.file
     in_selfies = Vocabulary.from_smiles(molecules.smiles, SELFIES)
     for name, policy in (policies["gru"], some_policy("gru", molecules.smiles, in_selfies)):
@@ -247,7 +247,7 @@ def all_samplers(molecules: Molecules, policies: dict[str, tuple[str, Policy]]) 
 
 
 def per_second(draw: Draw, n: int, shortest: float) -> float:
-    """The molecules a second of some draws, which take ``shortest`` seconds at least."""
+    """Return the molecules per second of repeated draws, which take at least ``shortest`` seconds together."""
     drawn, started = 0, time.perf_counter()
     while True:
         drawn += len(draw(n))
@@ -256,7 +256,7 @@ def per_second(draw: Draw, n: int, shortest: float) -> float:
 
 
 def compare(both: Compared, n: int, timing: Timing) -> tuple[float, float]:
-    """Molecules a second of ours and of the plain loop, the best of the rounds."""
+    """Return the molecules per second of molbuffer and of the plain loop, each the best of the rounds."""
     found = [
         (per_second(both.ours, n, timing.shortest), per_second(both.plain, n, timing.shortest))
         for _ in range(timing.rounds)

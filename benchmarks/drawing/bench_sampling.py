@@ -1,14 +1,14 @@
-"""Molecules per second that a GRU language model draws, beside the plain loop of the field, on the same weights.
+"""Measure the molecules per second of a GRU language model, compared with the field's plain loop on the same weights.
 
     python benchmarks/drawing/bench_sampling.py [--rows 2048] [--rounds 3] [--policy zinc-gru]
 
-The plain loop is that of ``plain_loops``, and ends when all rows have. Both are timed in turn, several times; the best
-time of each counts, since a shared machine only ever makes a run slower.
+The plain loop is in ``plain_loops``, and ends when all rows have ended. Both are timed alternately, several times; the
+best time of each counts, since other work on a shared machine can only make a run slower.
 
 Two models are timed: the bundled prior, and one of 3 layers of 512 units, the size that much of the field uses. The
 second has random weights, with a head that ends a sequence with the same probability at every token, so that the mean
 length is about that of real molecules. Such lengths spread more widely than real ones, and of some hundred rows a few
-are several times as long as the mean: the plain loop takes all others along to the end of these.
+are several times as long as the mean: the plain loop computes all other rows to the end of these.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from molbuffer.samplers.models import GRUArchitecture, GRULanguageModel
 
 BATCHES = (128, 512)
 MEAN_LENGTH = 40
-"""Tokens of a molecule of the model with random weights, about as many as drug-like molecules have."""
+"""The mean number of tokens of a row of the model with random weights, about that of drug-like molecules."""
 
 
 def molecules_per_second(draw: Callable[[int], object], rows: int, batch: int) -> float:
@@ -38,7 +38,7 @@ def molecules_per_second(draw: Callable[[int], object], rows: int, batch: int) -
 
 
 def random_model(layers: int, hidden_size: int, vocabulary_size: int = 64) -> GRULanguageModel:
-    """A model whose sequences end with probability 1 / MEAN_LENGTH at each token."""
+    """Return a model whose sequences end with probability 1 / MEAN_LENGTH at each token."""
     torch.manual_seed(0)
     sizes = GRUArchitecture(vocabulary_size, hidden_size=hidden_size, layers=layers)
     model = GRULanguageModel(sizes)
@@ -50,7 +50,7 @@ def random_model(layers: int, hidden_size: int, vocabulary_size: int = 64) -> GR
 
 
 def compare(name: str, model: GRULanguageModel, rows: int, rounds: int) -> None:
-    """Prints the speed of both samplers on one model at each batch size of at most ``rows``."""
+    """Print the speed of both samplers on one model at each batch size of at most ``rows``."""
     sizes, plain = model.sizes, PlainLoop(model)
     print(f"{name}: {sizes.layers} x {sizes.hidden_size}, at most {sizes.max_length} tokens")
     print(f"{'batch':>6} {'ours / s':>10} {'plain loop / s':>15} {'ratio':>6}")

@@ -1,13 +1,13 @@
-"""What the cache of keys and values gains, and how fast a transformer draws beside the recurrent models.
+"""Measure the gain of the cache of keys and values, and the speed of a transformer compared with recurrent models.
 
     python benchmarks/drawing/bench_transformer.py [--rows 512] [--rounds 3] [--length 100]
 
-First one transformer draws sequences of exactly ``--length`` tokens twice: with its cache, and without, taking the
-whole prefix through all blocks at every token. Both draw the same tokens, which is checked.
+First one transformer draws sequences of exactly ``--length`` tokens twice: with its cache, and without it, by computing
+the whole prefix through all blocks at every token. A check makes sure that both draw the same tokens.
 
-Then models of the default sizes of their kinds draw sequences of about the lengths of molecules, beside the plain loop
-of ``plain_loops`` on the weights of the GRU. All have random weights, with an end that is as likely at every
-token. All are timed in turn, and the best of the rounds counts.
+Then models of the default sizes of their kinds draw sequences of about the lengths of molecules, and so does the plain
+loop of ``plain_loops`` on the weights of the GRU. All have random weights, with the same probability of an end at every
+token. All are timed alternately, and the best of the rounds counts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BATCHES = (128, 512)
 def random_model(
     kind: str, end_probability: float, max_length: int, vocabulary_size: int = VOCABULARY_SIZE
 ) -> GenerativeModel:
-    """A model of a kind's default sizes that ends a sequence with this probability at each token."""
+    """Return a model of a kind's default sizes that ends a sequence with this probability at each token."""
     torch.manual_seed(0)
     model = MODELS[kind].make({"vocabulary_size": vocabulary_size, "max_length": max_length})
     module = model.eval()
@@ -68,7 +68,7 @@ def seconds(draw: Callable[[], Sequences]) -> tuple[float, Sequences]:
 
 
 def compare_cache(length: int, rows: int, rounds: int) -> None:
-    """Prints the time that one transformer takes with its cache and without."""
+    """Print the time of one transformer with its cache and without it."""
     model = random_model("transformer", 0.0, length)
     assert isinstance(model, TransformerLanguageModel)
     with_cache, without = [], []
@@ -77,7 +77,7 @@ def compare_cache(length: int, rows: int, rounds: int) -> None:
         with_cache.append(taken)
         taken, whole = seconds(lambda: draw_whole_prefix(model, rows))
         without.append(taken)
-        # A number that falls on a token's border may give another token, and the row then goes another way.
+        # A random number at the border between two tokens may give another token, after which the rows differ.
         assert (cached.tokens == whole.tokens).all(1).float().mean() > 0.9
     print(f"transformer: {model.sizes.layers} x {model.sizes.hidden_size}, {rows} rows of {length} tokens")
     for name, taken in (("cache", min(with_cache)), ("whole prefix", min(without))):
@@ -86,7 +86,7 @@ def compare_cache(length: int, rows: int, rounds: int) -> None:
 
 
 def compare_models(rows: int, rounds: int) -> None:
-    """Prints how many molecules a second each model draws."""
+    """Print the molecules per second of each model."""
     models = {kind: random_model(kind, 1 / MEAN_LENGTH, 128) for kind in KINDS}
     gru = models["gru"]
     assert isinstance(gru, GRULanguageModel)

@@ -1,8 +1,8 @@
-"""Tokens per second of models, and how far they are from what the memory allows.
+"""Measure tokens per second of models, and compare them with the limit that the memory bandwidth sets.
 
-Each step of a model reads its weights, however many rows it draws. The floor of a draw is the time in which the memory
-gives as many bytes as all its steps read, at the speed at which it is copied. Weights alone are counted: not what a row
-keeps of its own, such as keys and values, and not what is read once a draw, such as an encoder.
+Each step of a model reads its weights, for any number of rows. The floor of a draw is the time in which the memory
+delivers the bytes that all steps read, at the measured copy bandwidth. Only weights are counted: neither data of single
+rows, such as keys and values, nor data that is read once a draw, such as an encoder.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from molbuffer.samplers import Policy
 from molbuffer.samplers.models import Condition, GenerativeModel
 
 NOT_EACH_STEP = ("embedding", "encoder", "to_posterior", "to_state", "weight_ih_l0", "key_value")
-"""What is in the names of weights of which a step reads nothing, or a row of a table for each token."""
+"""Parts of the names of weights that a step does not read, or of which it reads only one table row for each token."""
 COPIED = 256 * 2**20
-"""Bytes that are copied: more than caches hold."""
+"""The number of bytes of the copy, more than caches can hold."""
 
 
 def print_floors(policies: Sequence[Policy], given: Mapping[str, Condition], rows: int) -> None:
-    """Prints a line for each model, given the conditions of ``rows`` rows by its kind; moves the models to a GPU."""
+    """Print a line for each model, given the conditions of ``rows`` rows by its kind; the models are moved to a GPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bandwidth = copied_bytes_per_second(device)
     print(f"{rows} at once on {device.type}, whose memory gives {bandwidth / 1e9:.0f} GB/s")
@@ -37,7 +37,7 @@ def print_floors(policies: Sequence[Policy], given: Mapping[str, Condition], row
 
 
 def timed_draw(model: GenerativeModel, n: int, condition: Condition, device: torch.device) -> tuple[int, int, float]:
-    """The tokens, the steps and the seconds of a draw, after one that warms up."""
+    """Return the tokens, the steps and the seconds of a draw, after a warm-up draw."""
     generator = torch.Generator(device).manual_seed(0)
     model.sample(n, condition=condition, generator=generator)
     started = synchronised_clock(device)
@@ -54,7 +54,7 @@ def bytes_of_a_step(model: GenerativeModel) -> int:
 
 
 def copied_bytes_per_second(device: torch.device, rounds: int = 5) -> float:
-    """The bytes that a copy reads and writes a second, at best."""
+    """Return the largest number of bytes per second that a copy reads and writes."""
     source = torch.zeros(COPIED, dtype=torch.uint8, device=device)
     target = torch.empty_like(source).copy_(source)
     best = float("inf")
@@ -66,7 +66,7 @@ def copied_bytes_per_second(device: torch.device, rounds: int = 5) -> float:
 
 
 def synchronised_clock(device: torch.device) -> float:
-    """The time when all that was asked of a device is done."""
+    """Return the time after all queued work of a device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()

@@ -1,8 +1,8 @@
-"""Plain loops: how one draws from a model without this project, on the weights of our models.
+"""Plain loops: the usual way to draw from a model without molbuffer, on the weights of molbuffer's models.
 
-A Python loop over positions that takes every row along, ended or not, until all have ended. At each step a recurrent
-model makes an embedding, one of torch's cells a layer and a linear head; a transformer takes the whole prefix through
-all of its blocks. Then come a softmax and a multinomial draw.
+A plain loop goes over positions, and computes every row, ended or not, until all rows have ended. At each step a
+recurrent model computes an embedding, one of torch's cells for each layer and a linear head; a transformer computes the
+whole prefix through all of its blocks. Then come a softmax and a multinomial draw.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PlainStep = Callable[[Tensor], Tensor]
 
 
 class PlainLoop:
-    """The usual sampler of a model of ours."""
+    """The usual sampling loop, on a model of molbuffer."""
 
     def __init__(self, model: GenerativeModel) -> None:
         self._begin = _beginning(model)
@@ -40,7 +40,7 @@ class PlainLoop:
 
     @torch.no_grad()
     def sample(self, n: int, condition: Condition = UNCONDITIONED) -> Sequences:
-        """Draws n sequences with torch's global generator."""
+        """Draw n sequences with torch's global generator."""
         step = self._begin(n, condition)
         token = torch.full((n,), START)
         ended = torch.zeros(n, dtype=torch.bool)
@@ -59,10 +59,10 @@ class PlainLoop:
 
 
 class WholePrefix:
-    """A step of a transformer that keeps nothing but the tokens.
+    """A step of a transformer without a cache, which keeps only the tokens.
 
     Args:
-        logits: gives the logits [n, L, V] before each token of [n, L].
+        logits: returns the logits [n, L, V] before each token of [n, L].
     """
 
     def __init__(self, logits: Callable[[Tensor], Tensor], n: int) -> None:
@@ -79,7 +79,7 @@ class WholePrefix:
 
 
 class _Recurrent:
-    """The layers of a recurrent model as torch's cells."""
+    """A step of a recurrent model, with torch's cells as layers."""
 
     def __init__(self, model: GRULanguageModel | LSTMLanguageModel | VAE) -> None:
         self._model = model
@@ -113,7 +113,7 @@ class _Recurrent:
 
 
 def _beginning(model: GenerativeModel) -> Callable[[int, Condition], PlainStep]:
-    """What begins n sequences of a model."""
+    """Return a function that begins n sequences of a model."""
     if isinstance(model, TransformerLanguageModel):
         return lambda n, condition: WholePrefix(model.logits, n)
     if isinstance(model, Seq2SeqModel):

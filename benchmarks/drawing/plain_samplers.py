@@ -1,4 +1,4 @@
-"""What one writes to draw molecules without this project: each function gives something that draws n of them."""
+"""Plain samplers, as one writes them without molbuffer: each function returns a function that draws n molecules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from molbuffer.samplers import END, RESERVED, Policy, Vocabulary
 from molbuffer.samplers.models import UNCONDITIONED, Condition
 
 Draw = Callable[[int], Sequence[str]]
-"""Gives n molecules."""
+"""A function that returns n molecules."""
 
 ELEMENTS = ["C", "N", "O", "F", "S", "Cl"]
 EDITS = [
@@ -41,13 +41,13 @@ JOIN = AllChem.ReactionFromSmarts("[*:1]-[1*].[1*]-[*:2]>>[*:1]-[*:2]")
 
 
 def padded(smiles: Sequence[str], vocabulary: Vocabulary) -> Tensor:
-    """The tokens [n, L] of molecules, PAD after the end of each."""
+    """Return the tokens [n, L] of molecules, with PAD after the end of each."""
     rows = [[*(vocabulary.ids[token] for token in vocabulary.grammar.split(text)), END] for text in smiles]
     return pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
 
 
 def with_tokens(molecules: Draw, vocabulary: Vocabulary) -> Draw:
-    """Draws that make the rows of tokens as well that a training step needs, as our samplers do."""
+    """Return draws that also make the rows of tokens that a training step needs, as molbuffer's samplers do."""
 
     def draw(n: int) -> Sequence[str]:
         padded(drawn := molecules(n), vocabulary)
@@ -61,7 +61,7 @@ def encodable(smiles: str, vocabulary: Vocabulary) -> bool:
 
 
 def from_model(policy: Policy, condition: Callable[[int], Condition] = lambda n: UNCONDITIONED) -> Draw:
-    """Runs the plain loop of a model, with what each row is conditioned on, and joins its tokens."""
+    """Return draws by the plain loop of a model, given the condition of each row, with the tokens joined to strings."""
     loop, vocabulary = PlainLoop(policy.model), policy.vocabulary
 
     def draw(n: int) -> Sequence[str]:
@@ -75,14 +75,14 @@ def from_model(policy: Policy, condition: Callable[[int], Condition] = lambda n:
 
 
 def from_file(path: Path) -> Draw:
-    """Reads a file and draws rows of it."""
+    """Read a file, and return draws of its rows."""
     molecules = pl.read_csv(path, has_header=False).to_series().to_list()
     rng = random.Random(0)
     return lambda n: rng.choices(molecules, k=n)
 
 
 def from_pairs(path: Path, vocabulary: Vocabulary) -> Draw:
-    """Reads a table of pairs, draws rows of it, and makes tokens of the sources in their canonical form."""
+    """Read a table of pairs, and return draws of its rows, with the tokens of the sources in their canonical form."""
     table = pl.read_csv(path)
 
     def draw(n: int) -> Sequence[str]:
@@ -94,12 +94,12 @@ def from_pairs(path: Path, vocabulary: Vocabulary) -> Draw:
 
 
 def from_memory(memory: pl.DataFrame) -> Draw:
-    """Draws from a table of what was generated and scored, which is how one keeps a history in memory."""
+    """Return draws from a table of generated and scored molecules in memory, the usual form of a history."""
     return lambda n: memory.sample(n)["smiles"].to_list()
 
 
 def by_mutation(parents: Draw, vocabulary: Vocabulary) -> Draw:
-    """Edits the tokens of each parent until another molecule comes out."""
+    """Return draws that edit the tokens of each parent until the result is another molecule."""
     rng = random.Random(0)
 
     def draw(n: int) -> Sequence[str]:
@@ -130,10 +130,11 @@ def _mutant(parent: str, vocabulary: Vocabulary, rng: random.Random) -> str:
 
 
 def by_genetic_algorithm(parents: Sequence[str], vocabulary: Vocabulary) -> Draw:
-    """Crosses and mutates parents, the better ones more often, until there are enough different children.
+    """Return draws that cross and mutate parents, better ones more often, until there are enough different children.
 
     Args:
-        parents: the best first. vocabulary: what a child has to be expressed in.
+        parents: the molecules, the best first.
+        vocabulary: the vocabulary, which must be able to express a child.
     """
     molecules = [Chem.MolFromSmiles(text) for text in parents]
     weights = np.arange(len(parents), 0, -1) / (len(parents) * (len(parents) + 1) / 2)
@@ -157,7 +158,7 @@ def by_genetic_algorithm(parents: Sequence[str], vocabulary: Vocabulary) -> Draw
 
 
 def _crossed(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
-    """A part of each of two molecules, cut at a bond outside of rings and joined there."""
+    """Return a child of two molecules: a part of each, cut at a bond outside of rings, and joined there."""
     for _ in range(10):
         parts = []
         for parent in (one, other):
@@ -174,7 +175,7 @@ def _crossed(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator) -> Chem.M
 
 
 def _edited(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
-    """The molecule after one of the edits, all of whose products are made, as a reaction makes them."""
+    """Return a molecule after one of the edits, chosen among all products of a reaction."""
     for _ in range(10):
         kekule = Chem.Mol(molecule)
         Chem.Kekulize(kekule, clearAromaticFlags=True)
@@ -186,7 +187,7 @@ def _edited(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
 
 
 def is_drug_like(molecule: Chem.Mol) -> bool:
-    """Whether a product is a molecule in one piece, of at most 50 atoms, without large rings."""
+    """Return whether a product is a single molecule of at most 50 atoms without large rings."""
     if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return False
     largest = max(map(len, molecule.GetRingInfo().AtomRings()), default=0)

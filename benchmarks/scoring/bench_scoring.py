@@ -1,9 +1,9 @@
-"""How many molecules a second are standardised, filtered and scored, with one process and with all cores.
+"""Measure molecules per second of standardisation, filters and scoring, with one process and with all cores.
 
     python benchmarks/scoring/bench_scoring.py [--molecules 3000]
 
-The molecules are random spellings of known drugs, so that every one is parsed afresh. What is measured is what a build
-pays for: drawn strings to judged molecules, and judged molecules to scores of QED and of similarity with a target.
+The molecules are random SMILES of known drugs, so that every string must be parsed. The two measured steps are those of
+a build: from drawn strings to standardised and filtered molecules, and from these to scores of QED and of a similarity.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COMPONENTS = (QED(), Similarity("CC(=O)Nc1ccc(O)cc1"))
 
 @dataclass(frozen=True)
 class Rates:
-    """Molecules a second of each step and of all together."""
+    """The molecules per second of each step and of all steps together."""
 
     judge: float
     score: float
@@ -44,7 +44,7 @@ class Rates:
 
 
 def random_spellings(n: int) -> list[str]:
-    """SMILES strings [n], spread evenly over the drugs."""
+    """Return n random SMILES, distributed evenly over the drugs."""
     drugs = [Chem.MolFromSmiles(line.split()[0]) for line in DRUGS.read_text().splitlines()]
     each = -(-n // len(drugs))
     spellings = [Chem.MolToRandomSmilesVect(drug, each, randomSeed=7) for drug in drugs]
@@ -52,7 +52,7 @@ def random_spellings(n: int) -> list[str]:
 
 
 def measure(raw: Sequence[str]) -> tuple[Rates, list[tuple[str | None, float | None, float | None]]]:
-    """The rates, and what came of each string: its SMILES and its two values."""
+    """Return the rates, and the results of each string: its SMILES and its two values."""
     judge_seconds, judged = _timed(lambda: judge_many(raw, FILTERS))
     kept = [each.smiles for each in judged if each.rejected_by is None and each.smiles is not None]
     score_seconds, scores = _timed(lambda: [score_many(component, kept) for component in COMPONENTS])
@@ -69,7 +69,7 @@ def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """This process may use a single core meanwhile, and so does all of the work itself."""
+    """Restrict this process to one core, so that it does all of the work itself."""
     granted = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(granted)})
     try:

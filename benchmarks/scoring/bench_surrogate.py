@@ -1,12 +1,12 @@
-"""Seconds of a Gaussian process for screening: to learn noise and kernel, to fit, and to predict; beside GPyTorch.
+"""Time a Gaussian process for screening, in learning noise and kernel, fitting and predicting, compared with GPyTorch.
 
     python benchmarks/scoring/bench_surrogate.py [--known 800] [--candidates 256] [--rounds 3]
 
-"molbuffer" is what screening has by default, which learns among 13 kernels, too. "same kernel" has the kernel of
-GPyTorch, environments alone, and remembers the features of the line above. All have one thread. GPyTorch learns
-amplitude, mean and noise by 50 steps of Adam, as its documentation shows, and its fit and prediction are exact. It is
-given the bits; ours has to make its features, those of the known molecules as it learns and those of the candidates as
-it first predicts. The rank correlation is that with the scores of the candidates.
+"molbuffer" is the default model of screening, which also chooses among 13 kernels. "same kernel" has the kernel of
+GPyTorch, on atom environments alone, and reuses the features of the line above. All use one thread. GPyTorch learns
+amplitude, mean and noise by 50 steps of Adam, as in its documentation, and its fit and prediction are exact. GPyTorch
+gets the fingerprint bits; molbuffer must compute its features: those of the known molecules while it learns, and those
+of the candidates in its first prediction. The rank correlation is between predictions and scores of the candidates.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STEPS = 50
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds to learn the noise, to fit with noise that is known, and to predict; and what was predicted."""
+    """The seconds to learn the noise, to fit with known noise, and to predict; and the predictions."""
 
     learn: float
     fit: float
@@ -57,7 +57,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Work:
-    """Molecules with scores, and candidates without."""
+    """Molecules with scores, and candidates without scores."""
 
     known: list[str]
     values: Values
@@ -65,7 +65,7 @@ class Work:
 
 
 def make_work(known: int, candidates: int) -> tuple[Work, Values]:
-    """The work, and the scores of the candidates: children of drugs, by their similarity to celecoxib."""
+    """Return children of drugs as the work, and the candidates' scores, which are similarities to celecoxib."""
     drugs = [canonical_smiles(parse_smiles(line.split()[0])) for line in DRUGS.read_text().splitlines()]
     rng = np.random.default_rng(0)
     found = list(children(drugs, np.full(len(drugs), 1 / len(drugs)), known + candidates, rng, Breeding()))
@@ -74,7 +74,7 @@ def make_work(known: int, candidates: int) -> tuple[Work, Values]:
 
 
 def ours(work: Work, descriptors: bool) -> Times:
-    """The times of our Gaussian process, each molecule's features computed in the first of them that needs it."""
+    """Return the times of molbuffer's Gaussian process; the first step that needs a feature also computes it."""
     model = GaussianProcess(descriptors=descriptors)
     first, _ = _timed(lambda: model.fit(work.known, work.values, seed=0))
     fit, fitted = _timed(lambda: model.fit(work.known, work.values, seed=0))
@@ -83,7 +83,7 @@ def ours(work: Work, descriptors: bool) -> Times:
 
 
 def gpytorch_times(work: Work) -> Times:
-    """The times of GPyTorch's exact Gaussian process."""
+    """Return the times of GPyTorch's exact Gaussian process."""
     import gpytorch
     import torch
 

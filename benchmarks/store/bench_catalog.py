@@ -1,12 +1,12 @@
-"""What a catalog of very many commits costs, before it is maintained and after.
+"""Measure the costs of a catalog with very many commits, before and after its maintenance.
 
     python benchmarks/store/bench_catalog.py [--commits 10000] [--rows 10] [--rounds 3] [--catalog ADDRESS]
 
 The commits are not made one after another: ``many_commits.py`` writes their Parquet files and the rows that DuckLake
-would have written for them, in 2 ms of the processor each. Commits, re-pins, queries and the maintenance that are
-measured are real. During maintenance another thread asks for the commit lock again and again, as commits do, and its
-longest wait is told. Beside the time by the clock stands that of the processor in this process, of which queries and
-a Postgres server are no part. ``--catalog postgres://…`` puts the catalog into that database.
+would have written for them, in 2 ms of CPU time each. The measured commits, re-pins, queries and maintenance are real.
+During maintenance another thread takes the commit lock repeatedly, as commits do, and its longest wait is printed. Next
+to the wall time stands the CPU time of this process, which does not include queries and a Postgres server.
+``--catalog postgres://…`` puts the catalog into that database.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from molbuffer.storage import Commit, DecodedCache, HistoryIndex, IndexScope, Sa
 
 Result = TypeVar("Result")
 COMMITS = 5
-"""The commits that are made to measure one."""
+"""The number of commits over which the time of one is measured."""
 BESIDE = ("catalog.sqlite", "journal.jsonl")
 """The files of a catalog that is not in Postgres."""
 PAUSE_SECONDS = 0.01
@@ -43,7 +43,7 @@ LONGEST_SECONDS = 3_600
 
 
 class Cost(NamedTuple):
-    """What something takes: by the clock, and of the processor in all threads of this process."""
+    """The cost of an operation: wall time, and CPU time of all threads of this process, in seconds."""
 
     seconds: float
     processor_seconds: float
@@ -53,11 +53,11 @@ class Catalog:
     """A store that is measured.
 
     Attributes:
-        path: its folder.
-        rows: of each commit.
-        rounds: timings of each cost, of which the best counts.
-        place: what it is made with, beside its folder.
-        commits: how many it has.
+        path: the folder of the store.
+        rows: the number of rows of each commit.
+        rounds: the number of timings of each cost, of which the best counts.
+        place: the arguments with which the store is made, besides its folder.
+        commits: the number of commits of the store.
     """
 
     def __init__(self, folder: Path, rows: int, rounds: int, catalog: str | None = None) -> None:
@@ -65,19 +65,19 @@ class Catalog:
         self.place, self.commits = address(catalog, str(folder)), 0
 
     def fill(self, commits: int) -> Cost:
-        """Return what the simulated commits took together."""
+        """Add the simulated commits, and return their cost."""
         with SampleStore.create(self.path, **self.place) as store:
             self.commits = commits
             return timed(lambda: add_commits(store, commits, self.rows))[0]
 
     def commit(self, store: SampleStore) -> Cost:
-        """Return what a commit of one build takes."""
+        """Commit one build, and return the cost."""
         build = make_build(self.commits, self.rows, np.random.default_rng([1, self.commits]), rewarded=True)
         self.commits += 1
         return timed(lambda: store.commit(Commit([build])))[0]
 
     def measure(self) -> dict[str, Cost]:
-        """Return what a process takes to open the store, to commit, to read an index and to query."""
+        """Return the costs of opening the store, of a commit, of reading an index and of a query."""
         found = {"open": self.least_of(lambda: SampleStore.open(self.path).close())}
         with SampleStore.open(self.path) as store:
             found["commit, the first of a process"] = self.commit(store)
@@ -98,7 +98,7 @@ class Catalog:
         return found
 
     def maintain(self) -> dict[str, Cost]:
-        """Return what each step of ``molbuffer maintain`` takes, and the longest wait of a commit meanwhile."""
+        """Return the cost of each step of ``molbuffer maintain``, and the longest wait of a commit meanwhile."""
         measured: dict[str, Cost] = {}
         with SampleStore.open(self.path) as store:
             work = store.maintenance
@@ -115,7 +115,7 @@ class Catalog:
 
     @contextmanager
     def waiting(self) -> Iterator[Callable[[], float]]:
-        """Have another thread ask for the commit lock; gives what tells the seconds of its longest wait."""
+        """Take the commit lock repeatedly in another thread; yield a function for its longest wait in seconds."""
         ended, waits = threading.Event(), [0.0]
 
         def ask() -> None:
@@ -146,12 +146,12 @@ class Catalog:
         }
 
     def least_of(self, work: Callable[[], object]) -> Cost:
-        """The best of several: a shared machine only ever makes a run slower."""
+        """Return the least of several timings, since other work on a shared machine can only make a run slower."""
         return min(timed(work)[0] for _ in range(self.rounds))
 
 
 def asked(store: SampleStore, sql: str) -> object:
-    """The first value of the answer to a query; unmaintained, 10,000 commits may take longer than a query may."""
+    """Return the first value of a query's answer; 10,000 unmaintained commits need a time limit longer than usual."""
     return store.query(sql, timeout_seconds=LONGEST_SECONDS).row(0)[0]
 
 
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def tell(what: str, costs: dict[str, Cost], counts: dict[str, float] | None = None) -> None:
-    """Print a part at once: with many commits the next one takes minutes."""
+    """Print a part of the results at once, since with many commits the next part takes minutes."""
     print(f"{what}; 1-minute load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for name, cost in costs.items():
         used = f"{1000 * cost.processor_seconds:>12,.0f} of the processor" if cost.processor_seconds else ""

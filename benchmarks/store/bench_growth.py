@@ -1,13 +1,13 @@
-"""What grows with the number of commits, and what compaction keeps flat.
+"""Measure which costs grow with the number of commits, and which of them compaction keeps constant.
 
     python benchmarks/store/bench_growth.py [--commits 100 1000] [--rows 100] [--maintain-every 100] [--rounds 3]
                                       [--care alone …]
 
 Stores get the same small commits, one build each, and are measured at each number of commits:
 
-    alone        nothing is done with it
-    compacted    every so many commits, small Parquet files are merged and small segments rewritten
-    maintained   as ``molbuffer maintain`` does: then old versions expire, and what nothing needs any more is removed
+    alone        the store is not maintained
+    compacted    every --maintain-every commits, small Parquet files are merged and small segments rewritten
+    maintained   as by ``molbuffer maintain``: in addition, old snapshots expire, and unreferenced files are removed
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from molbuffer.storage import Build, Commit, DecodedCache, HistoryIndex, IndexSc
 
 CARE = ALONE, COMPACTED, MAINTAINED = ("alone", "compacted", "maintained")
 RECENT = 50
-"""The commits whose median time counts, the last ones."""
+"""The number of last commits whose median time counts."""
 
 
 @dataclass
 class Growth:
-    """A store that grows, and the seconds that its commits and its maintenance took.
+    """A store that grows, with the seconds of its commits and its maintenance.
 
     Attributes:
-        care: what is done every so many commits, one of ``CARE``.
-        rounds: timings of each cost.
+        care: the kind of maintenance, one of ``CARE``.
+        rounds: the number of timings of each cost.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class Growth:
         return self.folder / "store"
 
     def grow(self, commits: int) -> None:
-        """Commits builds until there are so many."""
+        """Commit builds until the store has a number of them."""
         with SampleStore.open_or_create(self.path) as store:
             store.start_run(bench_run())
             while (done := len(self.commits)) < commits:
@@ -82,7 +82,7 @@ class Growth:
         return min(seconds_of(work) for _ in range(self.rounds))
 
     def measure(self) -> dict[str, float]:
-        """Milliseconds of each cost, and counts."""
+        """Return the milliseconds of each cost, and counts of files and rows."""
         cache = self.folder / "cache"
         found = {"commit, median of the last": statistics.median(self.commits[-RECENT:])}
         found["open"] = self.least_of(lambda: SampleStore.open(self.path).close())

@@ -1,9 +1,9 @@
-"""How fast builds go into a store, every file synced to the disk before its commit is acknowledged.
+"""Measure the speed of commits to a store, with every file synced to the disk before its commit is acknowledged.
 
     python benchmarks/store/bench_ingest.py [--rows 200000] [--folder DIR]
 
-Two loads are measured: rows with their arrays only, and rows with two scores and a reward each. Beside them stands
-the raw disk: writing and syncing as many bytes as the arrays have, in one file a build.
+Two loads are measured: rows with their arrays only, and rows with two scores and a reward each. They are compared with
+the raw disk: writing and syncing as many bytes as the arrays have, in one file for each build.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REJECTED = 0.05
 
 
 def measure(folder: Path, rows: int, *, scored: bool) -> list[float]:
-    """The seconds that each commit of one build took."""
+    """Return the seconds of each commit of one build."""
     rng = np.random.default_rng(7)
     per_build = min(BUILD_ROWS, rows)
     builds = [
@@ -40,7 +40,7 @@ def measure(folder: Path, rows: int, *, scored: bool) -> list[float]:
 
 
 def measure_disk(folder: Path, rows: int) -> list[float]:
-    """The seconds that writing and syncing one file of a build's arrays takes."""
+    """Return the seconds of writing and syncing one file with the bytes of a build's arrays."""
     folder.mkdir()
     content = np.random.default_rng(7).bytes(min(BUILD_ROWS, rows) * WIDTH * 5)
     return [_seconds(lambda i=i: _write(folder / str(i), content)) for i in range(max(1, rows // BUILD_ROWS))]

@@ -1,12 +1,13 @@
-"""Batches of stored rows a second, beside TorchRL's replay buffer on the same rows and the same ids.
+"""Measure batches of stored rows per second, compared with TorchRL's replay buffer on the same rows and ids.
 
     python benchmarks/store/bench_loader.py [--rows 1000000] [--segments 1000] [--batches 500] [--folder DIR]
 
-The rows (80 tokens, 80 log-probs, 6 latents) are committed to a real store, one segment a commit. Ours is an index of a
-pinned snapshot over the decoded cache; the peer is ``ReplayBuffer(LazyMemmapStorage)``, filled with the same rows in
-the same order. Ids are drawn in advance and both hand back torch tensors; ours has lengths and rewards as well. Both
-are timed in turn, several times, with one torch thread and with all, and the best time of each counts: a shared machine
-only ever makes a run slower, and most of all one in which threads wait for each other.
+The rows (80 tokens, 80 log-probs, 6 latents) are committed to a real store, one segment a commit. molbuffer reads them
+by an index of a pinned snapshot over the decoded cache; the peer is ``ReplayBuffer(LazyMemmapStorage)``, filled with
+the same rows in the same order. Ids are drawn in advance, and both return torch tensors; those of molbuffer include
+lengths and rewards. Both are timed alternately, several times, with one torch thread and with all, and the best time of
+each counts: other work on a shared machine can only make a run slower, above all a run whose threads wait for each
+other.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 BATCH, ROUNDS = 256, 6
 PEER = "TorchRL"
 BYTES_PER_ROW = 1_500
-"""What a row takes at most in store, cache and peer together."""
+"""The largest number of bytes of a row in store, cache and peer together."""
 
 Batch = dict[str, torch.Tensor]
 
@@ -48,7 +49,7 @@ def fill_store(store: SampleStore, rows: int, segments: int) -> None:
 
 
 def fill_peer(index: HistoryIndex, folder: Path) -> ReplayBuffer:
-    """The peer with the rows of the index at the same positions."""
+    """Return the peer, filled with the rows of the index at the same positions."""
     from tensordict import TensorDict
     from torchrl.data import LazyMemmapStorage, ReplayBuffer
 
@@ -61,14 +62,14 @@ def fill_peer(index: HistoryIndex, folder: Path) -> ReplayBuffer:
 
 
 def ours(index: HistoryIndex, ids: NDArray[np.int64]) -> Batch:
-    """A batch as the training loader takes it: the gathered memory itself."""
+    """Return a batch as the training loader reads it, as the gathered memory itself."""
     rows = index.gather(ids)
     names = ("tokens", "lengths", "log_probs", "latents", "rewards")
     return {name: torch.from_numpy(getattr(rows, name)) for name in names}
 
 
 def microseconds(gather: Callable[[int], object], batches: int) -> float:
-    """The mean time of a batch."""
+    """Return the mean time of a batch in microseconds."""
     started = time.perf_counter()
     for number in range(batches):
         gather(number)
@@ -76,10 +77,10 @@ def microseconds(gather: Callable[[int], object], batches: int) -> float:
 
 
 def compare(index: HistoryIndex, peer: ReplayBuffer | None, batches: int) -> dict[str, float]:
-    """The best time of a batch of each, in microseconds.
+    """Return the best time of a batch of molbuffer and of the peer, in microseconds.
 
     Raises:
-        ValueError: they hand back different rows.
+        ValueError: the two return different rows.
     """
     rng = np.random.default_rng(11)
     ids = [rng.integers(0, len(index), BATCH) for _ in range(batches)]
@@ -99,7 +100,7 @@ def compare(index: HistoryIndex, peer: ReplayBuffer | None, batches: int) -> dic
 
 
 def require_equal(mine: Batch, theirs: Batch) -> None:
-    """Refuses to time different rows; ours are cut to the longest row of the batch."""
+    """Raise an error if the two return different rows; those of molbuffer are cut to the longest row of the batch."""
     for name in ("tokens", "log_probs", "latents"):
         if not torch.equal(mine[name], theirs[name][:, : mine[name].shape[1]]):
             raise ValueError(f"the peer has other {name} at the same positions")
@@ -107,7 +108,7 @@ def require_equal(mine: Batch, theirs: Batch) -> None:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Prints how long the work took."""
+    """Print the time of the work in this context."""
     started = time.perf_counter()
     yield
     print(f"{what:<58}{time.perf_counter() - started:>9.2f} s", flush=True)

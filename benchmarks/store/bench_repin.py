@@ -1,12 +1,11 @@
-"""What it costs a training to move to the newest snapshot, by how many rows the store has.
+"""Measure the cost for a training of moving to the newest snapshot, by the number of rows in the store.
 
     python benchmarks/store/bench_repin.py [--rows 100000 1000000 10000000] [--rounds 7] [--folder DIR]
 
 Stores are filled with the rows of another run, in builds of 1,000 rows, and compacted. Then a run commits a build of
-its own and reads the index again, in turn: brought forward from the one that it has, and anew, as it did before; each
-also with the rows ranked by reward, and the best row of each molecule. The best of the rounds counts: a shared machine
-only ever makes a run slower, and so the time of the processor is told as well. The arrays have 8 tokens, since they are
-no part of it.
+its own and reads the index again, alternately by updating its present index and from scratch; each also with the rows
+ranked by reward, and the best row of each molecule. The best of the rounds counts, since other work on a shared machine
+can only make a run slower; CPU times are printed as well. The arrays have only 8 tokens, since they do not matter here.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ RANKED_ANEW = "read anew, and ranked"
 
 
 def fill(store: SampleStore, rows: int) -> None:
-    """Have another run commit so many rows."""
+    """Commit a number of rows as another run."""
     store.start_run(replace(bench_run(), run_id="others"))
     builds = rows // BUILD_ROWS
     for first in range(0, builds, BUILDS_OF_COMMIT):
@@ -79,7 +78,7 @@ def measure(folder: Path, rows: int, rounds: int, of_build: int) -> dict[str, fl
 
 
 def rank(index: HistoryIndex) -> HistoryIndex:
-    """What selections by reward ask for."""
+    """Compute the rankings that selections by reward use."""
     assert len(index.best_first) >= len(index.best_of_each_molecule)
     return index
 

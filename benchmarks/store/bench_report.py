@@ -1,9 +1,9 @@
-"""How long a report takes, and how large it is, by the number of rows of the store.
+"""Measure the time and the size of a report, by the number of rows of the store.
 
     python benchmarks/store/bench_report.py [--rows 100000 1000000] [--per-build 10000] [--facts]
 
-Stores of molecules that are chains of fragments, with two components, rewards, refused rows and metrics, are made in a
-temporary folder; making them is not timed. ``--facts`` also times each fact that the report tells.
+The stores, in a temporary folder, have molecules that are chains of fragments, with two components, rewards, refused
+rows and metrics; making them is not timed. ``--facts`` also times each fact of the report.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def make_run() -> Run:
 
 
 def make_build(iteration: int, rows: int) -> Build:
-    """A build of molecules whose rewards grow with the iterations."""
+    """Return a build of molecules whose rewards grow with the iterations."""
     rng = np.random.default_rng([7, iteration])
     pieces = rng.choice(FRAGMENTS, (rows, LINKS))
     texts = ["".join(row) + "C" for row in pieces.tolist()]
@@ -113,7 +113,7 @@ def make_store(path: Path, rows: int, per_build: int) -> None:
 
 
 def seconds_of_facts(path: Path) -> dict[str, float]:
-    """The seconds of each fact."""
+    """Return the seconds of each fact of the report."""
     from molbuffer import pages
 
     found: dict[str, float] = {}

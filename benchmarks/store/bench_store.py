@@ -1,12 +1,12 @@
-"""The store beside its peers on the same rows: what it costs to write, to open, to train on and to ask.
+"""Compare the store with its peers on the same rows: the costs of writing, opening, training and querying.
 
     python benchmarks/store/bench_store.py [--rows 100000 1000000] [--per-build 10000] [--writers 1 2 4] [--commits 10]
                                      [--batches 400] [--stores NAME …]
 
 Rows have 80 tokens, 80 log-probs, 6 latents, a string and a reward. Each store is filled by one process, read by
-another after the system was made to forget its files, and written by 1, 2 and 4 processes at once while one more
-watches. Figures are of one run, one store after the other: compare them with each other and with the load, not with
-another machine's. A store whose package is missing is left out, and so are questions that one cannot answer.
+another after its files were dropped from the system's cache, and written by 1, 2 and 4 processes at once while one more
+reads. Numbers are those of one run, one store after the other: compare them with each other and with the load, not with
+those of another machine. A store whose package is missing is left out, and so are queries that a store cannot answer.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ STEPS = Path(__file__).with_name("store_steps.py")
 SMALL = 1_000
 PAUSE = 0.05
 BYTES_PER_ROW = 1_500
-"""What a row takes at most in a store, with what is made to read it."""
+"""The largest number of bytes of a row in a store, including files that are made for reading."""
 
 Column = dict[str, str]
 
 
 def measure(name: str, root: Path, rows: int, per_build: int, batches: int) -> tuple[Column, int]:
-    """The column of a store in the table, and the checksum of what it gathers."""
+    """Return the column of a store in the table, and the checksum of the rows that it returns."""
     with folder_in(root) as folder:
         filled = run(name, folder, "fill", rows, per_build)
         taken = {part: size_of(folder / part) for part in (".", "cache")}
@@ -67,7 +67,7 @@ def measure(name: str, root: Path, rows: int, per_build: int, batches: int) -> t
 
 
 def measure_writers(name: str, root: Path, numbers: Sequence[int], per_build: int, commits: int) -> Column:
-    """How much several writers write together, and when a reader sees what one wrote."""
+    """Measure the rows per second of several writers together, and the delay until a reader sees a build."""
     column = {}
     for writers in numbers if PEERS[name].shared else ():
         with folder_in(root) as folder:
@@ -91,7 +91,7 @@ def measure_writers(name: str, root: Path, numbers: Sequence[int], per_build: in
 
 
 def make_empty(name: str, folder: Path) -> None:
-    """Makes a store before several processes open it."""
+    """Make a store before several processes open it."""
     store = PEERS[name](folder, 0)
     store.finish()
     store.close()
@@ -102,7 +102,7 @@ def run(name: str, folder: Path, step: str, *numbers: float) -> Any:
 
 
 def order(name: str, folder: Path, step: str, *numbers: float) -> list[str]:
-    """The command of a process that does a step."""
+    """Return the command of a process that does a step."""
     return [sys.executable, str(STEPS), name, str(folder), step, *map(str, numbers)]
 
 
@@ -126,7 +126,7 @@ def folder_in(root: Path) -> Iterator[Path]:
 
 
 def show(columns: dict[str, Column]) -> None:
-    """Prints a line for each figure and a column for each store."""
+    """Print a line for each measured value and a column for each store."""
     figures = dict.fromkeys(figure for column in columns.values() for figure in column)
     print(f"{'':<44}" + "".join(f"{name:>19}" for name in columns))
     for figure in figures:

@@ -1,12 +1,12 @@
-"""Many processes that commit to one store at once: no error may reach a caller, and how long does one wait?
+"""Measure commits of many processes to one store at once; no error may reach a caller.
 
     python benchmarks/store/bench_writers.py [--writers 8 16] [--commits 50] [--rows 1000] [--folder DIR]
         [--catalog ADDRESS] [--apart]
 
-Each process commits its builds one after another, every file synced to the disk, after a first one that is not counted:
-it imports what a commit needs. Beside the time of all commits stands
-that of a single process that commits as many alone. ``--catalog postgres://…`` puts the catalog into that database.
-``--apart`` has each of the writers also commit by itself, without those that wait at the same time.
+Each process commits its builds one after another, with every file synced to the disk. Its first commit is not counted,
+since it imports modules. The time of all commits is compared with that of a single process that makes as many commits
+alone. ``--catalog postgres://…`` puts the catalog into that database. With ``--apart``, the writers are also measured
+without shared transactions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from molbuffer.storage.commits.prepared import PreparedCommit
 
 
 def write(path: Path, number: int, commits: int, rows: int, *, apart: bool) -> None:
-    """What one process does: it prints the seconds each commit took."""
+    """Commit builds in one process, and print the seconds of each commit."""
     if apart:
         PreparedCommit.request = lambda prepared: None  # type: ignore[method-assign]
     rng = np.random.default_rng(number)
@@ -40,7 +40,7 @@ def write(path: Path, number: int, commits: int, rows: int, *, apart: bool) -> N
     with SampleStore.open(path) as store:
         # The first imports what a commit needs, which takes longer than it.
         store.commit(Commit([first]))
-        # All start at once, when the last of them is ready.
+        # All writers start at once, when the last one is ready.
         print("ready", flush=True)
         sys.stdin.readline()
         for build in builds:
@@ -51,7 +51,7 @@ def write(path: Path, number: int, commits: int, rows: int, *, apart: bool) -> N
 
 
 def run_writers(path: Path, writers: int, commits: int, rows: int, *, apart: bool) -> tuple[list[float], float]:
-    """The seconds of every commit of all processes, and of all together."""
+    """Return the seconds of every commit of all processes, and those of the whole."""
     command = [sys.executable, __file__, "--commits", str(commits), "--rows", str(rows)]
     command += ["--apart"] if apart else []
     command += ["--worker"]
@@ -60,13 +60,13 @@ def run_writers(path: Path, writers: int, commits: int, rows: int, *, apart: boo
 
 
 def run_together(commands: Sequence[Sequence[str]]) -> tuple[list[Any], float]:
-    """Runs programs that say when they are ready, lets them begin at once, and waits for all.
+    """Run programs that report when they are ready, let them begin at the same time, and wait for all.
 
     Returns:
-        The JSON text that each printed last, and the seconds from the beginning to the end of the last of them.
+        The JSON text that each program printed last, and the seconds from the common start to the end of the last one.
 
     Raises:
-        RuntimeError: one ended with an error.
+        RuntimeError: a program ended with an error.
     """
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for command in commands
@@ -93,7 +93,7 @@ def report(name: str, commits: list[float], seconds: float, rows: int) -> None:
 
 
 def address(catalog: str | None, folder: str) -> dict[str, str]:
-    """What a store is made with: when a Postgres database is named, its catalog is in a schema of its own there."""
+    """Return the arguments with which a store is made; in a Postgres database, its catalog has a schema of its own."""
     if catalog is None:
         return {}
     return {"catalog": catalog, "catalog_schema": f"bench_{uuid4().hex}", "data_path": f"{folder}/data"}

@@ -1,20 +1,20 @@
-"""Kills processes that use a store at random moments, and then checks that the store kept its word.
+"""Kill processes that use a store at random moments, and check that all acknowledged data are stored.
 
     python benchmarks/store/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 2] [--seed 0]
         [--catalog ADDRESS] [--servers [--crashes 10]]
 
 Writers commit builds (each its own, and some that all of them race for) and record expensive scores; readers check
-that every build they see is whole; a maintainer compacts, expires and vacuums. One of them is killed with SIGKILL every
-few moments, each time after a writer has been told again that something is stored, and started again: how much was at
-stake does not depend on how fast the machine is. What was acknowledged is then compared with what the store holds:
-nothing may be lost, torn, or there twice. A kill does not show writes that a power cut would lose: the tests of the
-order of fsync do that.
+that every build they see is whole; a maintainer compacts, expires and vacuums. Every few moments one of them is killed
+with SIGKILL and started again, each time after a writer has received a further acknowledgement, so that the amount of
+data at risk does not depend on the speed of the machine. At the end, the acknowledged data are compared with the store:
+nothing may be lost, torn, or stored twice. A kill does not lose writes that a power cut would lose; the tests of the
+order of fsync cover these.
 
-``--catalog postgres://…`` puts the catalog into that database, where no file lock helps: what a killed process held is
-given back by the server, when that notices. ``--servers`` starts a Postgres and an S3 server as the tests do
-(``tests/services.py``), and has the catalog and all files there. Then Postgres crashes, too: ``--crashes`` times it is
-shut down immediately while all are at work, and started again. Nobody is killed then: who is told that the catalog is
-unavailable tries again, and what was acknowledged before, and what is acknowledged then, has to be there once.
+``--catalog postgres://…`` puts the catalog into that database, where file locks do not help: the server releases the
+locks of a killed process once it notices the loss. ``--servers`` starts a Postgres and an S3 server as the tests do
+(``tests/services.py``), for the catalog and all files. Then Postgres crashes as well: it is shut down immediately
+``--crashes`` times while all processes work, and started again. No process is killed at a crash: a process that gets
+the error that the catalog is unavailable tries again, and all data acknowledged before and after must be stored once.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ WORKER = Path(__file__).with_name("crash_worker.py")
 SERVICES = Path(__file__).resolve().parents[2] / "tests" / "services.py"
 POLL_SECONDS = 0.01
 CRASH_SECONDS = 0.5
-"""How long a server that crashed stays away: long enough that all who are at work are told."""
+"""The seconds until a crashed server is started again, long enough that all working processes get an error."""
 
 
 @dataclass
 class Worker:
-    """A process that is killed and started again, and all that it said."""
+    """A process that is killed and started again, with all lines that it printed."""
 
     role: str
     store: Path
@@ -71,7 +71,7 @@ class Worker:
         self.listener.start()
 
     def kill(self) -> None:
-        """Ends the process; one that had ended by itself said why."""
+        """Kill the process; if it had ended by itself, record its errors."""
         died = self.process.poll() is not None
         self.process.kill()
         self.listener.join()
@@ -81,16 +81,16 @@ class Worker:
 
     @property
     def acknowledged(self) -> int:
-        """How often it said that something went well."""
+        """The number of acknowledgements that it printed."""
         return len(self.said) - self.failures
 
     @property
     def failures(self) -> int:
-        """How often it said that something failed, which it tried again."""
+        """The number of failures that it printed, each of which it tried again."""
         return sum(line.startswith("failed ") for line in self.said)
 
     def has_said_something(self) -> bool:
-        """Whether something went well since its last start; one that ended by itself will say no more."""
+        """Whether it has printed an acknowledgement since its last start, or has ended by itself."""
         return self.acknowledged > self.said_before or self.process.poll() is not None
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
@@ -103,7 +103,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the store did with what it had acknowledged; all but the first two have to be 0."""
+    """The counts of acknowledged data and of defects; all counts except the first two must be 0."""
 
     builds: int
     scores: int
@@ -115,7 +115,7 @@ class Verdict:
 
     @property
     def kept(self) -> bool:
-        """Whether the store kept its word."""
+        """Whether the store has all acknowledged data and no defect."""
         return not (self.lost_builds or self.lost_scores or self.torn or self.doubled or self.errors)
 
 
@@ -124,9 +124,9 @@ class Crashes:
     """The crashes of a server while processes work.
 
     Attributes:
-        number: how many there are.
+        number: the number of crashes.
         crash: ends the server at once.
-        start: starts it again, and returns when it answers.
+        start: starts the server again, and returns when it answers.
     """
 
     number: int
@@ -150,12 +150,12 @@ def run_workers(
     seed: int,
     crashes: Crashes | None = None,
 ) -> list[Worker]:
-    """Starts all processes, kills and restarts them so many times, and ends them.
+    """Start all processes, kill and restart them a number of times, and end them.
 
     Args:
         pace: the most seconds from an acknowledgement to the kill that follows it.
-        grace: the seconds for which maintenance leaves what a commit or a read may need.
-        crashes: of the server, among the kills and as random as they are.
+        grace: the least age in seconds of files that maintenance removes, so that commits and reads can finish.
+        crashes: the crashes of the server, at random moments among the kills.
     """
     rng, patient = random.Random(seed), crashes is not None
     writing = [Worker("writer", store, number, grace, patient) for number in range(writers)]
@@ -172,11 +172,11 @@ def run_workers(
         if event is not None:
             event.happen()
             continue
-        # Now and then the plug is pulled: all at once.
+        # Sometimes all processes are killed at once, as by a power cut.
         for worker in workers if rng.random() < 0.1 else [rng.choice(workers)]:
             worker.kill()
             worker.start()
-    # What the last kill left behind is read, written to and maintained once more.
+    # After the last kill, the store is read, written to and maintained once more.
     while not all(worker.has_said_something() for worker in workers):
         time.sleep(POLL_SECONDS)
     for worker in workers:
@@ -185,7 +185,7 @@ def run_workers(
 
 
 def wait_for_acknowledgement(writers: Sequence[Worker]) -> None:
-    """Returns when a writer was told once more that something is stored, or when all have ended by themselves."""
+    """Wait until a writer has received a further acknowledgement, or all writers have ended by themselves."""
     before = sum(writer.acknowledged for writer in writers)
     while sum(writer.acknowledged for writer in writers) == before:
         if all(writer.process.poll() is not None for writer in writers):
@@ -194,7 +194,7 @@ def wait_for_acknowledgement(writers: Sequence[Worker]) -> None:
 
 
 def judge(path: Path, workers: list[Worker]) -> Verdict:
-    """Compares what was acknowledged with what the store holds."""
+    """Compare the acknowledged data with the data in the store."""
     said = [line.split(" ") for worker in workers for line in worker.said]
     builds, scores = ({word[1] for word in said if word[0] == kind} for kind in ("build", "score"))
     torn = 0
@@ -222,7 +222,7 @@ def judge(path: Path, workers: list[Worker]) -> Verdict:
 
 
 def _sum(workers: list[Worker], what: str) -> int:
-    """The sum of the numbers that workers said after a word."""
+    """Return the sum of the numbers that workers printed after a word."""
     words = (line.split(" ") for worker in workers for line in worker.said)
     return sum(int(word[1]) for word in words if word[0] == what)
 
@@ -231,7 +231,7 @@ def _sum(workers: list[Worker], what: str) -> int:
 def places(
     catalog: str | None, folder: str, servers: bool, crashes: int
 ) -> Iterator[tuple[dict[str, str], Crashes | None]]:
-    """Gives what a store is made with, and the crashes of its server where it is one that is started for it."""
+    """Yield the arguments with which the store is made, and the crashes of a server that is started for it."""
     if not servers:
         yield address(catalog, folder), None
         return
@@ -243,7 +243,7 @@ def places(
 
 
 def load_services() -> ModuleType:
-    """The servers that tests start."""
+    """Import the module with the servers that tests start."""
     found = importlib.util.spec_from_file_location("services", SERVICES)
     assert found is not None
     assert found.loader is not None

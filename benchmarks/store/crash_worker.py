@@ -1,11 +1,11 @@
-"""A process of ``crash_store.py``: it commits, reads or maintains until it is killed, and says what was acknowledged.
+"""A process of ``crash_store.py``: it commits, reads or maintains until it is killed, and prints acknowledgements.
 
     python benchmarks/store/crash_worker.py writer|reader|maintainer STORE NUMBER GRACE [patient]
 
-A writer's lines are ``build <id>`` and ``score <smiles>``, each printed after the store has acknowledged it; a
-reader's ``read <builds>``; a maintainer's ``compacted``, ``expired <versions>`` and ``removed <files>``. Any error ends
-the process with a traceback. A patient one, whose server may crash, says ``failed <error>`` for one that may pass, and
-tries again what it was at, in the store that it has open.
+A writer prints ``build <id>`` and ``score <smiles>``, each after the store has acknowledged it; a reader prints
+``read <builds>``; a maintainer prints ``compacted``, ``expired <versions>`` and ``removed <files>``. Any error ends the
+process with a traceback. A patient process, whose server may crash, prints ``failed <error>`` for a transient error,
+and tries the same operation again in its open store.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ OBJECTIVE = "0" * 64
 COMPONENT, VERSION = "docking", "1" * 64
 ROWS, WIDTH = 20, 40
 SHARED = "shared"
-"""The sampler whose builds all writers commit, so that each is raced for."""
+"""The sampler whose builds all writers commit, so that they race for each."""
 
 AGAIN_SECONDS = 0.1
-"""Between two attempts of a patient process."""
+"""The time between two attempts of a patient process."""
 
 
 def crash_run() -> Run:
@@ -54,7 +54,7 @@ def crash_run() -> Run:
 
 
 def make_build(sampler: str, iteration: int) -> Build:
-    """A build whose content follows from its name alone, so that what is stored can be compared with it."""
+    """Return a build whose content follows from its name alone, so that the stored build can be compared with it."""
     rng = np.random.default_rng([len(sampler), sum(sampler.encode()), iteration])
     lengths = rng.integers(5, WIDTH, ROWS).astype(np.int32)
     inside = np.arange(WIDTH) < lengths[:, None]
@@ -76,10 +76,10 @@ def make_build(sampler: str, iteration: int) -> Build:
 
 
 def stubborn(work: Callable[[], Result], *, patient: bool) -> Result:
-    """Does what a server may not answer, until it does where the process is patient.
+    """Do an operation, and repeat it after transient errors if the process is patient.
 
     Raises:
-        StoreError: it failed in a way that does not pass, or the process is not patient.
+        StoreError: the error is not transient, or the process is not patient.
     """
     while True:
         try:
@@ -110,10 +110,10 @@ def write(store: SampleStore, number: int, *, patient: bool) -> None:
 
 
 def check_build(store: SampleStore, found: str, sampler: str, iteration: int) -> None:
-    """Compares a stored build, its arrays included, with what it must be.
+    """Compare a stored build, including its arrays, with its expected content.
 
     Raises:
-        AssertionError: it is torn.
+        AssertionError: the build is torn.
     """
     expected, stored = make_build(sampler, iteration), store.build(found).build
     assert stored.samples.raw == expected.samples.raw, f"{found}: other strings"
@@ -133,10 +133,10 @@ def read(store: SampleStore, number: int, *, patient: bool) -> None:
 
 
 def check_some(store: SampleStore, rng: random.Random) -> list[BuildReceipt]:
-    """Looks for builds without all of their rows, and compares three of the builds that there are.
+    """Look for builds with missing or repeated rows, and compare three stored builds with their expected content.
 
     Raises:
-        AssertionError: one is torn.
+        AssertionError: a build is torn.
     """
     torn = store.read_arrow(
         """SELECT build_id, count(samples."row") AS n, any_value(drawn) AS drawn
@@ -151,12 +151,12 @@ def check_some(store: SampleStore, rng: random.Random) -> list[BuildReceipt]:
 
 
 def maintain(store: SampleStore, grace: timedelta, *, patient: bool) -> None:
-    """Compacts, expires and vacuums.
+    """Compact, expire and vacuum the store repeatedly.
 
     Args:
         store: the store.
-        grace: longer than any commit or read takes.
-        patient: whether it goes on after errors that may pass.
+        grace: the least age of removed files, longer than any commit or read takes.
+        patient: whether to go on after transient errors.
     """
     work = store.maintenance
     while True:

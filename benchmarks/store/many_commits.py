@@ -1,9 +1,9 @@
-"""Fills a catalog with very many commits, each with files of its own, in a small part of the time that they take.
+"""Fill a catalog with very many commits, each with files of its own, much faster than by real commits.
 
-One real commit is the template. Of each further one the three Parquet files (``builds``, ``samples``, ``rewards``) are
-written with other values of what differs between builds, and DuckLake's own tables get the rows that its transaction
+One real commit is the template. For each further commit, the three Parquet files (``builds``, ``samples``, ``rewards``)
+are written with the values that differ between builds, and DuckLake's own tables get the rows that its transaction
 would have written: the snapshot and its provenance with the checksums, the files, and the statistics of their columns.
-All builds are at one place in one segment of arrays, which is therefore no part of what grows.
+All builds refer to the same place in one segment of arrays, so that segments do not grow.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from molbuffer.storage.records import make_build_id
 
 TABLES = ("builds", "samples", "rewards")
 PORTION = 5_000
-"""Commits whose rows of the catalog are added in one transaction of its database."""
+"""The number of commits whose catalog rows are added in one transaction."""
 COMPRESSION = "lz4"
 
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """The Parquet file of the template in a table, with its rows in DuckLake's tables."""
+    """The template's Parquet file of one table, with its rows in DuckLake's tables."""
 
     table: str
     folder: Path
@@ -45,7 +45,7 @@ class TemplateFile:
 
 
 def add_commits(store: SampleStore, commits: int, rows: int) -> None:
-    """Have a new store look as if so many commits had been made, one build of so many rewarded rows each."""
+    """Fill a new store as if a number of commits had been made, each with one build of rewarded rows."""
     store.start_run(bench_run())
     store.commit(Commit([make_build(0, rows, np.random.default_rng(0), rewarded=True)]))
     template = [template_file(store, table) for table in TABLES]
@@ -55,7 +55,7 @@ def add_commits(store: SampleStore, commits: int, rows: int) -> None:
 
 
 def rows_of(store: SampleStore, sql: str) -> list[dict[str, Any]]:
-    """The rows of DuckLake's own tables."""
+    """Return the rows of DuckLake's own tables."""
     catalog = store._open.catalog
     with closing(catalog.cursor()) as cursor:
         found: list[dict[str, Any]] = cursor.execute(catalog.metadata_sql(sql)).to_arrow_table().to_pylist()
@@ -80,7 +80,7 @@ def template_file(store: SampleStore, table: str) -> TemplateFile:
 
 
 def add_portion(store: SampleStore, template: list[TemplateFile], iterations: range) -> None:
-    """Write the files of some commits, and add their rows to the catalog in one transaction."""
+    """Write the files of a portion of the commits, and add their rows to the catalog in one transaction."""
     newest = rows_of(store, "FROM METADATA.ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1")[0]
     changes = rows_of(store, "FROM METADATA.ducklake_snapshot_changes ORDER BY snapshot_id DESC LIMIT 1")[0]
     added: dict[str, list[dict[str, Any]]] = {name: [] for name in ("snapshot", "snapshot_changes", "data_file")}
@@ -114,7 +114,7 @@ def add_portion(store: SampleStore, template: list[TemplateFile], iterations: ra
 
 
 def changed(content: pa.Table, build_id: str, iteration: int) -> pa.Table:
-    """The rows of the template as those of another build."""
+    """Return the rows of the template, changed to those of another build."""
     new = {"build_id": build_id, "iteration": iteration}
     for name in content.column_names:
         at, field = content.column_names.index(name), content.schema.field(name)
@@ -126,7 +126,7 @@ def changed(content: pa.Table, build_id: str, iteration: int) -> pa.Table:
 
 
 def write_file(folder: Path, content: pa.Table) -> tuple[str, bytes]:
-    """Write a Parquet file; gives its name, and what is in it."""
+    """Write a Parquet file, and return its name and its content."""
     sink, name = pa.BufferOutputStream(), f"ducklake-{uuid.uuid4()}.parquet"
     pq.write_table(content, sink, compression=COMPRESSION)
     written: bytes = sink.getvalue().to_pybytes()
@@ -135,7 +135,7 @@ def write_file(folder: Path, content: pa.Table) -> tuple[str, bytes]:
 
 
 def statistics_of(template: TemplateFile, content: pa.Table, file_id: int) -> Iterator[dict[str, Any]]:
-    """The statistics of the columns of a file, as DuckLake keeps them."""
+    """Return the statistics of the columns of a file, in the form of DuckLake."""
     for column in template.statistics:
         row = {name: value for name, value in column.items() if name != "column_name"} | {"data_file_id": file_id}
         if column["column_name"] in ("build_id", "iteration", "smiles", "raw"):
@@ -145,7 +145,7 @@ def statistics_of(template: TemplateFile, content: pa.Table, file_id: int) -> It
 
 
 def totals(template: list[TemplateFile], commits: int) -> Iterator[tuple[str, None]]:
-    """Statements that bring the statistics of whole tables up to date."""
+    """Return the statements that update the statistics of whole tables."""
     for of_table in template:
         table, rows = of_table.file["table_id"], of_table.content.num_rows * commits
         yield (

@@ -1,4 +1,4 @@
-"""TorchRL's memory-mapped storage, Lance, SQLite and plain Parquet, as ``peers.Peer``."""
+"""TorchRL's memory-mapped storage, Lance, SQLite and plain Parquet, as subclasses of ``peers.Peer``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Query = Callable[[], Any]
 
 
 def as_table(build: Build) -> pa.Table:
-    """The rows of a build with all their columns; arrays are lists of fixed size."""
+    """Return the rows of a build with all their columns; arrays are lists of fixed size."""
     samples = build.samples
     arrays = {
         name: pa.FixedSizeListArray.from_arrays(pa.array(getattr(samples.rows, name).ravel()), width)
@@ -35,13 +35,13 @@ def as_table(build: Build) -> pa.Table:
 
 
 def as_arrays(table: pa.Table) -> dict[str, Any]:
-    """The arrays of a table's rows."""
+    """Return the arrays of a table's rows."""
     lists = {name: table[name].combine_chunks() for name in ARRAYS}
     return {name: lists[name].flatten().to_numpy().reshape(-1, width) for name, (_, width) in ARRAYS.items()}
 
 
 class SQLite:
-    """A table with the arrays as blobs and an index of the molecules."""
+    """A SQLite table with the arrays as blobs and an index of the molecules."""
 
     name, package, durability, shared = "SQLite", "", "fsynced", True
 
@@ -92,7 +92,7 @@ class SQLite:
 
 
 class Parquet:
-    """A file a build, synced with its folder; DuckDB asks, PyArrow gathers."""
+    """One Parquet file for each build, synced with its folder; DuckDB queries, and PyArrow gathers rows."""
 
     name, package, durability, shared = "Parquet", "", "fsynced", True
 
@@ -145,7 +145,7 @@ class Parquet:
 
 
 class Lance:
-    """A dataset that each build is appended to; a build is there when its files have their names."""
+    """A Lance dataset to which each build is appended; a build is visible once its files have their final names."""
 
     name, package, durability, shared = "Lance", "lance", "survives SIGKILL", True
 
@@ -171,7 +171,7 @@ class Lance:
         return as_arrays(self.dataset.take(ids.tolist(), columns=list(ARRAYS)))
 
     def count(self) -> int:
-        # The dataset is that of one version.
+        # The open dataset is fixed to one version.
         self.load()
         return int(self.dataset.count_rows())
 
@@ -204,7 +204,7 @@ class Lance:
 
 
 class TorchRL:
-    """A replay buffer over memory-mapped files, which ``dumps`` copies to where ``loads`` finds them; no strings."""
+    """A replay buffer over memory-mapped files, without strings; ``dumps`` copies the files, ``loads`` opens them."""
 
     name, package, shared = "TorchRL", "torchrl", False
     durability = "RAM until dumps"
@@ -213,7 +213,7 @@ class TorchRL:
         import torch
         from torchrl.data import LazyMemmapStorage, ReplayBuffer
 
-        # Waiting for each other is what threads do on a busy machine.
+        # On a busy machine, several threads would mostly wait for each other.
         torch.set_num_threads(1)
         self.saved = folder / "saved"
         storage = LazyMemmapStorage(rows, scratch_dir=None if self.saved.exists() else folder / "rows")

@@ -1,8 +1,8 @@
-"""What stores of the same rows are compared by, and ours; the others are in ``other_stores``.
+"""The interface by which stores of the same rows are compared, and molbuffer's store; others are in ``other_stores``.
 
-Each is used as its own documentation shows: appended to a build at a time, opened again by another process, asked for
-rows at random positions (0 is the first row that went in) and for what people ask a history. What a store promises when
-``ingest`` returns is its durability:
+Each store is used as in its own documentation: builds are appended one at a time, another process opens the store,
+reads rows at random positions (0 is the first stored row) and runs common queries on the history. The durability of a
+store is its guarantee when ``ingest`` returns:
 
     RAM                in the memory of the process: a SIGKILL loses it
     survives SIGKILL   with the operating system: a power cut loses it
@@ -30,23 +30,24 @@ QUERIES = {
     "best 100": "SELECT smiles, reward FROM samples ORDER BY reward DESC LIMIT 100",
     "rows of a molecule": "SELECT iteration, reward FROM samples WHERE smiles = '[molecule]'",
 }
-"""As SQL over a table that has all columns."""
+"""The queries as SQL over a table with all columns."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the queries ask for: a molecule that is stored, and 10,000 of which half are."""
+    """The arguments of the queries: a stored molecule, and 10,000 molecules of which half are stored."""
 
     molecule: str
     molecules: Sequence[str]
 
 
 class Peer(Protocol):
-    """A store, opened, or made where there is none.
+    """An open store, which is made if it does not exist.
 
     Attributes:
-        package: what must be installed for it; empty when all of it is there with molbuffer.
-        durability: of a build when ``ingest`` returns. shared: whether several processes may write at once.
+        package: the package that it needs; empty if molbuffer's own dependencies suffice.
+        durability: the durability of a build when ``ingest`` returns.
+        shared: whether several processes may write at once.
     """
 
     name: ClassVar[str]
@@ -55,32 +56,32 @@ class Peer(Protocol):
     shared: ClassVar[bool]
 
     def __init__(self, folder: Path, rows: int) -> None:
-        """Opens it in a folder; ``rows`` is how many it will have."""
+        """Open the store in a folder; ``rows`` is its final number of rows."""
 
     def ingest(self, build: Build) -> None:
-        """Adds the rows of a build."""
+        """Add the rows of a build."""
 
     def finish(self) -> None:
-        """What there is to do after the last build, so that other processes can read."""
+        """Finish the store after the last build, so that other processes can read it."""
 
     def load(self) -> None:
-        """What there is to do between opening and the first ``gather``."""
+        """Prepare an open store for the first ``gather``."""
 
     def gather(self, ids: Ids) -> Mapping[str, Any]:
-        """The arrays of rows, [n, ...], by name."""
+        """Return the arrays [n, ...] of the rows at n positions, by name."""
 
     def count(self) -> int:
-        """The rows that a reader sees."""
+        """Return the number of rows that a reader sees."""
 
     def queries(self, asked: Asked) -> dict[str, Callable[[], Any]]:
-        """What it can answer, by the names of ``COUNT``, ``QUERIES`` and ``KNOWN``."""
+        """Return functions for the queries that it can answer, by the names of ``COUNT``, ``QUERIES`` and ``KNOWN``."""
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Close the store."""
 
 
 class Molbuffer:
-    """Ours: commits, an index over the decoded cache, and queries as users make them."""
+    """molbuffer's store: commits, an index over the decoded cache, and queries of users."""
 
     name, package, shared = "molbuffer", "", True
     durability = "fsynced"
@@ -96,7 +97,7 @@ class Molbuffer:
         self.store.commit(Commit([build]))
 
     def finish(self) -> None:
-        """Nothing: it was all there when it was acknowledged."""
+        """Do nothing, since acknowledged builds are complete."""
 
     def load(self) -> None:
         self.index = self.store.index(IndexScope(objective_sha256=OBJECTIVE), cache=self.cache)

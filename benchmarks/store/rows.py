@@ -1,4 +1,4 @@
-"""The rows that benchmarks of the store write: what samplers draw, at random, as wide as molecules are."""
+"""Random rows for benchmarks of the store, with the columns of drawn rows and the lengths of molecules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ATOMS = np.array(list("CCCCNOc1cccc1=()"))
 
 
 def bench_run() -> Run:
-    """The run that all builds belong to."""
+    """Return the run that all builds belong to."""
     return Run(RUN_ID, "bench", RunKind.BUILD, "{}", 7)
 
 
@@ -30,12 +30,16 @@ def make_build(
     run_id: str = RUN_ID,
     chunk: int = 0,
 ) -> Build:
-    """A build as a sampler makes it: strings of up to 80 characters, of 25 at least, tokens and log-probs [rows, 80].
+    """Return a build like that of a sampler: strings of 25 to 80 characters, tokens and log-probs [rows, 80].
 
     Args:
-        latents: each row has 6 of them. rewarded: each has a reward. scored: each molecule has two scores.
-        rejected: the share of rows that a filter refused. width: of the arrays and the longest string, if not 80.
-        run_id: the run, if it is another one. chunk: the place among builds of the iteration.
+        latents: whether each row has 6 latents.
+        rewarded: whether each row has a reward.
+        scored: whether each molecule has two scores.
+        rejected: the share of rows that a filter refused.
+        width: the width of the arrays and the length of the longest string.
+        run_id: the run of the build.
+        chunk: the number of the build among those of the iteration.
     """
     lengths = rng.integers(min(25, width), width + 1, rows).astype(np.int32)
     letters = rng.choice(ATOMS, (rows, width)).view(f"<U{width}")[:, 0].tolist()

@@ -1,4 +1,4 @@
-"""What a process of ``bench_store`` does with one store; it begins when it is told to, and prints JSON at its end.
+"""A process of ``bench_store``, which does one step with one store: it begins on a signal, and prints JSON at its end.
 
 python benchmarks/store/store_steps.py STORE FOLDER STEP [NUMBER ...]
 """
@@ -31,12 +31,12 @@ _POLL_SECONDS = 0.001
 
 
 def build_of(iteration: int, rows: int) -> Build:
-    """The same rows in every process."""
+    """Return a build with the same rows in every process."""
     return make_build(iteration, rows, np.random.default_rng([7, iteration]), latents=True, rewarded=True)
 
 
 def ready() -> None:
-    """Says so, and waits until all are."""
+    """Report that this process is ready, and wait until all processes are."""
     print("ready", flush=True)
     sys.stdin.readline()
 
@@ -48,7 +48,7 @@ def seconds_of(work: Callable[[], Any]) -> float:
 
 
 def fill(peer: type[Peer], folder: Path, rows: int, per_build: int) -> dict[str, Any]:
-    """Adds all rows, a build at a time. Making them is not timed."""
+    """Add all rows, one build at a time; making the rows is not timed."""
     store = peer(folder, rows)
     ready()
     commits = []
@@ -59,7 +59,7 @@ def fill(peer: type[Peer], folder: Path, rows: int, per_build: int) -> dict[str,
 
 
 def write(peer: type[Peer], folder: Path, number: int, commits: int, per_build: int, pause: float = 0) -> list[Any]:
-    """One writer among several: when each of its builds was acknowledged, and the seconds that took."""
+    """Write builds as one of several writers, and report the time and the duration of each acknowledgement."""
     builds = [build_of(number * commits + i, per_build) for i in range(commits)]
     store = peer(folder, 10 * commits * per_build)
     ready()
@@ -72,7 +72,7 @@ def write(peer: type[Peer], folder: Path, number: int, commits: int, per_build: 
 
 
 def watch(peer: type[Peer], folder: Path, commits: int, per_build: int) -> list[float]:
-    """When a reader first saw each of the builds that another process writes."""
+    """Report when a reader first sees each build that another process writes."""
     store, seen = peer(folder, commits * per_build), []
     ready()
     while len(seen) < commits:
@@ -83,7 +83,7 @@ def watch(peer: type[Peer], folder: Path, commits: int, per_build: int) -> list[
 
 
 def read(peer: type[Peer], folder: Path, rows: int, per_build: int, batches: int) -> dict[str, Any]:
-    """Everything that a reader does: opening, batches cold and warm (that many of each size at most), queries."""
+    """Open the store, read batches cold and warm (a limited number of each size), run the queries, and report times."""
     ready()
     forget(folder)
     before = memory()
@@ -104,7 +104,7 @@ def read(peer: type[Peer], folder: Path, rows: int, per_build: int, batches: int
         name: statistics.median(seconds_of(query) for _ in range(3)) for name, query in store.queries(molecules).items()
     }
     for size in BATCHES:
-        # Pages that are mapped cannot be forgotten.
+        # Mapped pages cannot be dropped from the system's cache.
         store.close()
         del store
         gc.collect()
@@ -116,7 +116,7 @@ def read(peer: type[Peer], folder: Path, rows: int, per_build: int, batches: int
 
 
 def warm_up(store: Peer, rows: int, rng: np.random.Generator) -> None:
-    """Reads batches until most of a store is in memory: about four times its rows, or for as long as there is time."""
+    """Read batches until most of a store is in memory: about four times its rows, or until the time limit."""
     end = time.monotonic() + _WARM_UP_SECONDS
     for _ in range(-(-4 * rows // BATCHES[-1])):
         store.gather(rng.integers(0, rows, BATCHES[-1]))
@@ -125,7 +125,7 @@ def warm_up(store: Peer, rows: int, rng: np.random.Generator) -> None:
 
 
 def seconds_a_batch(store: Peer, batches: list[Ids]) -> float:
-    """The median time of a batch; of those that there is time for."""
+    """Return the median seconds of a batch, over as many batches as the time limit allows."""
     end, seconds = time.monotonic() + _MOST_SECONDS, []
     for ids in batches:
         seconds.append(seconds_of(lambda ids=ids: store.gather(ids)))
@@ -135,13 +135,13 @@ def seconds_a_batch(store: Peer, batches: list[Ids]) -> float:
 
 
 def checksum(store: Peer, ids: Ids) -> int:
-    """The same for stores that have the same tokens in the same order; ours are cut to the longest row."""
+    """Return a checksum of tokens in their order; the tokens of molbuffer are cut to the longest row."""
     tokens = np.asarray(store.gather(ids)["tokens"]).astype(np.int64)
     return int(tokens.sum(axis=1) @ np.arange(len(ids)))
 
 
 def asked(rows: int, per_build: int) -> Asked:
-    """Molecules from all over the history, and as many new ones."""
+    """Return molecules from the whole history, and as many new ones."""
     half, builds = min(ASKED // 2, rows), rows // per_build
     known: list[str] = []
     for iteration in np.linspace(0, builds - 1, min(builds, 20)).astype(int).tolist():
@@ -150,7 +150,7 @@ def asked(rows: int, per_build: int) -> Asked:
 
 
 def forget(folder: Path) -> None:
-    """Has the system forget what it has read of the files, where it can."""
+    """Drop the files from the system's cache, if the system allows it."""
     for path in folder.rglob("*"):
         if path.is_file() and hasattr(os, "posix_fadvise"):
             descriptor = os.open(path, os.O_RDONLY)
@@ -160,8 +160,9 @@ def forget(folder: Path) -> None:
 
 
 def memory() -> tuple[int, int, int]:
-    """The bytes that this process has for itself, those of mapped files, which the system can take back, and the most
-    of both that it ever had; only Linux tells.
+    """Return the bytes of this process's own memory, of mapped files, and the largest sum of both; on Linux only.
+
+    The system can take the memory of mapped files back.
     """
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
     own, mapped, most = (int(status[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile", "VmHWM"))

@@ -5,9 +5,9 @@
     python benchmarks/tables/default_table.py FOLDER --grid     # sigma 64, 128, 256 by 0.25, 0.5, 0.75 of it stored
     python benchmarks/tables/default_table.py FOLDER --table
 
-Each campaign is the example with another objective, of ``offline_table``, and some keys set. None is an objective of a
-benchmark, so that the defaults are not chosen on one. A campaign is a line of ``FOLDER/cells.jsonl``; one that is there
-is not run again, so that the table can be stopped and gone on with.
+Each campaign is the example with an objective of ``offline_table`` and some keys set. None of these objectives belongs
+to a benchmark, so that the defaults are not tuned on one. A campaign is a line of ``FOLDER/cells.jsonl``; a campaign
+that has a line is not run again, so that the benchmark can be stopped and resumed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _steps(rate: float, sigma: float) -> list[str]:
 
 
 def _stored(share: float) -> list[str]:
-    """A share of the batch from a buffer that is built every 10 iterations, with a fifth of it to spare."""
+    """Return the keys for a share of the batch from a buffer that is built every 10 iterations, with 20 % to spare."""
     return [
         f"samplers[live].p_batch={1 - share}",
         f"samplers[live].buffer_size={round(768 * share)}",
@@ -84,7 +84,7 @@ _LAST = "SELECT smiles FROM sample_history WHERE run_id = ? AND kept AND event =
 
 
 def campaign_of(overrides: Sequence[str], objective: Objective, calls: int, seed: int) -> Settings:
-    """Return the example with some keys set, another objective, and a budget."""
+    """Return the example with the given keys, objective and budget."""
     data = json.loads(load_settings(EXAMPLE, parse_overrides(overrides)).to_json())
     parts = [
         {
@@ -100,7 +100,7 @@ def campaign_of(overrides: Sequence[str], objective: Objective, calls: int, seed
 
 
 def measure(settings: Settings, calls: int) -> dict[str, Any]:
-    """Run a campaign in a store of its own, and return what came of it."""
+    """Run a campaign in a store of its own, and return its results."""
     began = time.process_time()
     with (
         tempfile.TemporaryDirectory(prefix="default-table-") as folder,
@@ -124,7 +124,7 @@ def measure(settings: Settings, calls: int) -> dict[str, Any]:
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """Return the means over objectives and seeds as a table of Markdown, the best first."""
+    """Return the means over objectives and seeds as a table in Markdown, the best first."""
     columns = ("auc_top_10", "auc_top_100", "top_10", "mean", "uniqueness", "diversity")
     rows = []
     for calls, name in dict.fromkeys((each["calls"], each["settings"]) for each in lines):

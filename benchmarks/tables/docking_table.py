@@ -1,18 +1,19 @@
-"""How many dockings a campaign needs with a screening and without: the same campaign, killed once and resumed.
+"""Count the dockings that a campaign needs with and without screening; each run is killed once and resumed.
 
     pip install 'molbuffer[docking]'
     python benchmarks/tables/docking_table.py FOLDER [--calls 450] [--seeds 1 2 3] [--campaign FILE.toml]
     python benchmarks/tables/docking_table.py FOLDER --table
 
-For each seed the campaign of ``examples/docking`` runs twice, with ``[screening]`` and without, each into a store of
-its own under the folder. Each run is killed by SIGKILL when half of its dockings are in its store, and resumed.
+For each seed the campaign of ``examples/docking`` runs twice, with ``[screening]`` and without, each in a store of its
+own in the folder. Each run is killed by SIGKILL when half of its dockings are in its store, and resumed.
 
-The table is made by SQL from the stores: the mean energy of the best ten after all calls, and the calls after which the
-run had the mean that the campaign without a screening ended with. A store keeps one good score of a molecule, so that
-calls are counted apart: each docking whose score arrives is a line of a file beside the store. Paid twice are molecules
-with two lines, but for those whose score was on its way to the store when the run was killed: they are in flight.
+The table comes from the stores by SQL: the mean energy of the best ten after all calls, and the number of calls after
+which the run reached the final mean of the campaign without screening. A store keeps one good score of a molecule, so
+that calls are counted separately: each docking whose score arrives is a line of a file next to the store. Molecules
+with two lines count as paid twice, except those whose score was on its way to the store when the run was killed; these
+are in flight.
 
-What is there is not run again, so that the benchmark can be stopped and gone on with; ``--table`` only prints.
+Finished runs are not repeated, so that the benchmark can be stopped and resumed; ``--table`` only prints.
 """
 
 from __future__ import annotations
@@ -54,18 +55,18 @@ def counted(self, molecules):
 Vina.stream = counted
 main()
 """
-"""The command line of molbuffer, with a line in a file for each docking."""
+"""The command line of molbuffer, changed so that each docking writes a line to a file."""
 
 CALLS = """
     SELECT smiles, min(value) AS energy, min(created) AS since
     FROM scores WHERE component = ? AND status IN ('ok', 'failed') GROUP BY smiles ORDER BY since, smiles"""
-"""Each molecule that was docked, in the order of its score."""
+"""The query for each docked molecule, in the order of the scores."""
 RUNS = "SELECT run_id, arg_max(status, created) AS status FROM run_events WHERE status <> 'given' GROUP BY run_id"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A campaign of a seed, with a screening or without."""
+    """A campaign of one seed, with or without screening."""
 
     folder: Path
     seed: int
@@ -81,12 +82,12 @@ class Arm:
 
     @property
     def killed(self) -> Path:
-        """The file that has the molecules in flight when it was killed, after the number of those in the store."""
+        """The file with the number of molecules in the store at the kill, followed by the molecules in flight."""
         return self.store.with_suffix(".killed")
 
     @property
     def calls(self) -> Path:
-        """The file that has a line for each docking."""
+        """The file with a line for each docking."""
         return self.store.with_suffix(".calls")
 
     def called(self) -> list[str]:
@@ -95,7 +96,7 @@ class Arm:
 
 
 def main() -> None:
-    """Run what is missing, and print the table."""
+    """Make the missing runs, and print the table."""
     given = _arguments()
     given.folder.mkdir(parents=True, exist_ok=True)
     campaigns = {False: _campaign(given, screened=False), True: _campaign(given, screened=True)}
@@ -117,10 +118,10 @@ def _arguments() -> Any:
 
 
 def _campaign(given: Any, *, screened: bool) -> Path | None:
-    """Write the campaign into the folder; None for a screening that this release does not know."""
+    """Write the campaign's file into the folder, and return its path; None if this release has no screening."""
     keys = [key.strip() for key in given.screening.split(";")]
     text = given.campaign.read_text() + ("\n".join(["", "[screening]", *keys, ""]) if screened else "")
-    # Its files are named from its own folder.
+    # The paths in the file are relative to its own folder.
     for name in ("receptor", "ligand"):
         text = text.replace(f'{name} = "', f'{name} = "{given.campaign.resolve().parent}/')
     path = given.folder.resolve() / f"{SCREENED if screened else PLAIN}.toml"
@@ -136,7 +137,7 @@ def _campaign(given: Any, *, screened: bool) -> Path | None:
 
 
 def _finish(arm: Arm, campaign: Path | None, calls: int) -> None:
-    """Run a campaign to its end: killed once, unless that has happened, and resumed as often as needed."""
+    """Run a campaign to its end: kill it once, unless that has been done, and resume it as often as needed."""
     while (state := _state(arm)) is None or state[1] != "finished":
         command = [sys.executable, "-c", COUNTED, str(arm.calls), "run", str(campaign)]
         command += [
@@ -195,7 +196,7 @@ def _print_table(arms: Sequence[Arm]) -> None:
         means = list(_means(energy for _, energy, _ in calls))
         plain = Arm(arm.folder, arm.seed, screened=False)
         target = list(_means(row[1] for row in _query(plain, CALLS, [_component(plain)])))
-        # Energies have three digits, and sums of ten of them rounding errors.
+        # Energies have three digits, and sums of ten of them have rounding errors.
         reached = next((n for n, mean in enumerate(means, 1) if target and mean <= target[-1] + 1e-9), None)
         killed_at, *in_flight = arm.killed.read_text().split() if arm.killed.exists() else ["-"]
         again = Counter(arm.called()) - Counter(in_flight)

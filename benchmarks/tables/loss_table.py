@@ -1,11 +1,11 @@
-"""The losses side by side: the objective of the demonstration, several seeds, the same policy, batches and iterations.
+"""Compare the losses on the demonstration's objective, over several seeds, with equal policies, batches and iterations.
 
     python benchmarks/tables/loss_table.py [--iterations 150] [--seeds 3] [--losses reinvent,ppo]
         [--out loss-table.jsonl]
 
-Every batch is drawn live by the policy in training, so that all losses are valid on it. A loss has the settings that it
-has by default. Each run is a line of the file, and runs that it has are not repeated, so that the table can be made in
-parts. A dead run, whose loss diverged or whose policy no longer draws molecules, is a line with the reason.
+The policy in training draws every batch live, so that all losses are valid on it. Each loss has its default settings.
+Each run is a line of the file, and runs with a line are not repeated, so that the table can be made in parts. For a
+failed run, whose loss diverged or whose policy no longer draws molecules, the line has the reason.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from molbuffer.training.errors import TrainingError
 
 BATCH_SIZE = 64
 COMPARED_ITERATIONS = 10
-"""The last iterations whose live rows are compared."""
+"""The number of last iterations whose live rows are compared."""
 TOP = 100
 
 _METRIC = "SELECT avg(value) FROM metrics WHERE run_id = ? AND name = ? AND iteration >= ?"
@@ -44,7 +44,7 @@ _CALLS = "SELECT count(DISTINCT smiles) FROM sample_history WHERE run_id = ? AND
 
 
 def run_loss(loss: str, seed: int, iterations: int) -> dict[str, Any]:
-    """Train with a loss in a store of its own, and return what came of it."""
+    """Train with a loss in a store of its own, and return the results."""
     settings = demo_settings()
     with tempfile.TemporaryDirectory(prefix="loss-table-") as folder, mb.open(Path(folder) / "lab") as lab:
         started = time.perf_counter()
@@ -69,7 +69,7 @@ def run_loss(loss: str, seed: int, iterations: int) -> dict[str, Any]:
 
 
 def figures(lab: mb.Lab, run_id: str, iterations: int) -> dict[str, float | None]:
-    """Return what the last iterations drew, and the best that the run has found."""
+    """Return the metrics of the rows of the last iterations, and of the best molecules of the run."""
     since = max(0, iterations - COMPARED_ITERATIONS)
     live = lab.query(_LIVE, [run_id, since])
     distinct = live["smiles"].unique().sort().to_list()

@@ -1,16 +1,16 @@
-"""The losses of offline training, on stored runs of three objectives: the table of docs/how-to/offline.md.
+"""Compare the losses of offline training on stored runs of three objectives: the table of docs/how-to/offline.md.
 
     python benchmarks/tables/offline_table.py FOLDER [--minutes 60] [--seeds 3] [--losses reinvent dpo]
         [--objectives profile] [--data online]
     python benchmarks/tables/offline_table.py FOLDER --table
 
-For each objective an online run (REINVENT, live rows only) fills a store: the behaviour data. From the prior, each loss
-then learns from all of its molecules, each as likely as any other, with the same number of steps and the same learning
-rate, and 1,000 fresh draws of the result are compared with the last 1,000 rows of the run. Rows of ``prior`` are those
-of a build without training.
+For each objective an online run (REINVENT, live rows only) fills a store with the behaviour data. With each loss, a
+policy that starts from the prior learns from all of its molecules with equal probability, with the same number of steps
+and the same learning rate. Then 1,000 fresh draws of the result are compared with the last 1,000 rows of the run. The
+rows of ``prior`` come from a build without training.
 
-Each cell is a line of ``FOLDER/cells.jsonl``; a cell that is there is not computed again, so that the table can be
-stopped and gone on with. ``--table`` only prints what is there.
+Each cell is a line of ``FOLDER/cells.jsonl``; a cell with a line is not computed again, so that the benchmark can be
+stopped and resumed. ``--table`` only prints the present cells.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from molbuffer.training import LOSSES, evaluate_policy, molecule_quality
 CELECOXIB = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"
 ARIPIPRAZOLE = "Clc1cccc(N2CCN(CCCCOc3ccc4CCC(=O)Nc4c3)CC2)c1Cl"
 LAST = 1_000
-"""The last rows of a run, and the fresh draws of a policy, that are compared."""
+"""The number of last rows of a run, and of fresh draws of a policy, that are compared."""
 PRIOR, ONLINE = "prior", "online"
 
 
 @dataclass(frozen=True)
 class Size:
-    """How long everything takes.
+    """The size of the benchmark.
 
     Attributes:
-        iterations: the iterations of an online run.
-        batch_size: the rows of a batch, online and offline.
-        steps: the steps of an offline training.
-        draws: the fresh draws of a policy.
+        iterations: the number of iterations of an online run.
+        batch_size: the number of rows of a batch, online and offline.
+        steps: the number of steps of an offline training.
+        draws: the number of fresh draws of a policy.
     """
 
     iterations: int = 60
@@ -55,7 +55,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the table: which rows which loss learns from."""
+    """A cell of the table: a loss, and the rows that it learns from."""
 
     objective: str
     data: str
@@ -81,7 +81,7 @@ def objectives() -> dict[str, mb.Objective]:
 
 
 def losses() -> dict[str, Any]:
-    """Return the losses that are valid on stored rows, each with the settings that the table has it with."""
+    """Return the losses that are valid on stored rows, each with its settings for the table."""
     given = {
         "reinvent": {"sigma": 128.0},
         "off_policy_reinvent": {"sigma": 128.0},
@@ -105,7 +105,7 @@ def losses() -> dict[str, Any]:
 
 
 def cells(names: Sequence[str], of: Sequence[str], seeds: int, data: Sequence[str]) -> Iterator[Cell]:
-    """Yield the cells, those of the first seed before those of the second."""
+    """Yield the cells, seed by seed."""
     for seed in range(seeds):
         for loss in names if ONLINE in data else ():
             for objective in of:
@@ -115,7 +115,7 @@ def cells(names: Sequence[str], of: Sequence[str], seeds: int, data: Sequence[st
 
 
 def behaviour(lab: mb.Lab, objective: mb.Objective, data: str, size: Size) -> tuple[str, dict[str, Any]]:
-    """Return the run with the behaviour data, which is made where it is not there, and what its rows are worth."""
+    """Return the run with the behaviour data, which is made if it is missing, and the metrics of its rows."""
     name = f"{data} {size.iterations} x {size.batch_size}"
     runs = lab.query(
         "SELECT run_id FROM runs WHERE name = ? AND objective_sha256 = ? ORDER BY created", [name, objective.sha256]
@@ -194,7 +194,7 @@ def stored_cells(path: Path, size: Size) -> list[dict[str, Any]]:
 
 
 def is_good(cell: Mapping[str, Any]) -> bool:
-    """Return whether a policy beats the last rows of its data and is about as diverse."""
+    """Return whether a policy has a higher mean reward than the last rows of its data, at about the same diversity."""
     if cell["internal_diversity"] is None:
         return False
     lost = cell["behaviour_internal_diversity"] - cell["internal_diversity"]
@@ -202,7 +202,7 @@ def is_good(cell: Mapping[str, Any]) -> bool:
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the cells as a table of Markdown: of each loss and objective the mean, uniqueness and diversity."""
+    """Return the cells as a table in Markdown: the mean reward, uniqueness and diversity by loss and objective."""
     names = list(objectives())
     lines = [
         "| rows | loss | " + " | ".join(names) + " | beats the last rows, as diverse |",

@@ -1,11 +1,11 @@
-"""Time to a mean reward with a slow scorer: one process that draws, scores and learns, beside actors and a learner.
+"""Time to a mean reward with a slow scorer: one process that does all, compared with actors and a learner.
 
     python benchmarks/training/bench_actors.py [--actors 2] [--seconds 0.05] [--target 0.4] [--iterations 60]
 
 The scorer waits for each molecule, and rewards fluorine, of which the bundled prior draws little. Both trainings use
-each molecule once. The time is that from the start of the run to the commit with which the mean reward of the last
-batch of stored molecules has reached the target; that of actors has their start in it. The lag is in iterations, of the
-rows of a batch.
+each molecule once. The time is measured from the start of the run to the commit with which the mean reward of the last
+batch of stored molecules reaches the target; the time with actors includes their start. The policy lag is that of the
+rows of a batch, in iterations.
 """
 
 from __future__ import annotations
@@ -93,12 +93,12 @@ class Course:
 
 
 def trained(folder: Path, mode: str, given: argparse.Namespace) -> Course:
-    """Train in a process, and return what the store says of it."""
+    """Train in a process, and return the course of the training from its store."""
     folder.mkdir()
     (folder / "slow_fluorine.py").write_text(SCORER)
     values = {"mode": mode, "actors": given.actors if mode == "async" else 0, "prior": given.prior}
     values |= {name: getattr(given, name) for name in ("iterations", "batch", "seconds")}
-    # Actors share what the one process builds at once.
+    # Actors share the rows that the single process builds at once.
     build = given.batch if mode == "sync" else max(1, given.batch // given.actors)
     (folder / "campaign.toml").write_text(CONFIG.format(**values, build=build))
     program = str(Path(sys.executable).parent / "molbuffer")
@@ -127,7 +127,7 @@ def course_of(builds: list[tuple[float, int, float]], lags: np.ndarray, given: a
 
 
 def main() -> None:
-    """Train in both ways, and print the times."""
+    """Train with both methods, and print the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=0.05, help="the wait of the scorer for each molecule")

@@ -1,17 +1,17 @@
-"""Oracle calls a second of a whole campaign, store and all, beside loops that keep nothing.
+"""Measure oracle calls per second of a whole campaign with its store, compared with loops that store nothing.
 
     python benchmarks/training/bench_campaign.py [--iterations 20] [--batch 64] [--policies zinc-gru 3x512]
                                                 [--precisions auto bfloat16]
 
 A campaign draws batches, scores them with QED, takes steps on REINVENT's loss, and commits every sample, score, metric,
-policy and checkpoint to a store. Beside it run the loops of ``plain_training``, in turn with it: an iteration of each
-after every iteration of ours. An oracle call is a valid molecule that is new to the run. Times are those of this
-process's processor, of one thread; what our writing thread does meanwhile counts as ours. On a machine with several
-cores we parse and score in further processes, which the loops do not: their time is told apart, and "on one core"
-counts it as ours, too.
+policy and checkpoint to a store. The loops of ``plain_training`` run alternately with it: one iteration of each after
+every iteration of molbuffer. An oracle call is a valid molecule that is new to the run. Times are CPU times of this
+process with one compute thread; the work of molbuffer's writing thread is included. On a machine with several cores,
+molbuffer parses and scores in further processes, which the loops do not: their time is printed separately, and "on one
+core" includes it.
 
-Peers compute in float32. Ours do so with ``training.precision`` at its default, auto, but for the products of the
-gradient, which are in bfloat16 where the processor has it; with bfloat16, all products are.
+The loops compute in float32. So does molbuffer with the default ``training.precision``, auto, except for the products
+of the gradient, which are in bfloat16 if the processor has it; with bfloat16, all products are in bfloat16.
 
 3x512 has the weights of zinc-gru within 3 layers of 512 units, the size that much of the field uses, and draws the same
 molecules up to rounding.
@@ -48,7 +48,7 @@ SMALL = 0.01
 
 @torch.no_grad()
 def widened(model: GRULanguageModel, layers: int = 3, hidden: int = 512) -> GRULanguageModel:
-    """A larger model with nearly the distribution of a smaller one: further units are 0, further layers hand on."""
+    """Return a larger model with nearly the same distribution: added units are 0, and added layers pass values on."""
     sizes = model.sizes
     wide = GRULanguageModel(
         GRUArchitecture(sizes.vocabulary_size, sizes.embedding_size, hidden, layers, 0.0, sizes.max_length)
@@ -74,7 +74,7 @@ def widened(model: GRULanguageModel, layers: int = 3, hidden: int = 512) -> GRUL
 
 
 def of_workers() -> float:
-    """Return the seconds that processes of this one have taken of the processor; 0 where the system does not say."""
+    """Return the CPU seconds of the child processes of this process; 0 if the system does not report them."""
     total = 0.0
     for task in Path("/proc/self/task").glob("*/children"):
         for pid in task.read_text().split():
@@ -85,7 +85,7 @@ def of_workers() -> float:
 
 @dataclass
 class Clock:
-    """Seconds of the processor, of all threads of this process, and of the processes that work for it."""
+    """A clock of CPU seconds of all threads of this process, and of its worker processes."""
 
     spent: dict[str, float] = field(default_factory=dict)
     beside: dict[str, float] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Clock:
     _beside: float = field(default_factory=of_workers)
 
     def stop(self, name: str) -> None:
-        """Gives the time since the last stop to a name."""
+        """Add the time since the last stop to a name."""
         now, beside = time.process_time(), of_workers()
         self.spent[name] = self.spent.get(name, 0.0) + now - self._started
         self.beside[name] = self.beside.get(name, 0.0) + beside - self._beside
@@ -101,7 +101,7 @@ class Clock:
 
 
 def compare(name: str, policy: Policy, precision: AutoPrecision, iterations: int, batch: int, folder: Path) -> None:
-    """Prints oracle calls a second of ours and of the peers on one policy."""
+    """Print oracle calls per second of molbuffer and of the plain loops on one policy."""
     model = policy.model
     assert isinstance(model, GRULanguageModel)
     for file, content in policy_files(model, policy.vocabulary).items():
@@ -156,7 +156,7 @@ def compare(name: str, policy: Policy, precision: AutoPrecision, iterations: int
 
 
 def waiting(iterations: int, batch: int, folder: Path) -> None:
-    """Prints what share of an iteration is spent on waiting for stored rows, where half of each batch is stored."""
+    """Print the share of an iteration that is spent waiting for stored rows, when half of each batch is stored."""
     with mb.open(folder) as lab, lab.run("bench", objective=mb.Objective([mb.QED()]), policy="zinc-gru", seed=0) as run:
         sampler = mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(4 * batch, 0.5))
         run.train(

@@ -1,15 +1,15 @@
-"""What Prefect adds to a flow run and to a task, on a server of its own on this machine.
+"""Measure the time that Prefect adds to a flow run and to a task, on a separate server on this machine.
 
     python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server] [--commands] [--starts]
 
-A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds. The heartbeat
-thread rounds a flow run up to whole seconds, so that few tasks would tell little about one.
+A flow whose tasks do nothing is timed with 0 tasks and with many; all of its time is that of Prefect. The heartbeat
+thread rounds the time of a flow run up to whole seconds, so that a few tasks would give no precise time of one.
 
-With ``--commands``, commands that need no flow are run on a new store, each in a process: the seconds, whether it has
-imported Prefect, and whether it has started a server, which none of them may.
+With ``--commands``, commands that need no flow run on a new store, each in a process: the table has the seconds,
+whether the command has imported Prefect, and whether it has started a server, which none of them may do.
 
-With ``--starts``, a run of one iteration of 8 molecules, as a Prefect flow with a server of the command's own and
-without Prefect: the seconds of the processor, with those of the server.
+With ``--starts``, a run of one iteration of 8 molecules is timed as a Prefect flow with a server of its own, and
+without Prefect: the table has CPU seconds, including those of the server.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def receive(request: BuildRequest) -> dict[str, int]:
 
 @flow(validate_parameters=False)
 def run_tasks(tasks: int) -> int:
-    """So many tasks, one after another."""
+    """Run a number of tasks, one after another."""
     return sum(receive(BuildRequest("store", "run", 0, 0, chunk, 384, "0" * 64))["kept"] for chunk in range(tasks))
 
 
 def seconds(tasks: int) -> tuple[float, float]:
-    """The time, and the CPU time of this process alone, which a busy machine changes little."""
+    """Return the wall time, and the CPU time of this process alone, which a busy machine hardly changes."""
     started, worked = time.perf_counter(), time.process_time()
     run_tasks(tasks)
     return time.perf_counter() - started, time.process_time() - worked
@@ -80,7 +80,7 @@ WITHOUT_A_FLOW = (
 
 
 def time_commands() -> None:
-    """Print what each command without a flow takes, and end with an error if one has started a server."""
+    """Print the time of each command without a flow, and end with an error if one has started a server."""
     started = []
     with tempfile.TemporaryDirectory() as folder:
         demo = Path(__file__).parents[2] / "flows" / "tools" / "demo.toml"
@@ -121,12 +121,12 @@ p_batch = 0.5
 
 
 def time_starts(rounds: int) -> None:
-    """Print what a run takes that is next to nothing but its start, by Prefect and without."""
+    """Print the time of a run that consists mostly of its start, with Prefect and without."""
     taken: dict[str, list[float]] = {"--prefect": [], "--no-prefect": []}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "smallest.toml").write_text(SMALLEST)
         environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-        # The first server makes the tables of Prefect's database, the others find them.
+        # The first server makes the tables of Prefect's database; later ones find them.
         environment["PREFECT_HOME"] = str(Path(folder) / "prefect")
         for number, how in enumerate([*taken] * rounds):
             program = "from molbuffer.flows.cli import main; main()"

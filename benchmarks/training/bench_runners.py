@@ -1,18 +1,17 @@
-"""Builds by several worker processes: how much faster they are, and whether memory stays flat over many of them.
+"""Measure the speed-up of builds by several worker processes, and their memory over many builds.
 
     python benchmarks/training/bench_runners.py [--rows 512] [--busy 0.05] [--sleeping-rows 2048] [--sleep 0.05]
         [--pairs 1:2 2:16] [--builds 500] [--kind processes] [--prior zinc-gru]
 
-Of each pair of numbers of workers, the first is compared with the second:
+For each pair of numbers of workers, the first is compared with the second, with two scorers:
 
-    busy       a Python function that computes for so many seconds of CPU time a molecule: chunks are shared
-    sleeping   one that waits for so many seconds a molecule and has cost = "high": molecules are shared, each is
-               claimed before it is scored, and each score is stored within a second
+    busy       a Python function that computes for --busy seconds of CPU time a molecule: workers share chunks
+    sleeping   a function that waits for --sleep seconds a molecule and has cost = "high": workers share molecules, each
+               is claimed before it is scored, and each score is stored within a second
 
-The processes are started, and have imported all that they need, before the time begins: they are used again for all
-builds of a run. A build also draws its molecules and commits, in the process of the run alone: of scores that molecules
-are shared for, the time in which they were scored is told beside. So is the load average of the machine, since busy
-workers need a core each.
+The processes are started, and have imported all that they need, before the timing begins, since all builds of a run use
+the same processes. The process of the run also draws the molecules and commits the build; for the sleeping scorer, the
+time of scoring alone is printed as well. So is the load average of the machine, since each busy worker needs a core.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ workers = {workers}
 
 @dataclass(frozen=True)
 class Case:
-    """A build to time: its scorer, how many rows it has, and the policy that draws them."""
+    """A build to time: its scorer, its number of rows, and the policy that draws them."""
 
     function: str
     cost: str
@@ -115,11 +114,11 @@ class Builds:
 
     @property
     def scoring_seconds(self) -> float:
-        """The seconds for which workers have scored the molecules of builds; 0 where none do."""
+        """The seconds for which workers have scored the molecules of builds; 0 without workers."""
         return 0.0 if self._workers is None else self._workers.seconds
 
     def build(self, iteration: int, rows: int | None = None) -> int:
-        """Make a build, of fewer rows a chunk if told; return its rows."""
+        """Make a build, with fewer rows a chunk if given, and return its number of rows."""
         campaign = self._campaign
         requests = build_requests(campaign, iteration, campaign.start.sha256)
         if rows is not None:
@@ -143,9 +142,9 @@ def builds(folder: Path, case: Case, workers: int) -> Iterator[Builds]:
 
 
 def seconds_of(case: Case, workers: int) -> tuple[float, float]:
-    """Return what a build takes once all workers are started, and how much of it they score molecules for."""
+    """Return the seconds of a build after all workers have started, and those of scoring alone."""
     with tempfile.TemporaryDirectory() as folder, builds(Path(folder), case, workers) as made:
-        # A few rows of each chunk are parts for all workers.
+        # Chunks of a few rows give every worker a part.
         made.build(0, rows=max(1, 4 * workers * case.chunk_rows // case.rows))
         scored_before = made.scoring_seconds
         started = time.perf_counter()
@@ -156,7 +155,7 @@ def seconds_of(case: Case, workers: int) -> tuple[float, float]:
 
 
 def compare(case: Case, few: int, many: int) -> None:
-    """Print how much faster more workers are."""
+    """Print the speed-up of more workers."""
     taken: list[tuple[float, float]] = []
     for workers in (few, many):
         taken.append(seconds_of(case, workers))
@@ -179,7 +178,7 @@ def resident(pid: int) -> float:
 
 
 def memory_over(number: int, kind: str, prior: str) -> None:
-    """Print the memory of the process of a run, and of its workers, over many small builds."""
+    """Print the memory of the run's process and of its workers over many small builds."""
     case = Case("sleeping", "low", 4, 2, 0.0, kind, prior)
     with tempfile.TemporaryDirectory() as folder, builds(Path(folder), case, 2) as made:
         pids: list[int] = []

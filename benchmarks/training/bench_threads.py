@@ -1,10 +1,10 @@
-"""A draw and a training step with different threads of torch: alone, beside a busy process, and beside another such.
+"""Time a draw and a training step with different settings of torch's threads, alone and next to busy processes.
 
     python benchmarks/training/bench_threads.py [--rows 64] [--iterations 10] [--settings NAME …] [--beside NAME …]
 
 Each number is the median time of an iteration: a batch is drawn from the bundled prior and trained on with the REINVENT
-loss, as a campaign does. Each is measured in a process of its own, since OpenMP reads its settings once. Run it on a
-machine that is otherwise idle: the first column is meant to be.
+loss, as in a campaign. Each setting is measured in a process of its own, since OpenMP reads its settings only once. Run
+the benchmark on an otherwise idle machine, as the first column assumes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "one": {"OMP_NUM_THREADS": "1"},
     OURS: {},
 }
-"""The environment of each; that of ours is set in the process."""
+"""The environment of each setting; that of molbuffer is set in the process."""
 EXPLAINED = {
     "torch": "a thread a core, which spin (torch's default)",
     "asleep": "a thread a core, which sleep at once",
@@ -35,11 +35,11 @@ EXPLAINED = {
     OURS: "as the command sets them",
 }
 BESIDE = {"idle": (1, 0), "busy": (1, 1), "twin": (2, 0), "crowd": (1, 4)}
-"""How many processes are measured at once, and how many only keep a core busy."""
+"""The number of processes that are measured at once, and of processes that only keep a core busy."""
 
 
 def iterate(rows: int, iterations: int) -> float:
-    """The median milliseconds of an iteration."""
+    """Return the median milliseconds of an iteration."""
     import torch
 
     from molbuffer.samplers import find_policy, load_policy
@@ -56,13 +56,13 @@ def iterate(rows: int, iterations: int) -> float:
         columns["rewards"] = torch.rand(rows, generator=generator)
         learner.step(TrainingBatch(iteration, columns, origins=["live"] * rows))
         times.append(1000 * (time.perf_counter() - started))
-    # The first one also pays for what torch sets up.
+    # The first iteration includes the initialisation of torch.
     return statistics.median(times[1:])
 
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Keeps so many cores busy meanwhile."""
+    """Keep a number of cores busy in this context."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
@@ -73,7 +73,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def measure(setting: str, beside: str, rows: int, iterations: int) -> float:
-    """The mean of what the processes measure that run at once."""
+    """Return the mean result of the processes that run at once."""
     chosen = {*NUMBER_VARIABLES, *WAITING_VARIABLES}
     environment = {name: value for name, value in os.environ.items() if name not in chosen} | SETTINGS[setting]
     command = [sys.executable, __file__, "--rows", str(rows), "--iterations", str(iterations), "--measure", setting]

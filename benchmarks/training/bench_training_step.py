@@ -1,12 +1,12 @@
-"""A training step of the GRU language model, beside the same model on ``torch.nn.GRU``.
+"""Time a training step of the GRU language model, compared with the same model on ``torch.nn.GRU``.
 
     python benchmarks/training/bench_training_step.py [--steps 10] [--rows 64]
 
-Both do forward and backward passes of 2 layers of 384 units over one batch, in turn, by one thread; the best time of
-the processor of each counts. The rows have the lengths of molecules, 20 to 60 tokens. ``torch.nn.GRU`` takes all of
-them to the end of the longest one; ours computes the tokens inside rows, with the products in float32, with those of
-the gradient in bfloat16, and with all of them in bfloat16. Beside the time stands the cosine of
-the gradient with that of ``torch.nn.GRU`` in float32.
+Both do forward and backward passes of 2 layers of 384 units over one batch, alternately, with one thread; the best CPU
+time of each counts. The rows have the lengths of molecules, 20 to 60 tokens. ``torch.nn.GRU`` computes all rows to the
+end of the longest one; molbuffer computes only the tokens inside rows, with products in float32, with those of the
+gradient in bfloat16, and with all in bfloat16. Next to the time stands the cosine between the gradient and that of
+``torch.nn.GRU`` in float32.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def ours(model: GRULanguageModel, tokens: Tensor, lengths: Tensor) -> Tensor:
 
 
 def theirs(model: GRULanguageModel, tokens: Tensor, lengths: Tensor) -> Tensor:
-    """The same weights run by ``torch.nn.GRU``."""
+    """Return a function that computes the same model by ``torch.nn.GRU``."""
     before = functional.pad(tokens[:, :-1], (1, 0), value=START)
     logits = model.head(model.recurrent(model.embedding(before))[0]) + model.impossible
     chosen = logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]

@@ -1,11 +1,12 @@
-"""A learner, an actor and a scorer that are killed and started again in every order, and what is left of their work.
+"""Kill and restart a learner, an actor and a scorer in every order, and count lost or repeated work.
 
     python benchmarks/training/kill_roles.py [--orders 6] [--folder FOLDER]
 
 The three are real processes, as on three hosts: ``molbuffer run`` with training.mode = "async" draws nothing,
-``molbuffer act`` draws, and leaves the scores to ``molbuffer score-pending --watch``. For each order of the three, once
-the learner is some iterations further, all are killed by SIGKILL in that order, and started again in it. At the end it
-is counted what was lost (a score that the scorer has returned, an iteration), done twice, or of unknown origin.
+``molbuffer act`` draws, and leaves the scores to ``molbuffer score-pending --watch``. For each order of the three, when
+the learner has advanced by some iterations, all are killed by SIGKILL in that order, and started again in the same
+order. At the end the benchmark counts what was lost (scores that the scorer has returned, iterations), done twice, or
+is of unknown origin.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from molbuffer.storage import SampleStore, StoreError
 
 ROLES = ("learner", "actor", "scorer")
 ITERATIONS_BETWEEN = 5
-"""Iterations of the learner between two orders of kills."""
+"""The number of iterations of the learner between two rounds of kills."""
 BATCH, BUILD, SCORED_AT_ONCE = 16, 24, 8
 PATIENCE_SECONDS = 600
 MOLBUFFER = Path(sys.executable).with_name("molbuffer")
@@ -83,7 +84,7 @@ def carbons(smiles):
 
 
 class Roles:
-    """The processes of the three, in a folder of their own."""
+    """The processes of the three roles, in a folder of their own."""
 
     def __init__(self, folder: Path, iterations: int) -> None:
         self.folder, self.store = folder, folder / "lab"
@@ -96,7 +97,7 @@ class Roles:
         self.learner_id: str | None = None
 
     def start(self, role: str) -> None:
-        """Start a role; a learner that the store knows is resumed."""
+        """Start the process of a role; a learner that the store knows is resumed."""
         words = {
             "learner": ["run", "campaign.toml", "--store", "lab", "--no-prefect"],
             "actor": ["act", "--store", "lab"],
@@ -111,7 +112,7 @@ class Roles:
             )
 
     def kill(self, role: str) -> None:
-        """Kill a role, and all that it has started."""
+        """Kill the process of a role, and all processes that it has started."""
         process = self.processes.pop(role)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -132,7 +133,7 @@ class Roles:
             time.sleep(0.5)
 
     def stored(self, sql: str) -> Any:
-        """Return the one value of a query; None where the store is not made yet."""
+        """Return the single value of a query; None if the store does not exist yet."""
         try:
             with SampleStore.open(self.store, read_only=True) as store:
                 return store.query(sql).item()
@@ -145,18 +146,18 @@ class Roles:
         return self.learner_id is not None
 
     def learned(self, iterations: int) -> bool:
-        """Return whether the learner has stored so many iterations."""
+        """Return whether the learner has stored at least this number of iterations."""
         done = self.stored("SELECT count(DISTINCT iteration) FROM metrics WHERE name = 'loss'")
         return done is not None and int(done) >= iterations
 
     def end(self) -> None:
-        """Kill what is at work."""
+        """Kill all running processes."""
         for role in list(self.processes):
             self.kill(role)
 
 
 def left_behind(roles: Roles) -> dict[str, int]:
-    """Count what was lost, done twice, or is of unknown origin."""
+    """Count the scores, iterations and rows that were lost, done twice, or are of unknown origin."""
     paid = Counter(roles.paid_for.read_text(encoding="utf-8").split())
     with SampleStore.open(roles.store, read_only=True) as store:
         scored = store.query("SELECT smiles, count(*) AS n FROM scores WHERE status = 'ok' GROUP BY smiles")
@@ -179,7 +180,7 @@ def left_behind(roles: Roles) -> dict[str, int]:
 
 
 def kill_in_orders(folder: Path, orders: int) -> dict[str, int]:
-    """Run the campaign through so many orders of kills to its end, and return what is left of it."""
+    """Run the campaign through a number of rounds of kills to its end, and return the counts."""
     chosen = list(itertools.permutations(ROLES))[:orders]
     roles = Roles(folder, ITERATIONS_BETWEEN * (len(chosen) + 1))
     try:
@@ -199,7 +200,7 @@ def kill_in_orders(folder: Path, orders: int) -> dict[str, int]:
         if learner.wait(PATIENCE_SECONDS):
             raise RuntimeError((folder / "learner.log").read_text()[-2000:])
         roles.processes.pop("actor").wait(PATIENCE_SECONDS)
-        # What was claimed by a scorer that was killed is scored once its claims have run out.
+        # Molecules that a killed scorer had claimed are scored once its claims have expired.
         subprocess.run(
             [MOLBUFFER, "score-pending", "--store", "lab"], cwd=folder, check=True, stdout=subprocess.DEVNULL,
             env=os.environ | {"PAID_FOR": str(roles.paid_for), "PYTHONPATH": str(folder)},

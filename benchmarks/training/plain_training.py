@@ -1,4 +1,4 @@
-"""Plain trainings: how the field writes REINVENT's loop, without a store, on the weights of our models.
+"""Plain trainings: REINVENT's loop as the field writes it, without a store, on the weights of molbuffer's models.
 
 One iteration draws a batch, scores each different molecule once with QED, and takes a step on the loss.
 
@@ -25,7 +25,7 @@ State = list[Tensor] | Tensor | None
 
 
 class _Network(nn.Module):
-    """The weights of a model of ours in modules of torch."""
+    """The weights of a model of molbuffer in modules of torch."""
 
     def __init__(self, model: GRULanguageModel) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _Network(nn.Module):
 
 
 class PlainTraining:
-    """A loop in the field's way."""
+    """A training loop in the field's usual form."""
 
     def __init__(
         self, model: GRULanguageModel, vocabulary: Vocabulary, *, sigma: float, learning_rate: float, batch: int
@@ -68,7 +68,7 @@ class PlainTraining:
         self.scores: dict[str, float] = {}
 
     def iterate(self) -> int:
-        """Draws, scores and learns; gives the molecules that were scored."""
+        """Draw, score and learn, and return the scored molecules."""
         tokens = self.draw()
         before = len(self.scores)
         texts = self.vocabulary.decode(tokens.numpy(), (tokens != PAD).sum(1).numpy())
@@ -100,7 +100,7 @@ class PlainTraining:
         return self.scores[name]
 
     def rows(self, step: Callable[[Tensor, State], tuple[Tensor, State]]) -> Tensor:
-        """Draws until all rows have ended."""
+        """Draw rows until all have ended."""
         token, ended, state = torch.full((self.batch,), START), torch.zeros(self.batch, dtype=torch.bool), None
         tokens, likelihood = [], torch.zeros(self.batch)
         for _ in range(self.longest):
@@ -117,7 +117,7 @@ class PlainTraining:
 
 
 class CellLoop(PlainTraining):
-    """Steps of cells, with the graph kept."""
+    """A loop of torch's cells that keeps the graph while it draws."""
 
     def draw(self) -> Tensor:
         return self.rows(self.agent.cell_step)
@@ -138,7 +138,7 @@ class CellLoop(PlainTraining):
 
 
 class FusedLoop(PlainTraining):
-    """Torch's fused layers."""
+    """A loop of torch's fused layers, which draws without a graph."""
 
     @torch.no_grad()
     def draw(self) -> Tensor:
@@ -157,7 +157,7 @@ class FusedLoop(PlainTraining):
 
 
 def _possible(logits: Tensor) -> Tensor:
-    """PAD and START are not drawn, as of our models."""
+    """Return the logits without PAD and START, which molbuffer's models do not draw either."""
     impossible = torch.zeros(logits.shape[-1])
     impossible[[PAD, START]] = -torch.inf
     return logits + impossible

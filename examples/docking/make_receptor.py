@@ -1,10 +1,10 @@
-"""Make a small receptor for examples and tests: a bowl of amino acids, free of anybody's rights.
+"""Make a small receptor for examples and tests: a bowl of amino acids, in the public domain.
 
     python make_receptor.py            # writes receptor.pdbqt and ligand.sdf into this folder
 
 Sixteen capped residues stand on the lower part of a sphere of 7.5 Å around the origin, side chains inwards, so that the
-pocket between them has walls of every kind: greasy, aromatic, positive and negative. It is no protein of nature: what
-docks well here binds to nothing. For a receptor of your own, prepare its PDB file with meeko:
+pocket between them has hydrophobic, aromatic, positive and negative walls. It is no natural protein: a good docking
+score here does not predict binding to anything. For a receptor of your own, prepare its PDB file with meeko:
 
     mk_prepare_receptor.py --read_pdb protein.pdb --write_pdbqt receptor.pdbqt --default_altloc A --allow_bad_res
 """
@@ -38,12 +38,12 @@ SIDE_CHAINS = {
     "ALA": "C",
 }
 RADIUS = 7.5
-"""The distance of the innermost atom that side chains may not pass, from the centre of the pocket, is this less 4 Å."""
+"""The radius of the sphere in Å; no atom of a residue may be nearer to the centre of the pocket than this minus 4 Å."""
 RING_OF_BENZAMIDINE = "NC(=[NH2+])c1ccccc1"
 
 
 def main() -> None:
-    """Write the receptor, and a small molecule in the pocket that a box can be taken from."""
+    """Write the receptor, and a small molecule in the pocket that defines the docking box."""
     here = Path(__file__).parent
     lines: list[str] = ["REMARK  a bowl of capped amino acids, made by make_receptor.py; public domain (CC0)"]
     taken = np.zeros((0, 3))
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def embedded(smiles: str) -> Chem.Mol:
-    """Return a molecule with hydrogens and coordinates, the same each time, its centre at the origin."""
+    """Return a molecule with hydrogens and reproducible coordinates, centred at the origin."""
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
     AllChem.EmbedMolecule(molecule, randomSeed=7)
     AllChem.MMFFOptimizeMolecule(molecule)
@@ -70,7 +70,7 @@ def embedded(smiles: str) -> Chem.Mol:
 
 
 def direction(number: int, of: int) -> NDArray[np.float64]:
-    """Return a unit vector of a spiral over three quarters of a sphere: the bowl is open at the top."""
+    """Return the unit vector of a residue on a spiral over the lower three quarters of a sphere, open at the top."""
     height = 1.0 - 0.5 - 1.5 * (number + 0.5) / of
     angle = number * math.pi * (3 - math.sqrt(5))
     across = math.sqrt(1 - height**2)
@@ -78,7 +78,7 @@ def direction(number: int, of: int) -> NDArray[np.float64]:
 
 
 def place(residue: Chem.Mol, outwards: NDArray[np.float64], taken: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the coordinates of a residue whose side chain points to the origin, as near as its neighbours allow."""
+    """Return the coordinates of a residue with its side chain towards the origin, as near as its neighbours allow."""
     positions = residue.GetConformer().GetPositions()
     alpha, backbone, side = parts(residue)
     axis = positions[side].mean(axis=0) - positions[backbone].mean(axis=0)
@@ -97,14 +97,14 @@ def place(residue: Chem.Mol, outwards: NDArray[np.float64], taken: NDArray[np.fl
 
 
 def parts(residue: Chem.Mol) -> tuple[int, list[int], list[int]]:
-    """Return the alpha carbon, the atoms of the backbone and those of the side chain."""
+    """Return the indices of the alpha carbon, of the backbone atoms and of the side-chain atoms."""
     match = residue.GetSubstructMatch(Chem.MolFromSmarts("CC(=O)N[CX4]C(=O)NC"))
     heavy = [atom.GetIdx() for atom in residue.GetAtoms() if atom.GetAtomicNum() > 1]
     return match[4], list(match), [atom for atom in heavy if atom not in match]
 
 
 def rotation(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rotation of one unit vector into another."""
+    """Return the rotation matrix that turns one unit vector into another."""
     axis, cosine = np.cross(source, target), float(source @ target)
     sine = float(np.linalg.norm(axis))
     if sine < 1e-9:
@@ -113,14 +113,14 @@ def rotation(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArra
 
 
 def about(axis: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """Return the rotation about a unit vector (Rodrigues)."""
+    """Return the matrix of a rotation about a unit vector by an angle in radians (Rodrigues' formula)."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
 
 
 def pdbqt_lines(residue: Chem.Mol, positions: NDArray[np.float64], name: str, number: int, start: int) -> list[str]:
-    """Return the ATOM lines of a residue; hydrogens on carbon are left out, as the format has it."""
+    """Return the ATOM lines of a residue in PDBQT, without hydrogens on carbon, which the format merges."""
     AllChem.ComputeGasteigerCharges(residue)
     lines = []
     for atom in residue.GetAtoms():
@@ -138,7 +138,7 @@ def pdbqt_lines(residue: Chem.Mol, positions: NDArray[np.float64], name: str, nu
 
 
 def autodock_type(atom: Chem.Atom) -> str | None:
-    """Return the AutoDock type of an atom of a protein; None for a hydrogen that is merged with its carbon."""
+    """Return the AutoDock type of a protein atom; None for a hydrogen that is merged with its carbon."""
     symbol = atom.GetSymbol()
     if symbol == "H":
         return "HD" if atom.GetNeighbors()[0].GetSymbol() != "C" else None

@@ -4,7 +4,7 @@
     molbuffer sample zinc-gru -n 1000 --seed 1 --out molecules.smi
     python make_chemprop.py molecules.smi        # writes logp.pt into this folder
 
-It stands for a model that people own. For one of your own, use Chemprop's command instead:
+It stands in for a model of your own. To train one of your own, use Chemprop's command instead:
 
     chemprop train --data-path data.csv --task-type regression --ensemble-size 5 --output-dir my-model
 """

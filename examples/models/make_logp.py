@@ -4,7 +4,7 @@
     molbuffer sample zinc-gru -n 3000 --seed 1 --out molecules.smi
     python make_logp.py molecules.smi        # writes logp.onnx into this folder
 
-It stands for a model that people own, and learns RDKit's logP of the molecules of a file.
+It stands in for a model of your own, and learns RDKit's logP of the molecules of a file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(file: Path) -> None:
 
 
 def write(weights: NDArray[np.float64], mean: float, path: Path) -> None:
-    """Write counts [n, bits] @ weights [bits, 1] + mean as a model."""
+    """Write an ONNX model that computes counts [n, bits] @ weights [bits, 1] + mean."""
     nodes = [
         helper.make_node("MatMul", ["counts", "weights"], ["product"]),
         helper.make_node("Add", ["product", "mean"], ["logp"]),

@@ -1,4 +1,4 @@
-"""What Prefect's page of a flow run shows of a night: log lines, its progress, tables, the best molecules, a curve.
+"""What Prefect's page of a flow run shows of a run: log lines, its progress, tables, the best molecules, a curve.
 
 ``tables`` and ``pictures`` make texts of the facts of ``molbuffer.pages``; ``shown`` publishes them while a run goes on
 and at its end, and never lets a failure of its own end a run.

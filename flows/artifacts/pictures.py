@@ -1,4 +1,4 @@
-"""Pictures of a night, each as an address that has the picture in itself: nothing is asked of the network."""
+"""Pictures of a run as ``data:`` addresses, which contain the picture, so that a page loads nothing from a network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ _ACCENT, _BAND, _BEST = "#0b6e99", "#9ccfe3", "#c2410c"
 
 
 def as_address(picture: bytes, kind: str) -> str | None:
-    """Return a picture of a kind, png or svg+xml, as an address; None if it is too large."""
+    """Return a picture as a ``data:`` address; None if it is larger than ``MOST_PICTURE_BYTES``.
+
+    Args:
+        picture: the bytes of the picture file.
+        kind: the subtype of its media type, png or svg+xml.
+    """
     if len(picture) > MOST_PICTURE_BYTES:
         return None
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def molecule_picture(smiles: str) -> str | None:
-    """Return the drawing of a molecule; None for one that cannot be drawn."""
+    """Return the drawing of a molecule as an address; None for one that cannot be drawn."""
     from rdkit import Chem, rdBase
     from rdkit.Chem.Draw import rdMolDraw2D
 
@@ -31,7 +36,7 @@ def molecule_picture(smiles: str) -> str | None:
         molecule: Chem.Mol | None = Chem.MolFromSmiles(smiles)
         if molecule is None:
             return None
-        # On white, also on a dark page: the colours of atoms are made for it.
+        # The background stays white also on a dark page, since the colours of atoms are chosen for white.
         drawing = rdMolDraw2D.MolDraw2DCairo(*MOLECULE_SIZE)
         rdMolDraw2D.PrepareAndDrawMolecule(drawing, molecule)
         drawing.FinishDrawing()
@@ -39,11 +44,11 @@ def molecule_picture(smiles: str) -> str | None:
 
 
 def training_curve(rewards: pl.DataFrame) -> str | None:
-    """Return the rewards of what was drawn over iterations: the mean, and the range of the middle 80 %.
+    """Return a picture of the rewards of live rows over iterations: the mean, and the range of the middle 80 %.
 
     Args:
-        rewards: ``iteration``, ``mean``, ``low`` and ``high`` of draws for batches, as ``drawn_rewards`` has them; at
-            least two rows.
+        rewards: columns ``iteration``, ``mean``, ``low`` and ``high`` of live rows, as ``drawn_rewards`` returns them;
+            at least two rows.
     """
     import altair as alt
 
@@ -55,10 +60,10 @@ def training_curve(rewards: pl.DataFrame) -> str | None:
 
 
 def calls_curve(points: pl.DataFrame) -> str | None:
-    """Return the best rewards over oracle calls: the best, and the mean of the ten best.
+    """Return a picture of the best rewards over oracle calls: the best, and the mean of the ten best.
 
     Args:
-        points: ``calls``, ``best`` and ``top_10``, as ``CallCurve`` has them; at least two rows.
+        points: columns ``calls``, ``best`` and ``top_10``, as in ``CallCurve``; at least two rows.
     """
     import altair as alt
 
@@ -71,10 +76,10 @@ def calls_curve(points: pl.DataFrame) -> str | None:
 
 
 def loss_curve(losses: pl.DataFrame) -> str | None:
-    """Return the loss over iterations.
+    """Return a picture of the loss over iterations.
 
     Args:
-        losses: ``iteration`` and ``value``, as ``learning_curve`` has them; at least two rows.
+        losses: columns ``iteration`` and ``value``, as ``learning_curve`` returns them; at least two rows.
     """
     import altair as alt
 
@@ -97,8 +102,8 @@ def _picture(chart: Any, title: str) -> str | None:
 
     width, height = CURVE_SIZE
     made = chart.properties(width=width, height=height, title=title, background="white", padding=12)
-    # Large enough to be read where the page of a telephone makes the picture smaller.
+    # Letters stay legible when the page on a telephone makes the picture smaller.
     made = made.configure_axis(labelFontSize=14, titleFontSize=15).configure_title(fontSize=16)
     made = made.configure_legend(labelFontSize=14)
-    # As PNG it has ten times as many bytes.
+    # A PNG of the same chart has ten times as many bytes.
     return as_address(vl_convert.vegalite_to_svg(made.to_dict()).encode(), "svg+xml")

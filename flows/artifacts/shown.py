@@ -1,6 +1,6 @@
-"""A run on Prefect's page: what it says while it goes on, and what it leaves there.
+"""Show a run on Prefect's page: log lines while the run goes on, and tables and pictures that stay there.
 
-Nothing here may end a run: what fails is a warning in its log, once for each kind.
+An error while showing does not end the run: it becomes a warning in the log of the run, once for each kind of content.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BEST = 10
 """The number of molecules with a picture."""
 MOST_TEXT_BYTES = 400_000
-"""The most bytes of an artifact; the molecules of a larger one come without pictures."""
+"""The most bytes of an artifact; a table of molecules that would be larger is published without pictures."""
 SECONDS_BETWEEN_STEPS = 15.0
 """The least time between two states of the progress, and between two lines on iterations."""
 SECONDS_BETWEEN_TABLES = 300.0
@@ -34,7 +34,7 @@ _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
 
 class ShownRun:
-    """A run of a night, as its page shows it."""
+    """A run and the artifacts that its page shows."""
 
     def __init__(self, store: str, run_id: str, campaign: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Show a run.
@@ -43,7 +43,7 @@ class ShownRun:
             store: the folder of the store.
             run_id: the run.
             campaign: the name of its campaign.
-            clock: the time in seconds.
+            clock: returns the time in seconds.
         """
         self.store, self.run_id, self.campaign = store, run_id, campaign
         self._clock = clock
@@ -55,11 +55,11 @@ class ShownRun:
         self._told: set[str] = set()
 
     def maker(self, maker: Maker, *, whole_run: bool = False) -> Maker:
-        """Return a maker of chunks that tells of each.
+        """Return a maker of chunks that reports each chunk once it is made.
 
         Args:
-            maker: makes them.
-            whole_run: whether they are all that the run does, and so its progress.
+            maker: makes the chunks.
+            whole_run: whether the run does nothing but make these chunks, so that they are its progress.
         """
 
         def of_campaign(campaign: Campaign) -> MakeChunk:
@@ -79,7 +79,7 @@ class ShownRun:
         return of_campaign
 
     def built(self, receipt: BuildReceipt) -> None:
-        """Tell of a chunk of a build that is committed."""
+        """Report a committed chunk of a build."""
         reward = "no reward" if receipt.mean_reward is None else f"mean reward {receipt.mean_reward:.3f}"
         inform(
             f"iteration {receipt.iteration}, {receipt.sampler}: drew {receipt.drawn}, kept {receipt.kept}, {reward}"
@@ -88,7 +88,7 @@ class ShownRun:
         self._publish_in_time()
 
     def stepped(self, progress: FitProgress) -> None:
-        """Tell of an iteration of a training, not more often than anybody reads."""
+        """Report an iteration of a training, at most once in ``SECONDS_BETWEEN_STEPS``."""
         now, self._done, self._whole = self._clock(), progress.iteration, progress.iterations
         if now - self._stepped < SECONDS_BETWEEN_STEPS:
             return
@@ -100,7 +100,7 @@ class ShownRun:
         self._publish_in_time()
 
     def publish(self) -> None:
-        """Write the state of the run as of now to its log and its page."""
+        """Write the present state of the run to its log and its page."""
         self._published = self._clock()
         if self._whole:
             self._safely("progress", self._show_progress)
@@ -142,7 +142,7 @@ class ShownRun:
             self._safely("curve", lambda: self._show_curve(scope, objective))
 
     def _tell(self, line: str) -> None:
-        """Write a line to the log, unless it is there: most runs end as their last state was."""
+        """Write a line to the log unless it is there already: the end of most runs repeats their last state."""
         if line not in self._told:
             self._told.add(line)
             inform(line)
@@ -157,7 +157,7 @@ class ShownRun:
 
         from molbuffer.flows.artifacts.pictures import molecule_picture
 
-        # Most runs end as their last state was.
+        # The end of most runs repeats their last state.
         if (told := tables.best_line(best) + str(len(best))) == self._best:
             return
         self._best = told
@@ -173,12 +173,12 @@ class ShownRun:
 
         picture = _curve(scope, objective)
         if picture is not None:
-            # Of an artifact that is an image, the page also shows the address, which is the whole picture.
+            # For an image artifact, the page also prints the address, which here contains the whole picture.
             text = f"![how run {self.run_id[:8]} went]({picture})"
             create_markdown_artifact(text, key=self._key("curve"), description=f"How run {self.run_id[:8]} went")
 
     def _key(self, name: str) -> str:
-        """Return the key of an artifact: all runs of a campaign share it, and are its versions."""
+        """Return the key of an artifact, which all runs of a campaign share: each run adds versions to the artifact."""
         campaign = _NOT_IN_A_KEY.sub("-", self.campaign.lower()).strip("-")
         return f"{campaign or 'campaign'}-{name}"
 
@@ -186,14 +186,14 @@ class ShownRun:
         try:
             show()
         except Exception as error:
-            # The run goes on, and ends as it would have: nobody is to lose a night to a page.
+            # The run goes on: an error of its page must not cost a night of computation.
             if what not in self._failed:
                 self._failed.add(what)
                 warn(f"the page of the run has no {what}: {type(error).__name__}: {error}")
 
 
 class _Told:
-    """A maker of chunks that tells of each once it is made."""
+    """A maker of chunks that reports each chunk once it is made."""
 
     def __init__(self, make: MakeChunk, tell: Callable[[BuildReceipt], None]) -> None:
         self._make, self._tell = make, tell
@@ -215,7 +215,7 @@ class _Told:
 
 
 def _curve(scope: Scope, objective: str | None) -> str | None:
-    """Return the picture of how a run went: the rewards of its draws, else the best over its calls, else its loss."""
+    """Return one curve of a run: the rewards of its live rows, else the best rewards by oracle calls, else its loss."""
     from molbuffer.flows.artifacts.pictures import calls_curve, loss_curve, training_curve
     from molbuffer.pages import drawn_rewards, learning_curve, rewards_by_calls
 
@@ -235,7 +235,7 @@ _BUILDS = f"The newest builds, at most {tables.MOST_BUILDS}"
 
 @contextmanager
 def shown_run(store: str, run_id: str, campaign: str) -> Iterator[ShownRun]:
-    """Show a run on its page: where it is, what it does, and at its end, however that comes, what has become of it."""
+    """Show a run on its page: its store, its progress, and at its end, also after an error, its final state."""
     shown = ShownRun(store, run_id, campaign)
     inform(f"campaign {campaign}: run {run_id} of the store {store}")
     try:

@@ -1,4 +1,4 @@
-"""The facts of a run as rows and texts, of a size that a server of Prefect is glad to keep."""
+"""The facts of a run as rows and texts of limited size, which a Prefect server stores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from molbuffer.storage import BuildReceipt
 MOST_BUILDS = 50
 """The most builds of the table of builds: the newest."""
 MOST_SAMPLERS = 50
-"""The most rows of the table of samplers, one a sampler and event."""
+"""The most rows of the table of samplers, which has one row for each sampler and event."""
 MOST_TEXT = 300
 """The most characters of a molecule or an error."""
 _DIGITS = 3
@@ -29,7 +29,7 @@ _OF_SAMPLERS = {
     "rewards": "mean reward",
     "seconds": "seconds",
 }
-"""The columns of the table of samplers, by those of the facts."""
+"""The columns of the table of samplers, by the columns of ``sampler_totals``."""
 
 
 def builds_table(receipts: Sequence[BuildReceipt]) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def samplers_table(totals: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def funnel_table(funnel: Funnel) -> list[dict[str, Any]]:
-    """Return a row for each step that the rows of a run came to."""
+    """Return the number and share of rows for each step of a run: drawn, refused, kept, scored and so on."""
     refused = [(f"refused by {_short(name)}", rows) for name, rows in funnel.refused.items()]
     steps = [
         ("drawn", funnel.drawn),
@@ -73,7 +73,7 @@ def funnel_table(funnel: Funnel) -> list[dict[str, Any]]:
 
 
 def steps_line(run: RunFacts) -> str:
-    """Return what a run that draws nothing has come to, as a line of a log."""
+    """Return the number of iterations of a run that draws nothing, as a line of a log."""
     return f"{run.iterations} iterations on stored rows; this run draws nothing"
 
 
@@ -106,11 +106,11 @@ def molecules_text(best: Sequence[BestMolecule], pictures: Sequence[str | None])
         pictures: the address of the picture of each, as ``data:``; None for one without.
     """
     names = [value.component for value in best[0].components] if best else []
-    # The reward before the picture, beside which a narrow page has no room.
+    # The reward stands before the picture, since a narrow page cuts off what stands behind it.
     head = ["", "reward", "molecule", *map(_cell, names), "first drawn"]
     lines = [head, ["---"] * len(head)]
     for number, (each, picture) in enumerate(zip(best, pictures, strict=True), 1):
-        # The SMILES stands beside it; its brackets would end the text that stands for the picture.
+        # The alternative text of the picture is a number and not the SMILES, whose brackets would end that text.
         shown = f"![molecule {number}]({picture}) " if picture else ""
         values = [_pair(value.raw, value.transformed) for value in each.components]
         where = f"iteration {each.iteration}, {_cell(each.sampler)}"
@@ -127,21 +127,21 @@ def _pair(raw: float | None, transformed: float | None) -> str:
 
 
 def _decimal(value: float) -> str:
-    """Return a number as others of its column are: with three digits after the point, or none where it is large."""
+    """Return a number with three digits after the point, or with none where it is large."""
     if abs(value) >= 10_000:
         return f"{value:,.0f}"
     return f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1e}"
 
 
 def _number(value: Any) -> Any:
-    """Return a value of a table: floats rounded, and what is missing as a dash."""
+    """Return a value of a table: floats are rounded, and a missing value is a dash."""
     if value is None:
         return "–"
     return round(value, _DIGITS) if isinstance(value, float) else _short(value) if isinstance(value, str) else value
 
 
 def _short(text: str) -> str:
-    """Return a text of the store in one line: names and molecules may be of any length, with anything in them."""
+    """Return a text as one line of at most ``MOST_TEXT`` characters: names in a store may have any length."""
     line = " ".join(text.split())
     return line if len(line) <= MOST_TEXT else f"{line[: MOST_TEXT - 1]}…"
 

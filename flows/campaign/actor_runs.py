@@ -1,4 +1,4 @@
-"""The runs of actors: made from the record of their learner, which is all that an actor is told of."""
+"""The runs of actors, each made from the stored record of its learner."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def find_learner(store: SampleStore, run_id: str | None = None, name: str | None
     Args:
         store: the store.
         run_id: the id of the run, or the start of it; None is the newest one that has not ended.
-        name: the name of its campaign, where no run is named; None is any.
+        name: the name of the run's campaign, used when ``run_id`` is None; None is any.
 
     Raises:
-        NoLearnerError: the run is no such, or there is none.
+        NoLearnerError: the run does not learn from actors, or no such run is at work.
         UnknownRunError: the store does not know the run.
     """
     if run_id is None:
@@ -66,15 +66,15 @@ def actor_run(store: SampleStore, learner: Run, run_id: str, device: str | None 
         device: the device to draw on; None is that of the settings.
 
     Raises:
-        RunConflictError: the objective, or a class of the user, is another one here than that of the learner.
+        RunConflictError: the objective, or a class of the user, differs on this host from the learner's.
         DeviceError: this machine has no such device.
     """
     campaign = reopen_campaign(store, learner.run_id, device)
     settings, objective = campaign.settings, build_objective(campaign.settings)
     if objective.sha256 != learner.objective_sha256:
         raise RunConflictError(
-            f"the objective of run {learner.run_id} is another one here, since the source of a scoring function or a "
-            "library differs: have the same versions here as where it learns"
+            f"the objective of run {learner.run_id} differs on this host, since the source of a scoring function or a "
+            "library differs: install the same versions here as on the host of the learner"
         )
     sources = sources_of(settings, [version.kind for version in campaign.policy_versions()])
     refuse_other_sources(store, learner.run_id, sources)
@@ -89,7 +89,7 @@ def actor_run(store: SampleStore, learner: Run, run_id: str, device: str | None 
         parent_run_id=learner.run_id,
     )
     record = replace(record, libraries={**record.libraries, **sources})
-    # The learner may have gone on with another configuration since; what may change in it is no business of an actor.
+    # The learner may have been resumed with a changed configuration, which its own checks have accepted.
     with store.recorded_run(record, accept=lambda known, wanted: known != wanted):
         check_stored_scores(objective, store)
         yield replace(campaign, run_id=run_id, seed=record.seed)

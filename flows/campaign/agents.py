@@ -27,16 +27,16 @@ class AgentPlace:
 
     @property
     def parent_run_id(self) -> str | None:
-        """The run that this one names as its parent; None of the first agent."""
+        """The run that this one names as its parent; None for the first agent."""
         return self.first if self.number else None
 
     def seed(self, of_campaign: int) -> int:
-        """Return the seed of this agent: that of the campaign for the first one, and one that follows from it."""
+        """Return the seed of this agent: the campaign's for the first agent, one derived from it for the others."""
         return derive_seed(of_campaign, "agent", self.number) if self.number else of_campaign
 
 
 def agent_run_id(first: str, number: int) -> str:
-    """Return the run of an agent, the same whenever the group is resumed."""
+    """Return the run_id of an agent, which stays the same when the group is resumed."""
     if number == 0:
         return first
     return hashlib.sha256(f"{first}\x1fagent\x1f{number}".encode()).hexdigest()[:32]

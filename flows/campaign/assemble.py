@@ -1,4 +1,4 @@
-"""From settings to standardisation, filters, objective and template."""
+"""Build the standardisation, filters, objective and template that settings describe."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def build_template(settings: Settings) -> ContrastiveTemplate | None:
 
 
 def run_settings(store: SampleStore, run_id: str, stage: int | None = None) -> Settings:
-    """Return the settings of a started run, from its record in the store; those of a stage if it has stages."""
+    """Return the settings of a started run from its record in the store, with the values of a stage if one is given."""
     settings = Settings.from_json(store.run(run_id).config)
     return settings if stage is None else settings.of_stage(stage)

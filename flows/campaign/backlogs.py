@@ -1,4 +1,4 @@
-"""The objectives of rows that wait for their scores, from the stored settings of the runs that drew them."""
+"""The objectives of rows whose rewards are pending, from the stored settings of the runs that drew them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _THERE = "make it available at the same place as where the run was made, or scor
 
 
 def backlogs_of_runs(store: SampleStore) -> FindBacklog:
-    """Return what finds the backlog of rows: under the objective of their run, or of the stage that they were drawn in.
+    """Return a function that finds the objective of pending rows: that of their run, or of the stage that drew them.
 
-    It raises BacklogError where that cannot be made on this host, or is another one here: a function, a program or a
-    file of it is not the same.
+    The function raises BacklogError where this host cannot make the objective, or makes another one because a function,
+    a program or a file of it differs.
     """
 
     def find(count: PendingCount) -> Backlog:
         run = store.run(count.run_id)
         if "campaign" not in json.loads(run.config):
             raise BacklogError(
-                "the run was made from Python, and only that has its objective; score there with "
-                "lab.score_pending(objective)"
+                "the run was made from Python, and the store does not have its objective; score its rows in Python "
+                "with lab.score_pending(objective)"
             )
         try:
             objectives = list(_objectives(run, store))
@@ -55,7 +55,7 @@ def _objectives(run: Run, store: SampleStore) -> Iterator[Backlog]:
 
 
 def _difference(store: SampleStore, run: Run, found: list[Backlog]) -> str:
-    """Return which components have other versions than those that were recorded with the run."""
+    """Return a text that names the components whose versions differ from those recorded with the run."""
     recorded = store.read_arrow(
         "SELECT component, version FROM {objectives} WHERE objective_sha256 = ?", parameters=[run.objective_sha256]
     ).to_pylist()

@@ -42,7 +42,7 @@ def read_settings(config: str, overrides: Sequence[Override] = ()) -> Settings:
 
 
 class Workers(Protocol):
-    """Those who make parts of builds at the same time."""
+    """Workers that make parts of a build at the same time."""
 
     def score(self, campaign: Campaign, components: Sequence[str], molecules: Sequence[str]) -> None:
         """Score molecules by the components of one call, and return when the scores are stored."""
@@ -59,13 +59,13 @@ class Campaign:
         seed: the seed that all draws of the run follow from (``run_seed``).
         prior: the policy that the loss keeps the trained one close to.
         agent: the policy that training starts from; None is the prior.
-        device: the name of the device of the run, as the run was asked for it.
+        device: the name of the run's device, as the caller gave it.
         stage: the number of the stage whose settings these are; None without stages.
         stage_end: when this stage ends; None without stages.
         last_stage: whether no stage follows.
-        watch: looks after actors that are started with the training of the run, while that waits for rows.
-        workers: who makes parts of builds at the same time; None makes one after another in this process.
-        first_agent: the run of the first of the agents that the run is one of; None of a run by itself.
+        watch: is called while the training waits for rows, and checks the actors that were started with it.
+        workers: make parts of a build at the same time; None makes one part after another in this process.
+        first_agent: the run of the first agent of the run's group; None for a run without a group.
     """
 
     settings: Settings
@@ -84,7 +84,7 @@ class Campaign:
 
     @property
     def start(self) -> Policy:
-        """The policy that training starts from, and that a build without training draws from as the agent."""
+        """The policy that training starts from, and that is the agent in a build without training."""
         return self.agent or self.prior
 
     def samplers(
@@ -99,10 +99,10 @@ class Campaign:
 
         Args:
             agent: returns the policy in training, at the time of a draw.
-            settled: returns the iteration before which all that the run drew is committed.
-            latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
-                anew.
-            unsettled: returns the live builds of the iterations since, which are not committed; None if there was none.
+            settled: returns the iteration before which all rows of the run are committed.
+            latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry starts
+                with fresh latents.
+            unsettled: returns the live builds since that iteration, which are not committed; None if there are none.
             best: returns the best agent of the run, at the time of a draw; None without training.
         """
         parts = RunParts(
@@ -123,7 +123,7 @@ class Campaign:
 
     @cached_property
     def context(self) -> RunContext:
-        """The run as objects, for the work that needs no settings."""
+        """The run as objects, for code that does not read settings."""
         return RunContext(
             self.store,
             self.run_id,
@@ -147,14 +147,14 @@ class Campaign:
         return ScoreFailures(self.context, since, warn)
 
     def policy_versions(self) -> list[PolicyVersion]:
-        """Return the fixed policies that the campaign draws from, as the first rows of their lineage."""
+        """Return the fixed policies that the campaign draws from, as records without a parent."""
         names = {name for settings in self.settings.samplers for name in settings.table.policies}
         others = [open_policy(name, self.store) for name in sorted(names - set(OWN_POLICIES))]
         policies = {policy.sha256: policy for policy in (self.prior, self.start, *others)}
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
 
     def report_files(self) -> None:
-        """Report rows of the samplers' files that are no molecules, or that the policy in training cannot express."""
+        """Report rows of the samplers' files that are no molecules, or that the prior's vocabulary cannot express."""
         standardisation = build_standardisation(self.settings)
         report = partial(report_bad_rows, vocabulary=self.prior.vocabulary, standardisation=standardisation)
         for settings in self.settings.samplers:
@@ -166,10 +166,11 @@ class Campaign:
 
 
 def run_seed(settings: Settings, store: SampleStore, kind: RunKind, run_id: str) -> int:
-    """Return the seed of a run: the campaign's, but for a build without training one that follows from its id, too.
+    """Return the seed of a run: the campaign's, or for a build without training one derived from that and its run_id.
 
-    With the same seed, a scheduled build would draw the same molecules every night, and so would builds that start at
-    one moment. A known run keeps its seed, so that a build that is resumed or retried draws what it would have drawn.
+    With the campaign's seed, a scheduled build would draw the same molecules every night, and so would builds that
+    start at the same time. A run that the store knows keeps its seed, so that a build that is resumed or retried draws
+    the same molecules.
     """
     if kind is not RunKind.BUILD:
         return settings.campaign.seed
@@ -187,7 +188,7 @@ def run_record(
     selection: str | None = None,
     agent: AgentPlace | None = None,
 ) -> Run:
-    """Return the record of a run of a campaign in this process; the arguments are those of ``campaign_run``."""
+    """Return the record of a run of a campaign in this process; ``campaign_run`` describes the arguments."""
     return described_run(
         run_id,
         settings.campaign.name,
@@ -220,11 +221,11 @@ def campaign_run(
         store: the open store.
         kind: the kind of run.
         run_id: the id of the run; one that the store knows is resumed.
-        snapshot: the snapshot as of which the run reads rows of other runs; by default the present one.
+        snapshot: the snapshot at which the run reads rows of other runs; by default the present one.
         selection: the rows that an offline training reads, as JSON.
         device: the device to draw and learn on; None is that of the settings. It is no part of the run's record, so
             that a run can be resumed on another one.
-        agent: the place of the run in a group of agents; None of a run by itself.
+        agent: the place of the run in a group of agents; None for a run without a group.
 
     Raises:
         DeviceError: this machine has no such device.
@@ -282,6 +283,6 @@ def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None, 
 
 
 def _open_policies(settings: Settings, store: SampleStore, device: torch.device) -> tuple[Policy, Policy | None]:
-    """Return the prior, and the policy that training starts from where that is another."""
+    """Return the prior, and the policy that training starts from; None instead of the latter if it is the prior."""
     prior, agent = open_policy(settings.policy.prior, store, device), settings.policy.agent
     return prior, None if agent is None else open_policy(agent, store, device)

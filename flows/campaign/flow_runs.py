@@ -1,6 +1,7 @@
-"""What runs have from Prefect, where it runs them: the id of the flow run, and its log.
+"""The id and the log of the present flow run, where Prefect runs this process.
 
-A command may run without Prefect, which takes more than a second to import: it is asked only if it is there.
+A command may run without Prefect, whose import takes more than a second, so this module uses Prefect only if it has
+been imported already.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from molbuffer.lab import log_warning
 
 
 def current_run_id() -> str:
-    """Return the run_id of the present flow run: a retried flow has the same one, and so resumes its run. Without one,
-    the run_id is new.
+    """Return the run_id of the present flow run, or a new one outside of a flow run.
+
+    A retry of a flow run has the same id, and so resumes the run.
     """
     if "prefect" in sys.modules:
         from prefect import runtime
@@ -31,7 +33,7 @@ def warn(text: str) -> None:
 
 
 def inform(text: str) -> None:
-    """Write a line to the log of the flow run if there is one: it says what a terminal's bar says otherwise."""
+    """Write a line to the log of the flow run if there is one; on a terminal, a progress bar shows the same."""
     _log(logging.INFO, text)
 
 

@@ -1,6 +1,7 @@
 """The policies, latents and runs that a configuration names, looked up in a store.
 
-Nothing here imports torch: a name that is wrong is reported before a server is started or a model is loaded.
+This module does not import torch at once, so that a wrong name is reported before a server is started or a model is
+loaded.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def unknown_names(settings: Settings, store: SampleStore | None, place: Path) ->
 
     Args:
         settings: the configuration.
-        store: the store; None where there is none yet.
-        place: the folder that messages name.
+        store: the store; None if it does not exist yet.
+        place: the folder of the store, for messages.
     """
     data = json.loads(settings.to_json())
     problems = []
@@ -58,28 +59,28 @@ def unknown_names(settings: Settings, store: SampleStore | None, place: Path) ->
 
 
 def check_policies(settings: Settings, store: SampleStore) -> None:
-    """Refuse policies that do not go together, or with the samplers, before any is loaded.
+    """Refuse policies that do not fit each other or the samplers, before any of them is loaded.
 
     Raises:
-        ConfigurationError: it has.
+        ConfigurationError: the configuration names such policies.
     """
     if problems := unfit_policies(settings, store):
         raise ConfigurationError("the configuration", problems)
 
 
 def with_resolved_policies(settings: Settings, store: SampleStore, run_id: str | None) -> Settings:
-    """Return settings that name the last policy of another run by its sha256.
+    """Return settings in which each policy named by its run (``run:ID``) is named by its sha256 instead.
 
-    A run that is gone on with keeps the policy that it began with, although the other run may have gone on since.
+    A resumed run keeps the policy that it began with, even if the other run has published newer policies since.
 
     Args:
         settings: the configuration.
         store: the store with the other run.
-        run_id: the run of the configuration; None, or one that the store does not know, begins anew.
+        run_id: the run of the configuration; None, or one that the store does not know, is a new run.
 
     Raises:
-        UnknownRunError: there is no such run.
-        UnknownPolicyError: the run has published no policy.
+        UnknownRunError: the store does not have the other run.
+        UnknownPolicyError: the other run has published no policy.
     """
     named = {key: name for key, name in settings.policy if isinstance(name, str) and name.startswith(OF_RUN)}
     if not named:
@@ -92,18 +93,20 @@ def with_resolved_policies(settings: Settings, store: SampleStore, run_id: str |
 
 
 def found_policy(name: str, store: SampleStore | None, place: Path) -> str:
-    """Return the name of a policy that is there, bundled, in a folder or in a store; that of a run by its sha256.
+    """Check that a policy exists, bundled, in a folder or in a store, and return its name.
+
+    Of a policy that is named by its run (``run:ID``), return the sha256.
 
     Raises:
-        UnknownRunError: it names a run that is not there.
-        UnknownPolicyError: it names a policy that is not there.
+        UnknownRunError: the store does not have the run.
+        UnknownPolicyError: no policy has this name.
     """
     _look_up(("policy",), name, store, place)
     return last_policy(store, name.removeprefix(OF_RUN)) if store is not None and name.startswith(OF_RUN) else name
 
 
 def _names(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield what may be in a store, with the path of its key."""
+    """Yield the names of policies, latents and runs in a configuration, each with the path of its key."""
     for table in tables(data, Settings):
         for path, name, _ in marked(table, PolicyName):
             if path[0] == "policy" or name not in OWN_POLICIES:
@@ -118,11 +121,11 @@ def _names(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str
 
 
 def _look_up(path: tuple[str | int, ...], name: str, store: SampleStore | None, place: Path) -> None:
-    """Look a name up.
+    """Check that a name exists.
 
     Raises:
-        UnknownRunError: it names a run that is not there.
-        UnknownPolicyError: it names a policy, or latents, that are not there.
+        UnknownRunError: the store does not have the run.
+        UnknownPolicyError: no policy or latents have this name.
     """
     of_run = name.startswith(OF_RUN) and path[0] == "policy"
     if "runs" in path or of_run:
@@ -146,8 +149,8 @@ def _unequal_vocabularies(settings: Settings, store: SampleStore | None) -> list
     agent, prior = settings.policy.agent, settings.policy.prior
     if agent is None or agent == prior:
         return []
-    # The vocabulary of a model of another library is known when it has been converted, that of a stored policy with the
-    # store.
+    # The vocabulary of a model of another library is known only after its conversion, and that of a stored policy only
+    # with the store.
     tokens = [_content(name, _VOCABULARY, store) for name in (agent, prior)]
     if None not in tokens and tokens[0] != tokens[1]:
         message = (
@@ -158,19 +161,19 @@ def _unequal_vocabularies(settings: Settings, store: SampleStore | None) -> list
     kinds = [(_content(name, _CONFIG, store) or {}).get("kind") for name in (agent, prior)]
     if None not in kinds and kinds[0] != kinds[1] and _draw_under_others(*kinds):
         message = (
-            f"{agent} is a {kinds[0]} and the prior {prior} a {kinds[1]}, and they draw under other conditions, so "
-            "that their likelihoods cannot be compared: take two policies of one kind"
+            f"{agent} is a {kinds[0]} and the prior {prior} a {kinds[1]}: they draw under different conditions, so "
+            "that their likelihoods cannot be compared; take two policies of one kind"
         )
         return [Problem(("policy", "agent"), message)]
     return []
 
 
 def unfit_policies(settings: Settings, store: SampleStore | None) -> list[Problem]:
-    """Return the problems of policies that do not go together, or with the samplers that draw from them.
+    """Return the problems of policies that do not fit each other, or the samplers that draw from them.
 
     Args:
         settings: the configuration.
-        store: the store that has the policies; without one, those that are bundled or in folders are looked at.
+        store: the store that has the policies; without one, only bundled policies and folders are checked.
     """
     problems = _unequal_vocabularies(settings, store)
     for i, sampler in enumerate(settings.samplers):
@@ -189,17 +192,17 @@ def _without_latents(settings: Settings, store: SampleStore | None, path: KeyPat
     kind = (_content(name, _CONFIG, store) or {}).get("kind")
     if kind is None:
         return []
-    # Only a sampler of latents pays for torch.
+    # The import is here since it loads torch, which only a sampler of latents needs.
     from molbuffer.samplers.models import MODELS, ConditionKind
 
     if kind not in MODELS or MODELS[kind].condition is ConditionKind.LATENTS:
         return []
-    message = f"{name} is a {kind} and has no latent vectors; name a policy that has, such as one of kind vae"
+    message = f"{name} is a {kind} and has no latent vectors; name a policy that has them, such as one of kind vae"
     return [Problem(path, message)]
 
 
 def _draw_under_others(agent: Any, prior: Any) -> bool:
-    # Only two kinds of models pay for torch.
+    # The import is here since it loads torch, which only a comparison of two kinds needs.
     from molbuffer.samplers.models import MODELS
 
     if agent not in MODELS or prior not in MODELS:
@@ -208,7 +211,7 @@ def _draw_under_others(agent: Any, prior: Any) -> bool:
 
 
 def _content(name: str, file: str, store: SampleStore | None) -> Any:
-    """Return what a JSON file of a policy holds; None where it cannot be looked up, or is not there."""
+    """Return the content of a JSON file of a policy; None if the file, or a store to look it up in, is missing."""
     if name in bundled_names():
         text = resources.files("molbuffer.samplers.bundled").joinpath(name, file).read_text(encoding="utf-8")
     elif (Path(name) / _CONFIG).is_file():

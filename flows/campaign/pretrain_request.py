@@ -1,7 +1,7 @@
-"""What a pretraining is asked for.
+"""The request for a pretraining.
 
-The request lies here, and not beside its flow, because Prefect loads a flow's file under a name of its own. Nothing
-here imports torch, so that the flow can set torch's threads first.
+Its class is not in the file of the flow, because Prefect loads that file as a module with another name. This module
+does not import torch, so that the flow can set torch's threads first.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 from molbuffer.training import Columns, PretrainSettings
 
 EVALUATION_DRAWS = 10_000
-"""Molecules drawn at the end to judge a prior."""
+"""The number of molecules that are drawn at the end to judge a prior."""
 DEFAULT_MODEL = "gru"
 DEFAULT_GRAMMAR = "smiles"
 
 
 @dataclass(frozen=True)
 class PretrainRequest:
-    """What to train, and on what.
+    """A request to train a model on a file.
 
     Attributes:
         smiles_file: a .smi, .txt, .csv or .tsv (each also .gz) or .parquet file.
@@ -29,7 +29,7 @@ class PretrainRequest:
         model: the kind of model, one of ``molbuffer.samplers.models.registry``.
         policy: a bundled policy, a folder, or a sha256 in the store; training starts from its weights, kind, sizes and
             vocabulary. None starts from random weights.
-        sizes: the sizes of the model, by the names that its kind has; only ``dropout`` may differ from a policy's.
+        sizes: the sizes of the model, by the names in its kind; with ``policy``, only ``dropout`` may differ.
         settings: the settings of the training.
         draws: the number of molecules drawn at the end to judge the prior.
         grammar: the notation that a new model learns, "smiles" or "selfies"; a policy keeps its own.

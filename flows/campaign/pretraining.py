@@ -1,4 +1,4 @@
-"""The parts of a pretraining: made from a request, and its result registered in the store."""
+"""Make the parts of a pretraining from a request, and register its result in the store."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from molbuffer.training import (
 )
 
 LONGEST_MARGIN = 20
-"""Tokens that a drawn molecule may be longer than the longest one trained on."""
+"""The number of tokens by which a drawn molecule may exceed the longest one of the training file."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,10 @@ class Pretraining:
 
 
 def check_request(request: PretrainRequest) -> PretrainData | None:
-    """Check a request and read its file; return None where the policy that training starts from must be read first.
+    """Check a request and read its file.
+
+    Returns:
+        The rows of the file; None if the request names a policy to start from, whose vocabulary must be read first.
 
     Raises:
         DeviceError: this machine has no such device.
@@ -91,12 +94,12 @@ def check_request(request: PretrainRequest) -> PretrainData | None:
 
 
 def check_before_a_run(request: PretrainRequest, store: SampleStore | None, run_id: str | None) -> None:
-    """Check what can be checked of a request before a server is started and the whole file is read.
+    """Check a request as far as possible before a server is started and the whole file is read.
 
     Args:
         request: what to train, with the policy that it starts from by its sha256, folder or bundled name.
-        store: the store; None where there is none yet.
-        run_id: the run to go on with; None begins a new one.
+        store: the store; None if it does not exist yet.
+        run_id: the run to resume; None begins a new one.
 
     Raises:
         DeviceError: this machine has no such device.
@@ -104,7 +107,7 @@ def check_before_a_run(request: PretrainRequest, store: SampleStore | None, run_
         ModelSizeError: the model cannot have these sizes, or its loss these options.
         UnknownModelKindError: no model is of this kind.
         SmilesFileError: the file cannot be read, or lacks a column.
-        RunConflictError: the run to go on with has been asked for something else.
+        RunConflictError: the run to resume was begun with another request.
     """
     find_device(request.device)
     if request.policy is None:
@@ -121,13 +124,13 @@ def check_before_a_run(request: PretrainRequest, store: SampleStore | None, run_
 
 
 def _check_resumed(run: Run, request: PretrainRequest, kind: str) -> None:
-    """Refuse a request that is another one than a run began with, by all that the request itself says."""
+    """Refuse to resume a run with a request that differs from the one that it began with."""
     if run.kind is not RunKind.PRETRAIN:
         raise RunConflictError(f"run {run.run_id} is of the kind {run.kind}, and cannot go on as {RunKind.PRETRAIN}")
     began, now = json.loads(run.config), _asked(request, kind)
     now["sizes"] = {**began["sizes"], **request.sizes}
     if request.policy is not None:
-        # A bundled policy or a folder is known by its sha256 when it is loaded.
+        # The sha256 of a bundled policy or of a folder is known only once it is loaded.
         now["policy"] = began["policy"]
     lines = [
         f"  {key}: the run has {began.get(key)!r}, now it is {now[key]!r}" for key in now if began.get(key) != now[key]
@@ -137,7 +140,7 @@ def _check_resumed(run: Run, request: PretrainRequest, kind: str) -> None:
 
 
 def _asked(request: PretrainRequest, kind: str) -> dict[str, Any]:
-    """Return what the record of a run has of its request, but for what follows from the model."""
+    """Return the part of a run's record that comes from its request, without what follows from the model."""
     asked = {
         "smiles_file": request.smiles_file,
         "policy": None,
@@ -149,7 +152,7 @@ def _asked(request: PretrainRequest, kind: str) -> dict[str, Any]:
 
 
 def _kind(request: PretrainRequest) -> str:
-    """Return the kind of model to train; a class in a file of the working folder is added to those of this process."""
+    """Return the kind of model to train, and register it first if it is a class in a file of the working folder."""
     return add_object(MODELS, request.model, str(Path.cwd())) if ":" in request.model else request.model
 
 
@@ -182,7 +185,7 @@ def register(
 
     Args:
         training: a pretraining that has ended.
-        request: says how many draws the model is judged by.
+        request: its request, with the number of draws to judge the model by.
         metrics: metrics of the training.
 
     Returns:
@@ -239,7 +242,7 @@ def _run(request: PretrainRequest, run_id: str, model: GenerativeModel, parent: 
 
 
 def _source(asked: str, kind: str) -> dict[str, str]:
-    """Return the hash of the source of a kind that is not molbuffer's own, by its name."""
+    """Return the sha256 of the source of a model kind that is not molbuffer's own, by its name; else no entry."""
     if ":" in asked:
         return {f"models {asked}": read_source(asked.partition(":")[0], str(Path.cwd())).sha256}
     of = MODELS.kinds[kind]

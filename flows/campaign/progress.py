@@ -1,4 +1,4 @@
-"""The progress of long work: a bar on a terminal, and elsewhere, as in the log of a batch job, a line a minute."""
+"""The progress of long work: a bar on a terminal, and elsewhere, as in the log of a batch job, one line a minute."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SHOWN_METRICS = ("loss", "reward_live", "reward_buffer")
 
 
 Watch = Callable[[FitProgress], None]
-"""Is told of each iteration of a training."""
+"""A function that is called after each iteration of a training."""
 
 
 @contextmanager
 def progress_bar(title: str, watch: Watch | None = None) -> Iterator[Watch]:
-    """Show a bar for training with its main metrics; return the function that moves it, and tells ``watch``."""
+    """Show a bar for training with its main metrics; return the function that moves it and calls ``watch``."""
     with _bar(title) as move:
 
         def report(progress: FitProgress) -> None:
@@ -53,7 +53,7 @@ def step_bar(title: str) -> Iterator[Callable[[PretrainProgress], None]]:
 
 @contextmanager
 def backlog_bar(title: str) -> Iterator[Callable[[BacklogProgress], None]]:
-    """Show a bar for rows that are scored after they were built; return the function that moves it."""
+    """Show a bar for the scoring of the backlog; return the function that moves it."""
     with _bar(title) as move:
 
         def report(done: BacklogProgress) -> None:
@@ -65,7 +65,7 @@ def backlog_bar(title: str) -> Iterator[Callable[[BacklogProgress], None]]:
 
 
 class ProgressLines:
-    """The progress of work in lines: one when a minute has passed since the last, with the time that is left."""
+    """The progress of work as lines with the time that is left, at most one a minute."""
 
     def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._title, self._clock = title, clock
@@ -76,12 +76,12 @@ class ProgressLines:
         """Write a line to standard error if it is time for one.
 
         Args:
-            done: the steps done, those before a resumed run began included.
+            done: the number of steps done, including those before the run was resumed.
             total: the number of all steps.
-            metrics: what else is said.
+            metrics: a text with metrics, appended to the line.
         """
         now = self._clock()
-        # The speed is that of this process: what was done before it took another time.
+        # The speed is computed from the steps of this process: earlier steps took a time that is not known here.
         self._first = done - 1 if self._first is None else self._first
         if now - self._said < SECONDS_BETWEEN_LINES:
             return
@@ -92,7 +92,7 @@ class ProgressLines:
 
 
 def _duration(seconds: float) -> str:
-    """Return a duration as people say it: 40 s, 12 min, 3.5 h."""
+    """Return a duration in a suitable unit, such as 40 s, 12 min or 3.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""Going on with a run under a configuration that differs from the one it had (``settings.resuming`` says in what)."""
+"""Resume a run under a changed configuration; ``settings.resuming`` says which keys may change."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from molbuffer.storage import Run, RunConflictError, RunKind, SampleStore, Unkno
 
 
 def check_resumed(store: SampleStore, run_id: str, kind: RunKind, settings: Settings) -> None:
-    """Refuse settings that a run of the store cannot go on with; a run that the store does not know is none of them.
+    """Refuse settings with which a run of the store cannot be resumed; a run that the store does not know may begin.
 
     Raises:
-        RunConflictError: the run is of another kind, a key has another value that may not change, or fewer iterations
-            are asked for than the run has done; it names each.
+        RunConflictError: the run is of another kind, the value of a key has changed that may not change, or the
+            settings ask for fewer iterations than the run has done; the message names each key.
     """
     try:
         run = store.run(run_id)
@@ -29,19 +29,19 @@ def check_resumed(store: SampleStore, run_id: str, kind: RunKind, settings: Sett
         raise RunConflictError(f"run {run.run_id} is of the kind {run.kind}, and cannot go on as {kind}")
     if kind is RunKind.TRAIN and run.parent_run_id is not None:
         raise RunConflictError(
-            f"run {run.run_id} is an agent of run {run.parent_run_id}, which goes on with all of them: resume that one"
+            f"run {run.run_id} is an agent of run {run.parent_run_id}: resume that run, which resumes all its agents"
         )
     accept_changes(store, run, folders_pass=True)(run.config, settings.to_json())
     refuse_other_sources(store, run_id, sources_of(settings, _policy_kinds(settings, store)))
     if build_objective(settings).sha256 != run.objective_sha256:
         raise RunConflictError(
-            f"run {run.run_id} cannot go on: its objective is another one now, since the source of a scoring function "
-            "or a library has changed; bring that back, or begin a new run"
+            f"run {run.run_id} cannot go on: its objective has changed, since the source of a scoring function or a "
+            "library has changed; restore the earlier version, or begin a new run"
         )
 
 
 def _policy_kinds(settings: Settings, store: SampleStore) -> set[str]:
-    """Return the kinds of the policies that a configuration draws from, as far as their files are at hand."""
+    """Return the kinds of those policies that a configuration draws from whose files can be read without torch."""
     samplers = {name for each in settings.samplers for name in each.table.policies} - set(OWN_POLICIES)
     named = {settings.policy.prior, settings.policy.agent or settings.policy.prior, *samplers}
     folders = (find_policy(name, store) for name in named)
@@ -49,12 +49,16 @@ def _policy_kinds(settings: Settings, store: SampleStore) -> set[str]:
 
 
 def accept_changes(store: SampleStore, run: Run, *, folders_pass: bool = False) -> Callable[[str, str], bool]:
-    """Return the judge of configurations with which a run can go on, for ``SampleStore.start_run``.
+    """Return a function that judges whether a run can be resumed with a configuration, for ``SampleStore.start_run``.
+
+    The function gets the recorded and the new configuration as JSON. It returns whether a key has changed, and raises
+    RunConflictError if such a key may not change.
 
     Args:
         store: the store of the run.
         run: the run.
-        folders_pass: let the folder of a policy stand for any sha256: which one it has is known when it is loaded.
+        folders_pass: accept the folder of a policy in place of any sha256, since its sha256 is known only once the
+            policy is loaded.
     """
     checkpoint = store.latest_checkpoint(run.run_id)
     done = checkpoint.iteration if checkpoint is not None else 0
@@ -64,17 +68,17 @@ def accept_changes(store: SampleStore, run: Run, *, folders_pass: bool = False) 
         found = changes(known, after)
         refused = [change for change in found if not change.allowed]
         if after.screening is not None:
-            # Which components are predicted, and which are computed, follows from what they cost.
+            # The cost of a component decides whether screening predicts or computes it.
             refused += [change for change in found if change.key == "objective.components.cost"]
         if folders_pass:
             refused = [change for change in refused if not _names_a_folder(change.before, change.after)]
         if refused:
             lines = "\n".join(f"  {change}" for change in refused)
             # A build publishes no policy.
-            start = f'; with policy.agent = "run:{run.run_id}" it starts from the policy of this one'
+            start = f'; with policy.agent = "run:{run.run_id}" it starts from the policy of this run'
             raise RunConflictError(
-                f"run {run.run_id} cannot go on with other settings than it has:\n{lines}\nIn a run that is gone on "
-                f"with may change: {', '.join(MAY_CHANGE)}. For the rest begin a new run"
+                f"run {run.run_id} cannot go on with other settings than it has:\n{lines}\nThese keys may change when "
+                f"a run is resumed: {', '.join(MAY_CHANGE)}. To change another key, begin a new run"
                 f"{'' if run.kind is RunKind.BUILD else start}"
             )
         key, asked = "campaign.iterations", after.campaign.iterations
@@ -90,5 +94,5 @@ def accept_changes(store: SampleStore, run: Run, *, folders_pass: bool = False) 
 
 
 def _names_a_folder(before: Any, after: Any) -> bool:
-    """Return whether a key that had a sha256 now has the folder of a policy."""
+    """Return whether the value of a key has changed from a sha256 to the folder of a policy."""
     return isinstance(before, str) and isinstance(after, str) and len(before) == 64 and Path(after).is_dir()

@@ -1,4 +1,4 @@
-"""From the settings of samplers to the samplers."""
+"""Build the samplers that settings describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sources of kinds that are not molbuffer's own, which are part of a run's record."""
+"""The source code of kinds that are not molbuffer's own, whose hashes are part of a run's record."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def add_models(settings: Settings) -> None:
 
 
 def sources_of(settings: Settings, policy_kinds: Iterable[str] = ()) -> dict[str, str]:
-    """Return the hash of the source of each kind of a run that is not molbuffer's own, by name.
+    """Return the sha256 of the source of each kind of a run that is not molbuffer's own, by name.
 
     Args:
         settings: the configuration of the run.
-        policy_kinds: the kinds of the fixed policies that it draws from.
+        policy_kinds: the kinds of the fixed policies that the run draws from.
     """
     found = foreign_sources(settings)
     for name in settings.policy.models:

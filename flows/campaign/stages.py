@@ -1,4 +1,4 @@
-"""The stages of a run: the campaign of the stage that a run has come to, and the training of all that follow."""
+"""The stages of a run: find the stage that a run has reached, and train it and all later stages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.training import STAGE, Ending, FitProgress, course_state
 
 MakeBuilder = Callable[[Campaign, Training, ScoreFailures], BufferBuilder]
-"""Makes the builder of the buffer of a training."""
+"""A function that makes the builder that fills the buffer of a training."""
 
 
 def train_stages(
@@ -28,7 +28,7 @@ def train_stages(
         report: called after each iteration.
 
     Returns:
-        The training of the last stage, and what ended it before its last iteration; None if nothing did.
+        The training of the last stage, and the reason for its end before the last iteration; None if there was none.
     """
     while True:
         stage = present_stage(campaign)
@@ -42,7 +42,7 @@ def train_stages(
 
 
 def present_stage(campaign: Campaign) -> Campaign:
-    """Return the campaign of the stage that a run has come to, whose objective is then recorded.
+    """Return the campaign of the stage that a run has reached, and record the objective of the stage in the store.
 
     Args:
         campaign: the campaign of the whole run; without stages, it is returned as it is.

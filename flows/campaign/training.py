@@ -1,7 +1,7 @@
-"""The parts of a training, online or offline: made from a campaign, and set back to its last checkpoint.
+"""Make the parts of a training, online or offline, from a campaign, and restore them from its last checkpoint.
 
 ``assemble_online`` and ``assemble_offline`` make the parts and write nothing; ``prepare_online`` and
-``prepare_offline`` also make them ready to go on.
+``prepare_offline`` also restore the last checkpoint.
 """
 
 from __future__ import annotations
@@ -32,13 +32,11 @@ from molbuffer.storage import KeptOfRun, RunKind, SampleStore, UnknownRunError
 from molbuffer.training import BatchPlan, BestAgent, Replay, Waiting
 
 OFFLINE_STRETCH = 10
-"""Iterations between checkpoints offline, for each one online: an offline iteration draws and scores nothing."""
+"""The factor by which checkpoints are rarer offline than online: an offline iteration draws and scores nothing."""
 
 
 def prepare_online(campaign: Campaign) -> Training:
-    """Make the parts of an online training, publish the latents that it begins with, and set it back to the run's last
-    checkpoint if it has one.
-    """
+    """Make the parts of an online training, publish its first latents, and restore the run's last checkpoint if any."""
     training = assemble_online(campaign)
     assert training.loader.live is not None
     publish_latents(training.loader.live.samplers, campaign.store, campaign.run_id)
@@ -47,11 +45,11 @@ def prepare_online(campaign: Campaign) -> Training:
 
 
 def actors_plan(settings: Settings, watch: Callable[[], None] = lambda: None) -> ActorsPlan | None:
-    """Return how a training follows its actors; None where it fills its buffer itself.
+    """Return the plan by which a training learns from actors; None if it fills its buffer itself.
 
     Args:
         settings: the settings.
-        watch: looks after actors that are started with the training.
+        watch: is called while the training waits for rows, and checks the actors that were started with it.
     """
     if settings.training.mode != ASYNC:
         return None
@@ -61,7 +59,7 @@ def actors_plan(settings: Settings, watch: Callable[[], None] = lambda: None) ->
 
 
 def assemble_online(campaign: Campaign) -> Training:
-    """Make the parts of an online training, at its beginning."""
+    """Make the parts of an online training in their initial state."""
     settings = campaign.settings
     draws_from_best = any(BEST in each.table.policies for each in settings.samplers)
     best = BestAgent(campaign.start) if draws_from_best else None
@@ -101,12 +99,12 @@ def assemble_online(campaign: Campaign) -> Training:
 
 
 def prepare_offline(campaign: Campaign, where: str | None = None, rows: OfflineRows | None = None) -> OfflineTraining:
-    """Make the parts of an offline training, set back to the run's last checkpoint if it has one.
+    """Make the parts of an offline training, and restore the run's last checkpoint if it has one.
 
     Args:
         campaign: the campaign.
         where: an SQL condition on ``sample_history``; None is that of the settings.
-        rows: the rows; None is those of the campaign's own store.
+        rows: the rows to learn from; None is those of the campaign's own store.
     """
     training = assemble_offline(campaign, where, rows)
     go_on(training, campaign.store)
@@ -114,7 +112,7 @@ def prepare_offline(campaign: Campaign, where: str | None = None, rows: OfflineR
 
 
 def assemble_offline(campaign: Campaign, where: str | None = None, rows: OfflineRows | None = None) -> OfflineTraining:
-    """Make the parts of an offline training, at its beginning; the arguments are those of ``prepare_offline``."""
+    """Make the parts of an offline training in their initial state; ``prepare_offline`` describes the arguments."""
     settings, offline = campaign.settings, campaign.settings.offline
     plan = TrainingPlan(
         BatchPlan(
@@ -136,7 +134,7 @@ def assemble_offline(campaign: Campaign, where: str | None = None, rows: Offline
 
 
 def kept_of_run(campaign: Campaign) -> KeptOfRun:
-    """Return what stays of the run while it goes on."""
+    """Return how many checkpoints and policies of the run are kept while it goes on."""
     keys = campaign.settings.campaign
     return KeptOfRun(keys.keep_checkpoints, keys.keep_policies, campaign.start.kind)
 
@@ -156,9 +154,10 @@ def check_rows(
     where: str | None,
     snapshot: int | None,
 ) -> None:
-    """Refuse sources without any row that a run that has not begun can learn from, where this is known before it.
+    """Refuse sources without a row that a new run can learn from, as far as this is known before the run begins.
 
-    It is known of rows that are not relabelled first, nor pairs, whose objective the policy decides on.
+    It is not known if the rows are relabelled first, if they are pairs, whose objective depends on the policy, or if
+    invalid rows are learned from. A run that has begun is not checked.
 
     Raises:
         BatchShortError: no row has a reward under the objective.
@@ -181,10 +180,12 @@ def _has_begun(store: SampleStore, run_id: str) -> bool:
 def relabel_first(
     settings: Settings, store: SampleStore, run_id: str, rows: OfflineRows, where: str | None, device: str | None
 ) -> Relabelled | None:
-    """Score the rows without a reward under the objective, if the settings say so, before a run that reads them begins.
+    """Score the rows without a reward under the objective, if the settings say so, before the training begins.
 
-    A run of its own has the scores, so that the snapshot that the training pins has them all; None when nothing is
-    relabelled, or the training has begun already.
+    The scores belong to a separate run, so that the snapshot that the training pins has all of them.
+
+    Returns:
+        A summary of the relabelling; None if nothing is relabelled, or the training has begun already.
     """
     if settings.offline.relabel == "off" or _has_begun(store, run_id):
         return None

@@ -1,7 +1,7 @@
 """The command ``molbuffer``.
 
-``commands`` has its commands. Nothing is imported here before the handlers of signals are there, so that Ctrl-C ends
-the command without a traceback from its first moment on.
+``commands`` has its commands. This module imports nothing else before the signal handlers are installed, so that Ctrl-C
+ends the command without a traceback from the start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def main() -> None:
     try:
         from molbuffer.flows.cli.common.interruptions import ends_on_signals
     except KeyboardInterrupt:
-        # The handlers are not there yet.
+        # The signal handlers are not installed yet.
         sys.stderr.write("interrupted\n")
         raise SystemExit(128 + signal.SIGINT) from None
     with ends_on_signals():

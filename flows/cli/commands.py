@@ -1,7 +1,7 @@
 """All commands of ``molbuffer``.
 
-Commands import what they need when they run: help and light commands answer at once, and only commands that train
-wait for torch and Prefect.
+Commands import what they need when they run, so that help and light commands answer at once, and only commands that
+train wait for torch and Prefect.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PANELS = {
     "Archives and other programs": (exchange,),
     "Configurations": (configurations,),
 }
-"""The packages of the commands, by the titles that ``--help`` has for them."""
+"""The packages of the commands, by the titles of their sections in ``--help``."""
 
 
 def _add_commands() -> None:
@@ -67,7 +67,7 @@ def _options_of_all(
 
 
 def prepare_process() -> None:
-    """Set up the process of a command: where it finds modules of the user, and its threads."""
-    # Scoring functions may be in the user's working folder. At the end, so that no file there hides one of ours.
+    """Set up the process of a command: the import path for modules of the user, and the number of threads."""
+    # Scoring functions may be in the user's working folder, which comes last so that no file there hides a library.
     sys.path.append(str(Path.cwd()))
     limit_threads()

@@ -1,7 +1,7 @@
-"""Deployments of a campaign: the flows that a Prefect server runs at night, and what keeps them in order.
+"""Deployments of a campaign: the flows that a Prefect server runs on a schedule, and the automations that close them.
 
-``night_flows`` are the flows, ``parameters`` their forms, ``plans`` what is registered of a campaign, ``deploy`` does
-so, ``automations`` and ``dead_runs`` close runs whose process is gone, and ``check`` says what a night lacks.
+``night_flows`` has the flows, ``parameters`` their forms, ``plans`` the deployments as plain data, ``deploy`` registers
+these, ``automations`` and ``dead_runs`` close runs whose process has died, and ``check`` reports what runs still need.
 """
 
 import lazy_loader

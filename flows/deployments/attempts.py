@@ -1,4 +1,4 @@
-"""What holds a night's work within bounds: retries that resume, and an end after some hours, also of what hangs."""
+"""Limits on a scheduled run: retries that resume it, and an end after some hours, even if it hangs."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from molbuffer.flows.campaign import warn
 from molbuffer.flows.tasks import can_pass
 
 SECONDS_BETWEEN = 30.0
-"""The time before the first retry; each further one waits twice as long as the one before."""
+"""The time before the first retry; the time doubles with each further one."""
 GRACE_SECONDS = 120.0
-"""The time after the end of its hours in which a run may still unwind and be recorded."""
+"""The time that an overdue run has to end and be recorded, before its process ends."""
 _OWN_PROCESS = "PREFECT__FLOW_RUN_ID"
-"""The environment variable by which a process knows that it was started for one flow run alone."""
+"""The environment variable of a process that was started for a single flow run."""
 
 T = TypeVar("T")
 
 
 class OverdueError(TimeoutError):
-    """A run has taken more hours than it may."""
+    """A run has exceeded its limit of hours."""
 
 
 def resumed_after_errors(
     work: Callable[[], T], retries: int, *, wait: Callable[[float], object] = time.sleep, first: float = SECONDS_BETWEEN
 ) -> T:
-    """Do the work, and again after an error that can pass, such as a lock or a network.
+    """Return the result of ``work``, which is called again after a transient error, such as of a lock or a network.
 
     Args:
-        work: resumes its run when it is called again: what is stored counts once.
-        retries: the most times that it is called again.
-        wait: waits for some seconds.
+        work: does the work; a further call resumes its run.
+        retries: the largest number of further calls.
+        wait: waits for a number of seconds.
         first: the seconds before the first retry.
     """
     for attempt in range(retries):
@@ -51,13 +51,16 @@ def resumed_after_errors(
 
 @contextmanager
 def ended_after(hours: float | None) -> Iterator[None]:
-    """End the work inside after some hours: it is interrupted, and can be resumed.
+    """Interrupt the work in this context after a number of hours; its run can be resumed.
 
-    A scorer in a call that never returns takes no notice of that. If this process was started for one flow run alone,
-    it then ends without unwinding, which the store bears at every moment.
+    A scorer in a call that never returns is not interrupted. If this process was started for a single flow run, it then
+    ends ``GRACE_SECONDS`` later without cleaning up; the store stays consistent.
+
+    Args:
+        hours: the limit; None is no limit.
 
     Raises:
-        OverdueError: the hours are over.
+        OverdueError: the limit is exceeded.
     """
     if hours is None:
         yield
@@ -74,7 +77,7 @@ def ended_after(hours: float | None) -> Iterator[None]:
             yield
     except OverdueError as error:
         raise OverdueError(
-            f"the run has not ended within {hours:g} hours; resume it with more, if it is not stuck"
+            f"the run has not ended within {hours:g} hours; if it is not stuck, resume it with a larger limit"
         ) from error
     finally:
         watch.cancel()

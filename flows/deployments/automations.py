@@ -1,8 +1,8 @@
-"""Automations of the server that end what cannot end by itself: flow runs without a sign of life, and their runs.
+"""Automations of the server that end flow runs without heartbeats, and record the end of their runs in the store.
 
-A process that is killed tells nobody. The server knows a flow run by its heartbeats: when several are missing, the run
-is crashed; when one has crashed, however that was found, the flow ``close-dead-runs`` records it in the store, and has
-it resumed if it has retries left.
+A killed process cannot report its end. When several heartbeats of a flow run are missing, an automation sets it to
+crashed; when a flow run has crashed, for whatever reason, another automation starts the flow ``close-dead-runs``, which
+records the end in the store, and resumes the run if it has retries left.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _ENDS = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "AwaitingR
 
 
 def silent_runs(heartbeat: int, window_seconds: int | None = None) -> AutomationCore:
-    """Return the automation that crashes flow runs which have given no sign of life for a while.
+    """Return the automation that sets flow runs without heartbeats to crashed.
 
     Args:
-        heartbeat: the seconds between the signs of life of the flow runs that it is for, which their tag says.
-        window_seconds: the seconds without one after which a run counts as dead; by default ``silence_seconds``.
+        heartbeat: the seconds between two heartbeats; the automation applies to flow runs with the tag of this number.
+        window_seconds: the seconds without a heartbeat after which a run counts as dead; by default
+            ``silence_seconds``.
     """
     from prefect.automations import AutomationCore
     from prefect.client.schemas.objects import StateType
@@ -37,7 +38,7 @@ def silent_runs(heartbeat: int, window_seconds: int | None = None) -> Automation
     window = silence_seconds(heartbeat) if window_seconds is None else window_seconds
     return AutomationCore(
         name=f"molbuffer: silent runs (a heartbeat every {heartbeat} s)",
-        description=f"Crashes a flow run that has given no sign of life for {window} s: its process is gone.",
+        description=f"Sets a flow run without a heartbeat for {window} s to crashed: its process has died.",
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related=_tagged(heartbeat_tag(heartbeat)),
@@ -53,18 +54,18 @@ def silent_runs(heartbeat: int, window_seconds: int | None = None) -> Automation
                 state=StateType.CRASHED,
                 name="Crashed",
                 force=False,
-                message=f"no sign of life for {window} s: the process of this run is gone",
+                message=f"no heartbeat for {window} s: the process of this run has died",
             )
         ],
     )
 
 
 def crashed_runs(name: str, dead_runs_id: UUID) -> AutomationCore:
-    """Return the automation that runs ``close-dead-runs`` when a flow run of deployments of one name has crashed.
+    """Return the automation that runs ``close-dead-runs`` when a flow run of a campaign's deployments has crashed.
 
     Args:
         name: the name of the deployments.
-        dead_runs_id: the deployment of ``close-dead-runs`` among them.
+        dead_runs_id: the id of the deployment of ``close-dead-runs`` with this name.
     """
     from prefect.automations import AutomationCore
     from prefect.events.actions import RunDeployment
@@ -91,19 +92,19 @@ def _tagged(tag: str) -> dict[str, Any]:
 
 
 def register_automation(client: SyncPrefectClient, automation: AutomationCore) -> None:
-    """Register an automation, in the place of those of the same name."""
+    """Register an automation, and replace those of the same name."""
     for known in client.read_automations_by_name(automation.name):
         client.delete_automation(known.id)
     client.create_automation(automation)
 
 
 def register_automations(client: SyncPrefectClient, plans: Sequence[Planned], ids: Mapping[str, UUID]) -> None:
-    """Register the automations of deployments.
+    """Register the automations of a campaign's deployments.
 
     Args:
-        client: of the server.
-        plans: the deployments of one name.
-        ids: their ids, by full name.
+        client: the client of the server.
+        plans: the deployments, which have the same name.
+        ids: the ids of the deployments, by full name.
     """
     dead_runs = next(plan for plan in plans if plan.flow == DEAD_RUNS)
     register_automation(client, silent_runs(dead_runs.heartbeat))

@@ -1,4 +1,4 @@
-"""What a night lacks: the server, the pool, a worker, the deployments, and what the store needs on this host."""
+"""Check what scheduled runs need: the server, the pool, a worker, the deployments, and a store that opens here."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Looked:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: the thing.
-        ok: whether it is there.
+        what: the name of the thing that was checked.
+        ok: whether it is as runs need it.
         said: what was found, and what to do if it is missing.
     """
 
@@ -33,22 +33,22 @@ class Looked:
 
     @property
     def text(self) -> str:
-        """The line for people."""
+        """The result as a line of text."""
         return f"{'ok     ' if self.ok else 'missing'}  {self.what}: {self.said}"
 
 
 def look(pool: str, name: str | None, store: Path | None) -> list[Looked]:
-    """Look at all that a night needs.
+    """Check everything that scheduled runs need.
 
     Args:
-        pool: the work pool.
-        name: the name of the deployments; None for those of all names.
-        store: the folder of the store; None to leave it out.
+        pool: the name of the work pool.
+        name: the name of the deployments; None for all deployments.
+        store: the folder of the store; None to leave the store out.
     """
     found = []
     try:
         with server() as client:
-            found.append(Looked("server", True, f"{server_url()} answers, of Prefect {client.api_version()}"))
+            found.append(Looked("server", True, f"{server_url()} answers, with Prefect {client.api_version()}"))
             found += [*_of_pool(client, pool), *_of_deployments(client, name)]
     except UsageError as error:
         found.append(Looked("server", False, str(error)))
@@ -61,7 +61,7 @@ def _of_pool(client: SyncPrefectClient, name: str) -> Iterator[Looked]:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
-        yield Looked("pool", False, f"there is none called {name}: `prefect work-pool create {name} --type process`")
+        yield Looked("pool", False, f"there is no pool {name}: `prefect work-pool create {name} --type process`")
         return
     if pool.is_paused:
         yield Looked("pool", False, f"{name} is paused: `prefect work-pool resume {name}`")
@@ -73,8 +73,8 @@ def _of_pool(client: SyncPrefectClient, name: str) -> Iterator[Looked]:
         yield Looked("worker", True, f"{len(online)} of {name} at work: {', '.join(online[:3])}")
     else:
         last = max((worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time), default=None)
-        seen = "none has ever been" if last is None else f"the last was seen at {last:%Y-%m-%d %H:%M} UTC"
-        yield Looked("worker", False, f"{name} has none at work, {seen}: `prefect worker start --pool {name}`")
+        seen = "and never had one" if last is None else f"the last one was seen at {last:%Y-%m-%d %H:%M} UTC"
+        yield Looked("worker", False, f"{name} has no running worker, {seen}: `prefect worker start --pool {name}`")
 
 
 def _of_deployments(client: SyncPrefectClient, name: str | None) -> Iterator[Looked]:
@@ -108,7 +108,7 @@ def _of_store(place: Path | None) -> Iterator[Looked]:
     if place is None:
         return
     if not (place / "store.toml").is_file():
-        yield Looked("store", True, f"{place} is made by the first run")
+        yield Looked("store", True, f"{place} does not exist yet; the first run makes it")
         return
     try:
         with SampleStore.open(place, read_only=True) as store:

@@ -1,17 +1,18 @@
-"""Runs whose process is gone: brings what the store and Prefect say of them into agreement, in both directions.
+"""Runs whose process has died: make the records of the store and of Prefect agree, in both directions.
 
-    store            flow run           process          what is done
-    at work          crashed, ended     gone or unknown  the store records that the run is interrupted
-    at work          at work            gone             both record it: interrupted, crashed
-    at work          crashed            at work          Prefect records that it runs
-    ended            at work            gone or unknown  Prefect records the same end
-    unknown          at work            gone             Prefect records that it has crashed
+    store            flow run           process          action
+    running          crashed, ended     dead or unknown  the store records that the run is interrupted
+    running          running            dead             the store records interrupted, and Prefect crashed
+    running          crashed            running          Prefect records that the flow run runs
+    ended            running            dead or unknown  Prefect records the same end
+    unknown          running            dead             Prefect records that the flow run has crashed
 
-A run that crashed is resumed if it has retries left, also one that crashed before it began, as when its worker could
-not start a process.
+A crashed run is resumed if it has retries left, also if it crashed before it began, as when its worker could not start
+a process.
 
-A process can be looked for on its own host only; of another host's the server knows by the heartbeats. A flow run at
-work whose run has ended is left alone for a while: its process may be between its last commit and its last word.
+The flow can look for a process on its own host only; for a process on another host, the heartbeats tell the server. A
+running flow run whose run has ended is left alone for a while: its process may be between its last commit and its last
+message to the server.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 SETTLING = timedelta(seconds=20)
-"""The time from the end of a run to that of its flow run."""
+"""The time that a flow run may take to end after its run."""
 JUST_CRASHED = timedelta(hours=1)
-"""The age up to which a crash before the run began is worth a retry: its night is not over."""
+"""The age up to which a crash before the run began leads to a retry."""
 LOOKED_BACK = timedelta(days=3)
-"""The age up to which ended flow runs are looked at, for runs that the store believes at work."""
+"""The age up to which ended flow runs are examined, for runs that are still running by the record of the store."""
 _MOST_RUNS = 200
 _RETRY = "AwaitingRetry"
 _ENDS = {
@@ -46,18 +47,18 @@ _ENDS = {
     RunStatus.FAILED: ("FAILED", "Failed"),
     RunStatus.INTERRUPTED: ("CRASHED", "Crashed"),
 }
-"""The state of a flow run whose run has ended so in the store."""
+"""The state that a flow run gets, by the status with which its run has ended in the store."""
 
 
 @dataclass
 class Agreement:
-    """What was done, by run id.
+    """The changes that ``agree`` made, as lists of run_ids.
 
     Attributes:
-        interrupted: runs that the store believed at work.
-        closed: flow runs that Prefect believed at work, by the id of their run.
-        reopened: flow runs that Prefect believed dead, and whose process is at work.
-        resumed: runs that a worker resumes.
+        interrupted: runs that were running by the record of the store, and were recorded as interrupted.
+        closed: runs whose flow runs were running by the record of Prefect, and were closed.
+        reopened: runs whose flow runs were crashed by the record of Prefect, and whose process is running.
+        resumed: runs that a worker will resume.
     """
 
     interrupted: list[str] = field(default_factory=list)
@@ -66,12 +67,12 @@ class Agreement:
     resumed: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the changes as JSON values."""
         return asdict(self)
 
 
 def note_run(run_id: str) -> None:
-    """Tag the present flow run with the run that it works on: a resumed run has several flow runs."""
+    """Tag the present flow run with the id of its run, since a resumed run has several flow runs."""
     from prefect import runtime
     from prefect.client.orchestration import get_client
 
@@ -81,19 +82,19 @@ def note_run(run_id: str) -> None:
 
 
 def agree(store: str, name: str, *, resume: bool = True, settling: timedelta = SETTLING) -> Agreement:
-    """Bring a store and the flow runs of the deployments of one name into agreement.
+    """Make the records of a store agree with those of Prefect on the flow runs of a campaign's deployments.
 
     Args:
         store: the folder of the store.
         name: the name of the deployments.
-        resume: have the runs that crashed with retries left resumed.
-        settling: the time that a flow run at work may take to end after its run.
+        resume: resume crashed runs that have retries left.
+        settling: the time that a running flow run may take to end after its run.
     """
     from prefect.client.orchestration import get_client
 
     done = Agreement()
     if not (Path(store) / "store.toml").is_file():
-        inform(f"{store} is no store yet: no run of it can be dead")
+        inform(f"{store} is no store yet, so it has no dead runs")
         return done
     with SampleStore.open(Path(store)) as opened, get_client(sync_client=True) as client:
         for flow_run in _flow_runs(client, name):
@@ -106,7 +107,7 @@ def agree(store: str, name: str, *, resume: bool = True, settling: timedelta = S
 
 
 def _flow_runs(client: SyncPrefectClient, name: str) -> Iterator[FlowRun]:
-    """Yield the flow runs of a name that are at work or ended lately, of each run the newest."""
+    """Yield the newest flow run of each run that runs or has ended lately, of the deployments of one name."""
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
 
@@ -142,26 +143,26 @@ class _Pair:
     done: Agreement
 
     def agree(self, resume: bool, settling: timedelta) -> None:
-        """Do what the table of the module says."""
+        """Make the two records agree, by the table in the docstring of the module."""
         run_id, state = _run_of(self.flow_run), self.flow_run.state
         assert state is not None
         found = run_event(self.store, run_id)
         at_work_there = state.is_running() or state.is_cancelling()
         if found is None:
             if at_work_there and _is_gone(self.flow_run.infrastructure_pid):
-                self._set("CRASHED", "Crashed", "its process is gone, and it began no run", run_id)
+                self._set("CRASHED", "Crashed", "its process died before the run began", run_id)
                 self._resume(run_id, resume)
             elif datetime.now(UTC) - state.timestamp < JUST_CRASHED:
                 self._resume(run_id, resume)
         elif found.status in (RunStatus.STARTED, RunStatus.RESUMED):
             gone = found.process is not None and found.process.gone
             alive = found.process is not None and found.process.here and not gone
-            # Somebody may have gone on with the run since this flow run ended: that process is not this one's.
+            # Another process may have resumed the run since this flow run ended.
             own = at_work_there or found.when < state.timestamp.astimezone(UTC).replace(tzinfo=None)
             if at_work_there and gone:
-                self._set("CRASHED", "Crashed", "its process is gone", run_id)
+                self._set("CRASHED", "Crashed", "its process has died", run_id)
             if state.is_crashed() and alive and own:
-                self._set("RUNNING", "Running", "its process is at work", run_id, self.done.reopened)
+                self._set("RUNNING", "Running", "its process is running", run_id, self.done.reopened)
             elif (state.is_final() and not alive and own) or gone:
                 self._interrupt(run_id, resume)
         elif at_work_there and now() - found.when >= settling:
@@ -173,14 +174,14 @@ class _Pair:
         self._resume(run_id, resume)
 
     def _resume(self, run_id: str, resume: bool) -> None:
-        """Have a worker go on with a run that crashed, if it has retries left."""
+        """Schedule the flow run again, so that a worker resumes a crashed run, if it has retries left."""
         state = self.flow_run.state
         retries = int(((self.flow_run.parameters or {}).get(RUN) or {}).get("retries", 0))
         if not (resume and retries and state is not None and state.is_crashed() and self.flow_run.deployment_id):
             return
         before = sum(each.name == _RETRY for each in self.client.read_flow_run_states(self.flow_run.id))
         if before < retries:
-            why = f"its process was lost; it goes on from what is stored (retry {before + 1} of {retries})"
+            why = f"its process died; the run is resumed from the store (retry {before + 1} of {retries})"
             self._set("SCHEDULED", _RETRY, why, run_id, self.done.resumed)
 
     def _set(self, kind: str, name: str, message: str, run_id: str, into: list[str] | None = None) -> None:
@@ -197,9 +198,9 @@ class RunEvent:
     """The newest event of a run in the store.
 
     Attributes:
-        status: the status that it gave the run.
-        when: when, in UTC.
-        process: the process at work on the run; None for an end.
+        status: the status of the run from this event on.
+        when: the time of the event, in UTC.
+        process: the process of the run; None if the event is the end of the run.
     """
 
     status: RunStatus
@@ -208,7 +209,7 @@ class RunEvent:
 
 
 def run_event(store: SampleStore, run_id: str) -> RunEvent | None:
-    """Return the newest event of a run that tells its status; None for a run that the store does not know."""
+    """Return the newest event that changed the status of a run; None for a run that the store does not know."""
     found = store.read_arrow(
         """SELECT status, detail, created FROM {run_events}
         WHERE run_id = ? AND status NOT IN ('given', 'reconfigured') ORDER BY created DESC LIMIT 1""",
@@ -222,7 +223,7 @@ def run_event(store: SampleStore, run_id: str) -> RunEvent | None:
 
 
 def _is_gone(infrastructure: str | None) -> bool:
-    """Return whether a process, as HOST:NUMBER, is of this host and has ended."""
+    """Return whether a process, given as HOST:PID, belongs to this host and has ended."""
     host, _, number = (infrastructure or "").rpartition(":")
     if host != platform.node() or not number.isdigit():
         return False

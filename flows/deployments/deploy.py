@@ -1,4 +1,4 @@
-"""Registering deployments with a Prefect server."""
+"""Register deployments with a Prefect server, or serve them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def made_deployment(plan: Planned) -> RunnerDeployment:
-    """Return the deployment that Prefect registers or serves."""
+    """Return a planned deployment as Prefect's object, to be registered or served."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.deployments.runner import RunnerDeployment
     from prefect.schedules import Cron
@@ -26,7 +26,7 @@ def made_deployment(plan: Planned) -> RunnerDeployment:
         plan.entrypoint,
         name=plan.name,
         schedules=[Cron(plan.cron, timezone=plan.timezone, slug="nightly")] if plan.cron else None,
-        # Of one store and campaign, one at a time; the next one waits, and those of others do not.
+        # Runs of one deployment go one at a time: the next one waits, and other deployments do not.
         concurrency_limit=None
         if plan.most_at_once is None
         else ConcurrencyLimitConfig(limit=plan.most_at_once, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
@@ -34,19 +34,19 @@ def made_deployment(plan: Planned) -> RunnerDeployment:
         description=plan.description,
         tags=list(plan.tags),
         work_pool_name=plan.work_pool,
-        # Of no use to what is served: the process that serves sets the heartbeat of what it starts.
+        # Served deployments need no job variables: the serving process sets the heartbeat of the processes it starts.
         job_variables=plan.job_variables if plan.work_pool else None,
     )
-    # Prefect would pin the present folder.
+    # Prefect would otherwise record the present folder as the place of the code.
     made._path = None
     return made
 
 
 def refuse_other_store(client: SyncPrefectClient, plans: Iterable[Planned]) -> None:
-    """Refuse names under which the server has deployments of another store.
+    """Refuse deployments whose names the server already has for another store.
 
     Raises:
-        UsageError: it has.
+        UsageError: the server has such a deployment.
     """
     from prefect.exceptions import ObjectNotFound
 
@@ -58,13 +58,13 @@ def refuse_other_store(client: SyncPrefectClient, plans: Iterable[Planned]) -> N
         store = (known.parameters.get(RUN) or {}).get("store")
         if store is not None and store != plan.parameters["store"]:
             raise UsageError(
-                f"the server has a deployment {plan.full_name} of the store {store}, and not of "
-                f"{plan.parameters['store']}: give this one another name by --name"
+                f"the server has a deployment {plan.full_name} for the store {store}, and not for "
+                f"{plan.parameters['store']}: choose another name with --name"
             )
 
 
 def ready_pool(client: SyncPrefectClient, name: str) -> bool:
-    """Make a work pool of the type process if there is none of the name; return whether it was made."""
+    """Make a work pool of the type process unless the server has one of this name; return whether it was made."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
 
@@ -77,23 +77,23 @@ def ready_pool(client: SyncPrefectClient, name: str) -> bool:
 
 
 def register(plans: Sequence[Planned]) -> dict[str, Any]:
-    """Register deployments, in the place of those of the same names; return their ids, by full name."""
+    """Register deployments, which replace those of the same names, and return their ids by full name."""
     return {plan.full_name: made_deployment(plan).apply() for plan in plans}
 
 
 @contextmanager
 def server() -> Iterator[SyncPrefectClient]:
-    """Open the server that Prefect's settings name; none is started.
+    """Yield a client of the server that Prefect's settings name; no server is started.
 
     Raises:
-        UsageError: they name none, or it does not answer.
+        UsageError: the settings name no server, or the server does not answer.
     """
     from prefect.client.orchestration import get_client
 
     url = server_url()
     if url is None:
         raise UsageError(
-            "no Prefect server is named: run `prefect server start` in another terminal, and "
+            "no Prefect server is configured: run `prefect server start` in another terminal, and "
             "`export PREFECT_API_URL=http://127.0.0.1:4200/api` in this one"
         )
     with get_client(sync_client=True) as client:
@@ -110,11 +110,11 @@ def server_url() -> str | None:
 
 
 def serve_plans(plans: Sequence[Planned], heartbeat: int) -> None:
-    """Register deployments, and run them in processes of this one until a signal ends it.
+    """Register deployments, and run their flow runs in child processes until a signal ends this process.
 
     Args:
         plans: deployments without a work pool.
-        heartbeat: the seconds between the signs of life of their runs.
+        heartbeat: the seconds between two heartbeats of a flow run.
     """
     import asyncio
 
@@ -122,7 +122,7 @@ def serve_plans(plans: Sequence[Planned], heartbeat: int) -> None:
 
     with server() as client:
         refuse_other_store(client, plans)
-    # A process each: one that hangs keeps none of the others from starting.
+    # There is no limit on the number of processes, so that a run that hangs does not keep others from starting.
     runner = ServingRunner(heartbeat_seconds=heartbeat, limit=None)
     ids: dict[str, Any] = {plan.full_name: runner.add_deployment(made_deployment(plan)) for plan in plans}
     with server() as client:

@@ -1,4 +1,4 @@
-"""The files and folders that settings name: each host of a worker must have them, at the same place."""
+"""The files and folders that settings name, which each host of a worker must have at the same path."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class LocalFile:
 
     @property
     def text(self) -> str:
-        """The file for people."""
+        """The path and the key as a text."""
         return f"{self.path} (key `{self.key}`)"
 
 
 def local_files(settings: Mapping[str, Any]) -> list[LocalFile]:
-    """Return the files and folders that the settings name, each once, whether they exist here or not.
+    """Return the files and folders that the settings name, each once, whether they exist on this host or not.
 
-    Modules that are installed are none of them, and neither are policies, which the store keeps.
+    Installed modules are left out, and so are policies, which the store keeps.
     """
     found: dict[Path, LocalFile] = {}
     for table in tables(settings, Settings):
@@ -53,7 +53,10 @@ def _key(path: Any) -> str:
 
 
 def _in_folder(data: Mapping[str, Any], key: Any, folder: Path) -> Iterator[Path]:
-    """Yield what a table takes from a folder: modules, files beside them, arguments of a command; else the folder."""
+    """Yield the files that a table uses from its key ``folder``: modules, ``files``, and arguments of a command.
+
+    For any other key, yield the folder itself.
+    """
     if key != "folder":
         yield folder
         return
@@ -71,15 +74,15 @@ def _words(command: Any) -> list[str]:
 
 
 def refuse_missing(settings: Mapping[str, Any]) -> None:
-    """Refuse settings that name what this host lacks, before anything is drawn.
+    """Refuse settings that name files that this host lacks, before anything is drawn.
 
     Raises:
-        UsageError: they do.
+        UsageError: the settings name such files.
     """
     missing = [each.text for each in local_files(settings) if not each.path.exists()]
     if missing:
         raise UsageError(
-            f"this host, {platform.node()}, has not what the settings name: {', '.join(missing)}. Copy it to the same "
-            "place here, run this worker where it is, or name a place in the TOML file that all hosts share, and "
-            "deploy again"
+            f"this host, {platform.node()}, lacks files that the settings name: {', '.join(missing)}. Copy them to the "
+            "same paths here, run the worker on a host that has them, or name paths in the TOML file that all hosts "
+            "share, and deploy again"
         )

@@ -1,6 +1,6 @@
-"""Names, tags and limits of what is registered, so that the pages of Prefect and the store can be read side by side.
+"""The names, tags and limits of deployments and flow runs, by which Prefect's pages refer to runs of the store.
 
-Nothing here imports Prefect when it is imported.
+The import of this module does not import Prefect.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import PurePath
 from typing import Any
 
 POOL = "molbuffer"
-"""The work pool that deployments go to unless another one is named."""
+"""The default work pool of deployments."""
 TAG = "molbuffer"
 """The tag of every flow run of a deployment."""
 HEARTBEAT_SECONDS = 30
-"""The seconds between the signs of life of a flow run; Prefect allows no fewer."""
+"""The seconds between two heartbeats of a flow run; 30 is the least that Prefect allows."""
 HEARTBEATS_MISSED = 4
-"""The heartbeats without a sign of life after which a run counts as dead: of three, one may be late."""
+"""The number of missing heartbeats after which a run counts as dead; with three, one late heartbeat could close it."""
 RUN = "parameters"
 """The name of the only parameter of each flow, whose type is a model of ``parameters``."""
 
@@ -26,7 +26,7 @@ _NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
 
 
 def slug(text: str) -> str:
-    """Return a text as a part of a name: letters, digits, dots, dashes and underscores."""
+    """Return a text as part of a name, with only letters, digits, dots, dashes and underscores."""
     return _NOT_IN_A_NAME.sub("-", text).strip("-.") or "campaign"
 
 
@@ -36,27 +36,25 @@ def deployment_tag(name: str) -> str:
 
 
 def heartbeat_tag(seconds: int) -> str:
-    """Return the tag of the flow runs with this heartbeat, by which the right automation finds them."""
+    """Return the tag of the flow runs with this heartbeat, by which their automation finds them."""
     return f"{TAG}-heartbeat-{seconds}"
 
 
 def run_tag(run_id: str) -> str:
-    """Return the tag of the flow runs that work on a run of a store, of which a resumed one has several."""
+    """Return the tag of the flow runs of a run of a store; a resumed run has several flow runs."""
     return f"run-{run_id}"
 
 
 def silence_seconds(heartbeat: int) -> int:
-    """Return how long a flow run may give no sign of life before it counts as dead.
+    """Return the seconds without a heartbeat after which a flow run counts as dead.
 
-    A window of 75 s closed a run that was alive, and whose heartbeat came every 180 s.
+    The time follows from the heartbeat, since a fixed window of 75 s closed a live run with a heartbeat of 180 s.
     """
     return HEARTBEATS_MISSED * heartbeat
 
 
 def flow_run_name() -> str:
-    """Return the name of the present flow run: the campaign and the start of the id of its run, or the store and what
-    is done with it.
-    """
+    """Return the name of the present flow run: the campaign and the start of the run_id, or the store and the flow."""
     from prefect import runtime
 
     given = runtime.flow_run.parameters.get(RUN, {})
@@ -67,11 +65,11 @@ def flow_run_name() -> str:
 
 
 def campaign_name(settings: Mapping[str, Any]) -> str:
-    """Return the name of a campaign from its settings, which may be anything that a form was given."""
+    """Return the name of a campaign from its settings, which come from a form and need not be valid."""
     campaign = settings.get("campaign")
     return str(campaign.get("name", "campaign")) if isinstance(campaign, Mapping) else "campaign"
 
 
 def run_id_of(parameters: Mapping[str, Any], flow_run_id: str) -> str:
-    """Return the id of the run of a flow run: the one that it resumes, or its own."""
+    """Return the run_id of a flow run: that of the run that it resumes, or else its own id."""
     return str(parameters.get("run_id") or uuid.UUID(str(flow_run_id)).hex)

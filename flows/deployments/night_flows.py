@@ -1,6 +1,7 @@
-"""The flows that deployments run: those of the campaign with a form each, retries that resume, and an end.
+"""The flows of deployments: those of a campaign, each with a form, with retries that resume the run, and a time limit.
 
-They are named by module, so that a worker finds them wherever it was started. Each has one parameter, a model.
+Deployments name the flows by module, so that a worker finds them in any folder. Each flow has one parameter, a pydantic
+model.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def train(parameters: TrainParameters) -> dict[str, Any]:
 
 @flow(name="train-offline", flow_run_name=flow_run_name)
 def train_offline(parameters: OfflineParameters) -> dict[str, Any]:
-    """Train a policy on stored molecules alone, and set it beside them."""
+    """Train a policy on stored molecules alone, and compare it with them."""
 
     def work(shown: ShownRun, **given: Any) -> dict[str, Any]:
         from molbuffer.flows.work import run_offline
@@ -100,7 +101,7 @@ def score_pending(parameters: ScorePendingParameters) -> dict[str, Any]:
 def act(parameters: ActParameters) -> dict[str, Any]:
     """Draw and score molecules for an asynchronous training, with the policy of its newest checkpoint."""
     limit_threads()
-    # It imports torch, which reads the settings of its threads once.
+    # This module imports torch, which reads the settings of its threads once, when it is imported.
     from molbuffer.flows.work import run_actor
 
     run_id = run_id_of(parameters.model_dump(include={"run_id"}), runtime.flow_run.id)
@@ -129,7 +130,7 @@ def maintain(parameters: MaintainParameters) -> dict[str, Any]:
 
 @flow(name="archive", flow_run_name=flow_run_name)
 def archive(parameters: ArchiveParameters) -> dict[str, Any]:
-    """Copy rows, with their provenance, into plain files that can be kept, passed on and read anywhere."""
+    """Copy rows, with their provenance, into plain files that any program can read."""
     from molbuffer.storage import SampleStore
 
     out = dated(parameters.out)
@@ -149,7 +150,7 @@ def export(parameters: ExportParameters) -> dict[str, Any]:
 
 @flow(name="report", flow_run_name=flow_run_name)
 def report(parameters: ReportParameters) -> dict[str, Any]:
-    """Write a page on what runs did, as one HTML file that needs no network."""
+    """Write a report on runs as one HTML file, which needs no network."""
     from molbuffer.pages import make_report
     from molbuffer.storage import SampleStore
 
@@ -162,18 +163,18 @@ def report(parameters: ReportParameters) -> dict[str, Any]:
 
 @flow(name="close-dead-runs", flow_run_name=flow_run_name)
 def close_dead_runs(parameters: DeadRunsParameters) -> dict[str, Any]:
-    """Record the end of runs whose process is gone, in the store and in Prefect, and resume those with retries left."""
+    """Record the end of runs whose process died, in the store and in Prefect, and resume those with retries left."""
     return agree(parameters.store, parameters.name, resume=parameters.resume).as_dict()
 
 
 def _endured(work: Callable[..., dict[str, Any]], given: CampaignParameters) -> dict[str, Any]:
-    """Do the work of a flow of a campaign, shown on its page: within its hours, and again after an error that can pass.
+    """Do the work of a campaign's flow, with its page, its time limit, and retries after transient errors.
 
     Args:
-        work: takes the run as it is shown, and by name the arguments of the functions of ``molbuffer.flows.work``.
-        given: the form.
+        work: takes the shown run, and by name the arguments of the functions of ``molbuffer.flows.work``.
+        given: the values of the form.
     """
-    # Before torch is imported, which reads the settings of its threads once.
+    # This comes before the import of torch, which reads the settings of its threads once.
     limit_threads()
     from molbuffer.flows.artifacts import shown_run
 

@@ -1,4 +1,4 @@
-"""The files that nights write: their names, and where Prefect's page says they are."""
+"""The output files of scheduled flows: their names, and their links on Prefect's page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from molbuffer.storage import now
 
 
 def dated(template: str) -> Path:
-    """Return the path of a file of this night, whose folder is made.
+    """Return the path of an output file, and make its folder.
 
-    ``{date}`` and ``{time}`` in it become those of now, in UTC.
+    ``{date}`` and ``{time}`` in the template become the present date and time, in UTC.
 
     Raises:
-        UsageError: there are other fields in it.
+        UsageError: the template has other fields.
     """
     moment = now()
     try:
@@ -29,9 +29,9 @@ def dated(template: str) -> Path:
 
 
 def show_report(path: Path) -> None:
-    """Say on Prefect's page where a report is. It is on the worker's host: a server keeps no file of 10 MB."""
+    """Publish a link to a report on Prefect's page. The file stays on the worker's host, since it may have 10 MB."""
     from prefect.artifacts import create_link_artifact
 
-    text = f"{path} on {platform.node()}, {path.stat().st_size / 1e6:.1f} MB; browsers open it from there only"
+    text = f"{path} on {platform.node()}, {path.stat().st_size / 1e6:.1f} MB; the link works on that host only"
     create_link_artifact(path.absolute().as_uri(), link_text=path.name, key="molbuffer-report", description=text)
     inform(f"the report is {text}")

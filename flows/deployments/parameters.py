@@ -1,4 +1,4 @@
-"""The parameters of the night flows, as models: Prefect's page shows each as a form with titles, choices and defaults.
+"""The parameters of the scheduled flows, as models, which Prefect's page shows as forms with titles and defaults.
 
 Each flow has one parameter, of one of these types, since Prefect takes the titles of a flow's own parameters from their
 names.
@@ -29,13 +29,13 @@ Runs = Annotated[
 
 
 class _Form(BaseModel):
-    """A form: a misspelt key is refused, rather than left out in silence."""
+    """A form; a misspelt key is refused, and not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def _settings_last(schema: dict[str, Any]) -> None:
-    """Put the settings, which are hundreds of lines, below the fields that people change."""
+    """Put the settings, which have hundreds of lines, below the fields that users change."""
     fields = schema["properties"]
     fields["settings"] = fields.pop("settings")
     for position, field in enumerate(fields.values()):
@@ -43,7 +43,7 @@ def _settings_last(schema: dict[str, Any]) -> None:
 
 
 class CampaignParameters(_Form):
-    """A run of a campaign."""
+    """The parameters of a run of a campaign."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_settings_last)
 
@@ -64,41 +64,41 @@ class CampaignParameters(_Form):
         ge=0,
         le=20,
         title="Retries",
-        description="How often the run is resumed after an error that can pass, and after the loss of its process. It "
-        "goes on from what is stored: nothing is scored twice.",
+        description="How often the run is resumed after a transient error, or after its process has died. It goes on "
+        "from what is stored: nothing is scored twice.",
     )
     timeout_hours: float | None = Field(
         23.0,
         gt=0,
         title="Hours at most",
-        description="The run ends after so many hours, and can be resumed; never if empty.",
+        description="The run ends after this many hours, and can be resumed; no limit if empty.",
     )
 
     @property
     def device_name(self) -> str | None:
-        """The device; None for that of the settings."""
+        """The name of the device; None for that of the settings."""
         return None if self.device == AS_CONFIGURED else self.device
 
     @property
     def run_settings(self) -> dict[str, Any]:
-        """The settings of the run, with what the form says instead of them."""
+        """The settings of the run, with the values of the form in place of those in the settings."""
         return self.settings
 
 
 class BuildingParameters(CampaignParameters):
-    """A run of a campaign that builds."""
+    """The parameters of a run of a campaign that builds."""
 
     runner: Literal["as configured", "threads", "processes", "dask", "ray"] = Field(
         "as configured",
         title="Task runner",
-        description="Who makes the parts of a build: threads or processes of the worker's host, or a cluster. The rows "
-        "are the same.",
+        description="What makes the parts of a build: threads or processes of the worker's host, or a cluster. The "
+        "rows are the same with each.",
     )
     workers: int | None = Field(
         None,
         ge=1,
         title="Parts at once",
-        description="How many parts of a build are made at once; as configured if empty.",
+        description="The number of parts of a build that are made at once; as configured if empty.",
     )
     address: str | None = Field(
         None,
@@ -111,7 +111,7 @@ class BuildingParameters(CampaignParameters):
     def run_settings(self) -> dict[str, Any]:
         said: dict[str, Any] = dict(self.settings.get("runner") or {})
         if self.runner not in (AS_CONFIGURED, said.get("kind")):
-            # An address is that of a cluster of one kind.
+            # The configured address belongs to a cluster of the configured kind.
             said = said | {"kind": self.runner, "address": None}
         given = {"workers": self.workers, "address": self.address}
         said |= {name: value for name, value in given.items() if value is not None}
@@ -119,40 +119,38 @@ class BuildingParameters(CampaignParameters):
 
 
 class BuildParameters(BuildingParameters):
-    """A build: the buffer is filled once, with buffer_size molecules of each sampler."""
+    """The parameters of a build, which fills the buffer once, with buffer_size molecules of each sampler."""
 
 
 class TrainParameters(BuildingParameters):
-    """A training on live and stored molecules."""
+    """The parameters of a training on live and stored molecules."""
 
 
 class OfflineParameters(CampaignParameters):
-    """A training on stored molecules alone."""
+    """The parameters of a training on stored molecules alone."""
 
     snapshot: int | None = Field(
-        None, ge=0, title="Snapshot", description="The version of the store to learn from; the newest if empty."
+        None, ge=0, title="Snapshot", description="The snapshot of the store to learn from; the newest if empty."
     )
     where: Condition = None
 
 
 class ScorePendingParameters(_Form):
-    """The scores that builds did not wait for."""
+    """The parameters of the scoring of the backlog."""
 
     store: Store
     run: str | None = Field(
         None, title="Only run", description="The id of a run of the store, or its start; every run if empty."
     )
-    watch: bool = Field(
-        False, title="Go on", description="Go on when nothing is left, and take what comes, until the hours are over."
-    )
+    watch: bool = Field(False, title="Go on", description="Wait for more rows when none is left, until the time limit.")
     batch: int = Field(256, ge=1, title="Rows at once")
     timeout_hours: float | None = Field(
-        23.0, gt=0, title="Hours at most", description="It ends after so many hours; what it stored stays."
+        23.0, gt=0, title="Hours at most", description="The flow run ends after this many hours; its scores stay."
     )
 
 
 class ActParameters(_Form):
-    """An actor, which draws for an asynchronous training until that ends."""
+    """The parameters of an actor, which draws for an asynchronous training until that ends."""
 
     store: Store
     campaign: str | None = Field(
@@ -161,19 +159,19 @@ class ActParameters(_Form):
     learner: str | None = Field(
         None,
         title="Training",
-        description="The id of the run of the training, or the start of it; the newest one at work if empty.",
+        description="The id of the run of the training, or the start of it; the newest running one if empty.",
     )
-    builds: int | None = Field(None, ge=1, title="Builds at most", description="As long as the training goes if empty.")
+    builds: int | None = Field(None, ge=1, title="Builds at most", description="Until the training ends if empty.")
     device: Literal["as configured", "auto", "cpu", "cuda", "mps"] = Field("as configured", title="Device")
     run_id: str | None = Field(
         None, title="Actor to resume", description="The whole id of a run of an actor; a new one if empty."
     )
-    retries: int = Field(2, ge=0, le=20, title="Retries", description="How often it goes on after an error or a kill.")
-    timeout_hours: float | None = Field(23.0, gt=0, title="Hours at most", description="Never if empty.")
+    retries: int = Field(2, ge=0, le=20, title="Retries", description="How often it is resumed after an error or kill.")
+    timeout_hours: float | None = Field(23.0, gt=0, title="Hours at most", description="No limit if empty.")
 
 
 class MaintainParameters(_Form):
-    """The upkeep of a store, while others use it."""
+    """The parameters of the maintenance of a store, which others may use meanwhile."""
 
     store: Store
     compact: bool = Field(True, title="Merge small files")
@@ -188,7 +186,7 @@ class MaintainParameters(_Form):
 
 
 class ArchiveParameters(_Form):
-    """A copy of rows in plain files, with their provenance."""
+    """The parameters of an archive: rows with their provenance in plain files."""
 
     store: Store
     out: str = Field(
@@ -200,7 +198,7 @@ class ArchiveParameters(_Form):
 
 
 class ExportParameters(_Form):
-    """The history, or the molecules, as one file for other programs."""
+    """The parameters of an export: the history or the molecules as one file for other programs."""
 
     store: Store
     out: str = Field(
@@ -210,13 +208,14 @@ class ExportParameters(_Form):
     rows: Literal["molecules", "samples"] = Field(
         "molecules",
         title="A row for each",
-        description="Molecules, the best first, once for each objective, with the values of components; or samples.",
+        description="A row for each molecule and objective, the best first, with the values of components; or for each "
+        "sample.",
     )
     where: Condition = None
 
 
 class ReportParameters(_Form):
-    """A page on what runs did, as one HTML file."""
+    """The parameters of a report on runs, as one HTML file."""
 
     store: Store
     out: str = Field(
@@ -228,10 +227,10 @@ class ReportParameters(_Form):
 
 
 class DeadRunsParameters(_Form):
-    """The end of runs whose process is gone, in the store and in Prefect."""
+    """The parameters of ``close-dead-runs``, which records the end of runs whose process has died."""
 
     store: Store
-    name: str = Field(title="Deployments", description="The name of the deployments whose flow runs are looked at.")
+    name: str = Field(title="Deployments", description="The name of the deployments whose flow runs are checked.")
     resume: bool = Field(
-        True, title="Resume them", description="Have runs that have retries left go on from what is stored."
+        True, title="Resume them", description="Resume runs that have retries left from what is stored."
     )

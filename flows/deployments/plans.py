@@ -1,6 +1,6 @@
-"""What is registered of a campaign: a deployment of each night flow, as plain data.
+"""The deployments of a campaign, one for each scheduled flow, as plain data.
 
-``deploy`` registers it, and ``as_yaml`` writes it for ``prefect deploy --all``: both say the same.
+``deploy`` registers these deployments, and ``as_yaml`` writes the same deployments for ``prefect deploy --all``.
 """
 
 from __future__ import annotations
@@ -37,41 +37,42 @@ BUILD, TRAIN, OFFLINE, SCORE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS = (
 )
 OF_CAMPAIGN = (BUILD, TRAIN, OFFLINE)
 FLOWS = (*OF_CAMPAIGN, SCORE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS)
-"""The names of the night flows of any campaign, in the order in which they are registered."""
+"""The names of the flows that any campaign may have, in the order in which they are registered."""
 ACT = "act"
 """The flow of the actors of an asynchronous training, which other campaigns do not have."""
 USUAL_CRONS = {DEAD_RUNS: "17 * * * *"}
-"""The schedules that hold without others: dead runs are looked for every hour."""
+"""The default schedules: dead runs are looked for every hour."""
 
 _DESCRIPTIONS = {
     BUILD: "Adds buffer_size molecules of every sampler to the buffer of **{campaign}**; each night draws other ones.",
     TRAIN: "Trains the policy of **{campaign}** on live and stored molecules, and stores all that it draws.",
-    OFFLINE: "Trains a policy of **{campaign}** on stored molecules alone, and sets it beside them.",
+    OFFLINE: "Trains a policy of **{campaign}** on stored molecules alone, and compares it with them.",
     SCORE: "Scores the molecules of builds that did not wait for their scores; any number of hosts share the work.",
     MAINTAIN: "Merges small files, backs the catalog up, and removes files that nothing refers to, while others work.",
-    ARCHIVE: "Copies rows with their provenance into plain files that can be kept and read anywhere.",
+    ARCHIVE: "Copies rows with their provenance into plain files that any program can read.",
     EXPORT: "Writes the molecules, or the history, as one file for other programs.",
-    REPORT: "Writes a page on what runs did, as one HTML file that needs no network.",
-    ACT: "Draws for the newest asynchronous training of **{campaign}** that is at work, until that ends; start as many "
-    "as there are workers.",
-    DEAD_RUNS: "Records the end of runs whose process is gone, and resumes those that have retries left.",
+    REPORT: "Writes a report on runs as one HTML file, which needs no network.",
+    ACT: "Draws for the newest running asynchronous training of **{campaign}**, until that ends; start as many as "
+    "there are workers.",
+    DEAD_RUNS: "Records the end of runs whose process has died, and resumes those that have retries left.",
 }
 
 
 @dataclass(frozen=True)
 class Nights:
-    """What is asked for.
+    """The scheduled flows of a campaign, as the options of ``deploy`` and ``serve`` describe them.
 
     Attributes:
         settings: the checked settings of the campaign.
         store: the folder of the store, as the hosts of the workers see it.
-        name: the name of its deployments.
-        crons: the schedule of flows, in cron's notation, by the name of the flow.
+        name: the name of the deployments.
+        crons: the schedules of flows, in cron's notation, by the name of the flow.
         timezone: the time zone of the schedules.
-        work_pool: the pool whose workers run them; None to run them in the process that serves them.
-        out: the folder of archives and exports, as the hosts of the workers see it.
-        heartbeat: the seconds between the signs of life of a run.
-        limits: values of the forms of build, train and train-offline other than the usual ones.
+        work_pool: the pool whose workers run the flows; None to run them in the process that serves them.
+        out: the folder of archives, exports and reports, as the hosts of the workers see it; None is the path of the
+            store with ``-files`` appended.
+        heartbeat: the seconds between two heartbeats of a run.
+        limits: values of the forms of build, train and train-offline that replace their defaults.
     """
 
     settings: Settings
@@ -93,7 +94,12 @@ class Planned:
         flow: the name of the flow.
         name: the name of the deployment.
         parameters: the values of its form.
-        cron: its schedule; None without one.
+        cron: its schedule in cron's notation; None without one.
+        timezone: the time zone of the schedule.
+        work_pool: the pool whose workers run it; None if the serving process runs it.
+        description: a text about the deployment in Markdown.
+        tags: the tags of its flow runs.
+        heartbeat: the seconds between two heartbeats of a run.
     """
 
     flow: str
@@ -108,7 +114,7 @@ class Planned:
 
     @property
     def entrypoint(self) -> str:
-        """The flow by its module, which a worker finds wherever it was started."""
+        """The flow as ``module.function``, which a worker finds in any folder."""
         return f"{_MODULE}.{self.flow.replace('-', '_')}"
 
     @property
@@ -118,13 +124,14 @@ class Planned:
 
     @property
     def most_at_once(self) -> int | None:
-        """The most runs of it at once; the next one waits. Any number of scorers, and of actors, share the work."""
+        """The largest number of its runs at once; the next one waits. None, for scoring and actors, is no limit."""
         return None if self.flow in (SCORE, ACT) else 1
 
     @property
     def job_variables(self) -> dict[str, Any]:
-        """What the worker starts the process with: it overrides the worker's own setting, which the window of silence
-        would otherwise have to guess.
+        """The environment with which a worker starts the process of a run.
+
+        It sets the heartbeat, since the automation that detects dead runs could not know the worker's own setting.
         """
         return {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(self.heartbeat)}}
 
@@ -151,7 +158,7 @@ def planned(nights: Nights) -> list[Planned]:
     """Return the deployments of a campaign.
 
     Raises:
-        UsageError: a schedule is for a flow that is not among them.
+        UsageError: a schedule names a flow that the campaign does not have.
     """
     flows = [each for each in (*FLOWS, ACT) if _has(nights.settings, each)]
     for name in nights.crons:
@@ -159,7 +166,7 @@ def planned(nights: Nights) -> list[Planned]:
             why = "the campaign has no such flow." if name in (*FLOWS, ACT) else f"no flow{did_you_mean(name, flows)}"
             raise UsageError(f"--cron {name}=...: {why} Expected one of {', '.join(flows)}")
     crons = USUAL_CRONS | dict(nights.crons)
-    # One object for all: YAML then has it once.
+    # All deployments share this object, so that the YAML file contains the settings once.
     settings = nights.settings.model_dump(mode="json")
     tags = (TAG, heartbeat_tag(nights.heartbeat))
     return [
@@ -180,7 +187,7 @@ def planned(nights: Nights) -> list[Planned]:
 
 
 def _has(settings: Settings, flow: str) -> bool:
-    """Return whether a campaign has a flow: one that never draws has neither builds nor online trainings."""
+    """Return whether a campaign has a flow: an offline campaign has neither builds nor online trainings."""
     if flow == ACT:
         return settings.training.mode == ASYNC and not settings.campaign.offline
     if flow == BUILD:

@@ -1,4 +1,4 @@
-"""The process that runs the flows of `molbuffer serve`, and its end."""
+"""The runner of `molbuffer serve`, which ends cleanly on a signal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prefect.runner import Runner
 
 
 class ServingRunner(Runner):
-    """A runner of Prefect that ends cleanly when it is told to."""
+    """A runner of Prefect that ends cleanly on SIGTERM."""
 
     def handle_sigterm(self, *_args: Any, **_named: Any) -> None:
-        """End the process: its deployments are paused on the way out.
+        """End the process; Prefect pauses its deployments at exit.
 
-        Prefect's own also calls ``stop``, which is a coroutine in a running loop, and awaits it nowhere.
+        Prefect's own handler also calls ``stop``, which is a coroutine in a running event loop, and never awaits it.
         """
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""The configuration: what a TOML file may say, its checks, its errors, and its JSON schema."""
+"""The configuration: the tables and keys of a TOML file, its checks, its errors, and its JSON schema."""
 
 import lazy_loader
 

@@ -1,6 +1,4 @@
-"""The ``[actors]`` table: how the rows of actors and the learner are kept in step, and what an asynchronous training
-cannot have.
-"""
+"""The ``[actors]`` table: the rate limit between actors and learner, and the checks of an asynchronous training."""
 
 from __future__ import annotations
 
@@ -28,33 +26,34 @@ if TYPE_CHECKING:
 ASYNC = "async"
 MODE = ("training", "mode")
 MOST_TRIED = 100_000
-"""The rows on which a selection is tried, at most."""
+"""The largest number of rows on which a selection is tried."""
 
 
 class ActorsSettings(Section):
-    """The actors of an asynchronous training, and how they and the learner are kept in step."""
+    """The actors of an asynchronous training, and the rate limit between them and the learner."""
 
     samples_per_insert: Annotated[float, Gt(0)] = 1.0
     """How often each molecule that an actor stores is used in training, in the long run."""
 
     tolerance: Annotated[float, Gt(0)] | None = None
-    """How far learner and actors may be apart, in molecules used; at least half of what an iteration uses and a build
-    adds. Default: twice the least."""
+    """The largest surplus or deficit of the learner, in molecules used; at least half the sum of what an iteration uses
+    and a build adds. Default: twice the least."""
 
     min_rows: Count | None = None
-    """The molecules that actors store before the learner begins. Default: what the first iteration needs."""
+    """The number of molecules that actors store before the learner begins. Default: as many as the first iteration
+    needs."""
 
     repin_every: Count = 1
-    """The number of iterations between looks of the learner at what actors have stored; it also looks when it is
-    short."""
+    """The number of iterations after which the learner reads the rows that actors have stored; it also reads them when
+    it is short of rows."""
 
     local: Annotated[int, Field(ge=0)] = 0
-    """The number of actors that the learner's command starts on its machine, and stops when it ends. Others are started
-    by `molbuffer act`, on any host."""
+    """The number of actors that the learner's command starts on its machine, and stops when it ends. `molbuffer act`
+    starts further ones, on any host."""
 
     wait_minutes: Annotated[float, Gt(0)] = 30.0
-    """The minutes that the learner waits without a new build of any actor, and an actor for a learner that is gone;
-    each then ends, and can be resumed."""
+    """The minutes that the learner waits for a new build of any actor, and that an actor waits for a learner that has
+    died; each then ends, and can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -65,40 +64,40 @@ class Rates:
 
     @property
     def table(self) -> ActorsSettings:
-        """The table, with its defaults where there is none."""
+        """The table [actors], or its defaults if the configuration has none."""
         return self.settings.actors or ActorsSettings()
 
     @cached_property
     def iterations(self) -> list[int]:
-        """The iterations in which a sampler begins or ends, and the first one."""
+        """The first iteration, and those in which a sampler begins or ends."""
         last = self.settings.campaign.iterations
         at = {edge for each in self.settings.samplers for edge in (each.from_iteration, each.until_iteration)}
         return sorted({0, *(edge for edge in at if edge is not None and edge < last)})
 
     def of_batch(self, iteration: int) -> int:
-        """Return the rows that the batch of an iteration takes from the buffer."""
+        """Return the number of rows that the batch of an iteration takes from the buffer."""
         shares = [each.size.p_batch_at(iteration) for each in self.settings.samplers]
         size = self.settings.campaign.batch_size
         return size - sum(batch_quotas(size, shares))
 
     def of_iteration(self, iteration: int) -> int:
-        """Return the rows that all updates of an iteration take from the buffer."""
+        """Return the number of rows that all updates of an iteration take from the buffer."""
         replay = self.settings.training.replay(self.settings.buffer)
         size, of_batch = self.settings.campaign.batch_size, self.of_batch(iteration)
         return of_batch + (replay.updates - 1) * replay.rows_of_update(size, size - of_batch)
 
     def of_build(self, iteration: int) -> int:
-        """Return the rows that a build with a policy of an iteration adds."""
+        """Return the number of rows that a build with the policy of an iteration adds."""
         return sum(each.size.buffer_size_at(iteration) for each in self.settings.samplers)
 
     @property
     def sampled(self) -> int:
-        """The most rows that an iteration takes from the buffer."""
+        """The largest number of rows that an iteration takes from the buffer."""
         return max(map(self.of_iteration, self.iterations))
 
     @property
     def inserted(self) -> int:
-        """The most rows that a build adds."""
+        """The largest number of rows that a build adds."""
         return max(map(self.of_build, self.iterations))
 
     @property
@@ -108,12 +107,12 @@ class Rates:
 
     @property
     def limit(self) -> RateLimit:
-        """The rate limit."""
+        """The rate limit, with the defaults filled in."""
         tolerance = self.table.tolerance or max(1.0, 2 * self.least_tolerance)
         return RateLimit(self.table.samples_per_insert, tolerance, self.table.min_rows or self.least_rows(tolerance))
 
     def least_rows(self, tolerance: float) -> int:
-        """Return the rows that must be there before the first iteration, so that no later one is short."""
+        """Return the number of rows that must be stored before the first iteration, so that no later one is short."""
         rows = max(1, max(map(self.of_batch, self.iterations)))
         if isinstance(self.settings.buffer.selection.build(), ConsumeOnce):
             rows = max(rows, math.ceil(tolerance / self.table.samples_per_insert))
@@ -121,10 +120,10 @@ class Rates:
 
 
 def broken_actors(settings: Settings) -> Iterator[Problem]:
-    """Yield what keeps a configuration from an asynchronous training."""
+    """Yield the problems of a configuration with an asynchronous training."""
     for i, stage in enumerate(settings.stages):
         if stage.training.get("mode", settings.training.mode) == ASYNC:
-            yield Problem(("stages", i), "actors do not know of stages: leave them out, or set training.mode to sync")
+            yield Problem(("stages", i), "actors cannot follow stages: remove the stages, or set training.mode to sync")
     if settings.training.mode != ASYNC or settings.campaign.offline or settings.stages:
         return
     try:
@@ -132,14 +131,14 @@ def broken_actors(settings: Settings) -> Iterator[Problem]:
         rates = Rates(settings)
         yield from unfit
         yield from _draws(settings, rates)
-    except ValueError:  # another rule says what is wrong with the shares of samplers
+    except ValueError:  # another rule reports the wrong shares of samplers
         return
     if not unfit and rates.inserted and rates.sampled:
         yield from _deadlocks(rates)
 
 
 def warnings_of_actors(settings: Settings) -> list[str]:
-    """Return what of the table has no effect."""
+    """Return a warning if the table has no effect."""
     if settings.actors is not None and settings.training.mode != ASYNC:
         return ['the table [actors] has no effect without training.mode = "async"']
     return []
@@ -150,28 +149,27 @@ def _unfit(settings: Settings) -> Iterator[Problem]:
     if loss.valid_on is ValidOn.ON_POLICY:
         message = (
             f"the loss {settings.training.loss.kind} is valid on rows that the policy in training has just drawn, and "
-            'those of actors were drawn by an earlier one; set mode to "sync", or take a loss that is valid on them'
+            'actors draw with an earlier policy; set mode to "sync", or take a loss that is valid on their rows'
         )
         yield Problem(MODE, message)
     if settings.screening is not None:
         message = (
-            'each actor would have a model of its own scores alone; remove the table, or set training.mode to "sync"'
+            "each actor would fit its surrogate model to its own scores alone; remove the table, or set training.mode "
+            'to "sync"'
         )
         yield Problem(("screening",), message)
     if settings.diversity is not None and getattr(settings.diversity.build(), "purge", False):
-        message = "rows that leave the buffer count as inserted, so that learner and actors may wait for each other"
+        message = "purged rows still count as inserted, so that learner and actors may wait for each other without end"
         yield Problem(("diversity", "purge"), f"{message}; set it to false")
     for i, each in enumerate(settings.samplers):
         if isinstance(each.table, LearningKeys) and each.table.optimise:
-            message = (
-                "actors draw from the latents as they begin, and never see those that are trained; set it to false"
-            )
+            message = "actors draw from the initial latents, and never get the trained ones; set it to false"
             yield Problem(("samplers", i, "optimise"), message)
 
 
 def _draws(settings: Settings, rates: Rates) -> Iterator[Problem]:
     if not rates.sampled:
-        message = "every row of a batch is drawn live, so that nothing of what actors draw is used; lower some p_batch"
+        message = "every row of a batch is drawn live, so that no row of an actor is used; lower some p_batch"
         yield Problem(MODE, message)
     for iteration in rates.iterations:
         if rates.of_iteration(iteration) and not rates.of_build(iteration):
@@ -184,7 +182,7 @@ def _draws(settings: Settings, rates: Rates) -> Iterator[Problem]:
 
 
 def _deadlocks(rates: Rates) -> Iterator[Problem]:
-    """Yield settings with which learner and actors may come to wait for each other without end."""
+    """Yield problems by which learner and actors could wait for each other without end."""
     table, limit, m, b = rates.table, rates.limit, rates.sampled, rates.inserted
     rho, tolerance = limit.samples_per_insert, limit.tolerance
     if tolerance < rates.least_tolerance:
@@ -220,24 +218,25 @@ def _used_up(rates: Rates, selection: ConsumeOnce) -> Iterator[Problem]:
     if rho > epochs:
         yield Problem(
             ("actors", "samples_per_insert"),
-            f"the selection consume_once gives each row {epochs} times, and {rho:g} samples per insert can never be "
-            f"had; expected at most {epochs}, or raise epochs of the selection",
+            f"the selection consume_once gives each row {epochs} times, so that {rho:g} samples per insert are "
+            f"impossible; expected at most {epochs}, or raise epochs of the selection",
         )
     elif limit.tolerance > rho * limit.min_rows:
         yield Problem(
             ("actors", "min_rows"),
-            f"the selection consume_once may have no row left while the learner may still take some: {rho:g} x "
+            f"the selection consume_once may run out of rows while the rate limit lets the learner go on: {rho:g} x "
             f"{limit.min_rows} = {rho * limit.min_rows:g} must be at least the tolerance {limit.tolerance:g}; expected "
             f"min_rows >= {rates.least_rows(limit.tolerance)}, or another selection",
         )
 
 
 def _too_old(rates: Rates, selection: Selection) -> Iterator[Problem]:
-    """Yield a bound on the age of rows that those of actors may all be beyond."""
+    """Yield a problem for each bound on the age of rows that all rows of actors may exceed."""
     settings, limit = rates.settings, rates.limit
     m, b, rho = rates.sampled, rates.inserted, limit.samples_per_insert
-    # The policy of a build is at most a checkpoint old when it is drawn; until it is used the learner may go on by the
-    # width of the band, and by the build; and rows of so many iterations are needed for one.
+    # The policy of a build is at most one checkpoint interval old when the build begins. Before its rows are used, the
+    # learner may advance by the width of the tolerance band and by the rows of a build, and each row is used over rho
+    # iterations.
     ahead = math.ceil((2 * limit.tolerance + rho * b) / m) + math.ceil(rho)
     least = settings.training.checkpoint_every + ahead
     bounds = {("buffer", "max_policy_lag"): settings.buffer.max_policy_lag}
@@ -249,13 +248,13 @@ def _too_old(rates: Rates, selection: Selection) -> Iterator[Problem]:
                 path,
                 f"all rows of actors may be older than {bound} iterations: policies are published every "
                 f"{settings.training.checkpoint_every} iterations (training.checkpoint_every), and learner and actors "
-                f"may be {ahead} iterations apart; expected at least {least}, or lower these",
+                f"may be {ahead} iterations apart; expected at least {least}, or lower these two",
             )
 
 
 @dataclass(frozen=True)
 class _Tried:
-    """Different molecules with different rewards that actors have just drawn, to try a selection on; n of them."""
+    """An index of n new rows of actors, with different molecules and rewards, on which a selection is tried."""
 
     n: int
     iteration: int = 0
@@ -299,7 +298,7 @@ class _Tried:
 
 
 def _offered(selection: Selection, rows: int) -> int | None:
-    """Return how many of some new rows a selection of ours offers; None where that depends on the molecules."""
+    """Return how many of a number of new rows a selection of molbuffer offers; None for any other selection."""
     if type(selection).__module__.startswith("molbuffer.storage."):
         return selection.available(_Tried(rows), np.zeros(rows, np.int32))
     return None

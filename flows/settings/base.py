@@ -15,7 +15,7 @@ LARGEST_SEED = 2**63 - 1
 """The largest integer that a column of the store can hold."""
 
 DEFAULT_ITERATIONS, DEFAULT_BATCH_SIZE = 100, 64
-"""The defaults of a campaign, which rules over several keys also need."""
+"""The defaults of a campaign, which the rules on several keys also use."""
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
 

@@ -23,28 +23,28 @@ from molbuffer.kinds import FolderName, KindTable, NotNegative, OneOf, Text
 
 
 class LoggingSettings(Section):
-    """Loggers, which are written from what the run has committed; a logger that fails does not end the run."""
+    """The loggers, which show what the run has committed; an error of a logger does not end the run."""
 
     tensorboard: Annotated[Text, FolderName()] | None = None
     """A folder for TensorBoard, in which each run has a folder of its own."""
 
     mlflow: Text | None = None
-    """The tracking server of MLflow, as "http://localhost:5000", or a database, as "sqlite:///mlflow.db". The
+    """The tracking server of MLflow, such as "http://localhost:5000", or a database, such as "sqlite:///mlflow.db". The
     experiment has the name of the campaign."""
 
     others: Annotated[tuple[Annotated[KindTable, OneOf(LOGGERS)], ...], Field(strict=False)] = ()
-    """Further loggers, each a kind: those of other packages, and these two with all of their keys."""
+    """Further loggers, each a table of a kind: those of other packages, and TensorBoard and MLflow with all keys."""
 
     pictures_every: NotNegative = PICTURES_EVERY
     """The least number of iterations between two pictures of the best molecules; 0 makes none."""
 
     @property
     def loggers(self) -> list[RunLogger]:
-        """The loggers."""
+        """All configured loggers."""
         return [logger for _, logger in self._with_keys()]
 
     def problems(self, path: KeyPath) -> Iterator[Problem]:
-        """Yield what keeps a logger from working here, at the key that asks for it."""
+        """Yield a problem for each logger that cannot work on this machine, at the key of the logger."""
         for key, logger in self._with_keys():
             try:
                 check_logger(logger)

@@ -1,4 +1,4 @@
-"""The tables of a configuration and what the annotations of their keys say, from data that may still be wrong."""
+"""Find the tables of a configuration, and the keys whose annotations have a marker, in data that may still be wrong."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class FoundTable:
     """A table of a configuration.
 
     Attributes:
-        path: where it is.
+        path: the path of the table.
         data: its keys and values, unchecked.
-        model: what it is checked by.
-        family: the family of the table; None for one that is no kind.
+        model: the class that checks the table.
+        family: the family of the table's kind; None for a table without a kind.
     """
 
     path: KeyPath
@@ -32,7 +32,7 @@ class FoundTable:
 
 
 def tables(data: Data, model: type[Section], path: KeyPath = (), family: Family | None = None) -> Iterator[FoundTable]:
-    """Yield a table and those in it, each before those inside it; what is no table is reported elsewhere."""
+    """Yield a table and all tables inside it, outer tables first; values of a wrong type are reported elsewhere."""
     yield FoundTable(path, data, model, family)
     for name, field in keys_of(data, model).items():
         for place, value in _values(data.get(name), (*path, name)):
@@ -42,7 +42,7 @@ def tables(data: Data, model: type[Section], path: KeyPath = (), family: Family 
 
 
 def marked(found: FoundTable, marker: type) -> Iterator[tuple[KeyPath, str, Any]]:
-    """Yield the texts under the keys of a table that a marker is on, with their paths and the marker."""
+    """Yield the path, the text and the marker of each key of a table whose annotation has a marker of this type."""
     for name, field in keys_of(found.data, found.model).items():
         value = found.data.get(name)
         for each in annotations_of(field):
@@ -51,14 +51,15 @@ def marked(found: FoundTable, marker: type) -> Iterator[tuple[KeyPath, str, Any]
 
 
 def keys_of(data: Data, model: type[Section]) -> dict[str, FieldInfo]:
-    """Return the keys of a table, those of a class of the user as well if it can be imported."""
+    """Return the keys of a table, including those of a class of the user if it can be imported."""
     of_class = table_of_class(data, model)
     return dict(model.model_fields) | ({} if of_class is None else of_class.model_fields)
 
 
 def table_of_class(data: Data, model: type[Section]) -> type[Section] | None:
-    """Return the table of the class that a table of kind ``python`` names; None for another table, and for a class that
-    cannot be imported, which is reported where the table is checked.
+    """Return the table of the class that a table of kind ``python`` names.
+
+    Return None for any other table, and for a class that cannot be imported; the check of the table reports that.
     """
     name, folder = data.get("object"), data.get("folder", ".")
     if not (issubclass(model, PythonObject) and isinstance(name, str) and isinstance(folder, str)):
@@ -70,7 +71,7 @@ def table_of_class(data: Data, model: type[Section]) -> type[Section] | None:
 
 
 def annotations_of(field: FieldInfo) -> Iterator[Any]:
-    """Yield what the annotation of a key says, in options and lists too."""
+    """Yield the annotations of a key, including those inside optional types and lists."""
     yield from field.metadata
     yield from _inside(field.annotation)
 
@@ -84,7 +85,7 @@ def _inside(annotation: Any) -> Iterator[Any]:
 
 
 def model_of(field: FieldInfo, value: Any) -> type[Section] | None:
-    """Return what a value of a key is checked by, if that is a table."""
+    """Return the class that checks a value of a key, if that is the class of a table; else None."""
     for each in annotations_of(field):
         if isinstance(each, OneOf):
             return each.table(value)

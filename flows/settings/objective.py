@@ -38,25 +38,26 @@ class ComponentSettings(KindTable):
     """The keys of any component."""
 
     weight: Annotated[float, Ge(0)] = 1.0
-    """Its weight in the reward, relative to the other weights; with 0 it is computed and stored, but does not count."""
+    """Its weight in the reward, relative to the other weights; a component of weight 0 is computed and stored, but does
+    not count."""
 
     transform: Annotated[KindTable, OneOf(TRANSFORMS)] | None = None
     """The transform of the raw value to [0, 1]; required unless the raw value is in [0, 1] already."""
 
     after: Annotated[str, Checked(Gate)] | None = None
-    """A condition on the raw values of other components, such as "qed > 0.4 and sa_score < 4": a molecule that does not
-    meet it is not scored by this one. Names with other characters than letters, digits and _ are quoted."""
+    """A condition on the raw values of other components, such as "qed > 0.4 and sa_score < 4": this component does not
+    score a molecule that does not meet it. Names with other characters than letters, digits and _ are quoted."""
 
     otherwise: Share = 0.0
     """The transformed value of a molecule that does not meet the condition of `after`."""
 
     pessimism: Annotated[float, Ge(0)] = 0.0
-    """By how many standard deviations a raw value counts as worse than it is, for a component that gives values with
-    their standard deviations: the lower confidence bound where more is better, the upper one where less is."""
+    """The number of standard deviations by which a raw value counts as worse than it is, for a component that gives
+    standard deviations: the lower confidence bound if more is better, the upper one if less is better."""
 
     mode: Mode | None = None
-    """inline: builds of the buffer wait for its scores; backlog: they commit their molecules without these, and
-    `molbuffer score-pending` computes them. Default: that of the objective."""
+    """inline: builds of the buffer wait for its scores; backlog: builds commit their molecules without its scores, and
+    `molbuffer score-pending` computes these. Default: that of the objective."""
 
     def weighted(self, standardisation: Standardisation = Standardisation()) -> WeightedComponent:
         """Return the component with its weight and transform; targets are standardised as the molecules are."""
@@ -89,10 +90,10 @@ class ObjectiveSettings(Section):
     aggregation: Literal["arithmetic_mean", "geometric_mean", "product", "pareto"] = "geometric_mean"
     """arithmetic_mean: a good component makes up for a bad one; geometric_mean: a component of 0 makes the reward 0;
     product: the same order of molecules, on a scale that falls with every further component;
-    pareto: by the rank among the molecules of `reference`, of non-dominated sorting and crowding."""
+    pareto: by the rank among the molecules of `reference`, from non-dominated sorting and crowding."""
 
     reference: Annotated[str, FileName()] | None = None
-    """A table in CSV with the columns raw_NAME of each component, as `molbuffer top --out` writes it; for pareto."""
+    """For pareto: a CSV table with a column raw_NAME for each component, as `molbuffer top --out` writes it."""
 
     components: Annotated[
         tuple[Annotated[ComponentSettings, OneOf(COMPONENTS, ComponentSettings)], ...],
@@ -101,17 +102,17 @@ class ObjectiveSettings(Section):
     """The components of the reward; at least one, unless `named` stands for them."""
 
     named: Text | None = None
-    """An objective that has a name, such as "pmo:zaleplon_mpo", instead of components; `molbuffer objectives` lists
-    them. "imported:NAME" are scores in [0, 1] that were imported as NAME. In a stored configuration its components
-    stand for it."""
+    """A named objective, such as "pmo:zaleplon_mpo", instead of components; `molbuffer objectives` lists the names.
+    "imported:NAME" means scores in [0, 1] that were imported as NAME. A stored configuration has its components
+    instead."""
 
     mode: Mode = "inline"
-    """inline: builds of the buffer wait for all scores; backlog: those of components with a high cost are computed
-    later, by `molbuffer score-pending`, in any number of processes and hosts. What is drawn live is scored at once."""
+    """inline: builds of the buffer wait for all scores; backlog: `molbuffer score-pending` later computes the scores of
+    components with a high cost, in any number of processes and hosts. Live rows are scored at once."""
 
     choose: Annotated[KindTable, CHOICE_OF] | None = None
-    """Which of more molecules than are wanted are scored: maxmin or dpp, so that a batch has different ones. The others
-    are rejected by `choice`, and stored. Without it, all that pass the filters are scored."""
+    """The rule that chooses which molecules are scored, of more than are wanted: maxmin or dpp, for a diverse batch.
+    The others are stored as rejected by `choice`. Without it, all molecules that pass the filters are scored."""
 
     def build(self, standardisation: Standardisation = Standardisation()) -> Objective:
         """Return the objective; targets are standardised as the molecules are."""
@@ -121,11 +122,11 @@ class ObjectiveSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _with_named_components(cls, data: Any) -> Any:
-        """Put the components of a named objective in the place of its name."""
+        """Replace the name of a named objective by its components."""
         if not isinstance(data, Mapping) or not isinstance(name := data.get("named"), str):
             return data
         if data.get("components"):
-            refuse("objective", [(("named",), "`named` and `components` exclude each other; give one of them")])
+            refuse("objective", [(("named",), "`named` and `components` exclude each other; remove one of them")])
         try:
             check_objective_name(name.strip())
         except ScoringConfigurationError as error:
@@ -134,7 +135,7 @@ class ObjectiveSettings(Section):
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
-        # What Objective would refuse, but with the key to change.
+        # Objective would refuse the same, but without naming the key to change.
         refuse("objective", [*self._doubled_names(), *self._missing_weight()])
         refuse("objective", [*self._wrong_parts()])
         return self
@@ -164,21 +165,21 @@ class ObjectiveSettings(Section):
             yield ("components", names.index(around[0]), "after"), f"the gates of {listed} need each other"
             return
         if self.reference is not None and not Path(self.reference).is_file():
-            return  # which is reported with the other files that are missing
+            return  # it is reported together with other missing files
         try:
             self.build()
         except ScoringConfigurationError as error:
             yield self._blamed(str(error)), str(error)
 
     def _blamed(self, problem: str) -> tuple[str]:
-        """Return the key to change where the components are right, each by itself."""
+        """Return the key to change for a problem of the objective as a whole."""
         if "backlog" in problem:
             return ("mode",)
         return ("aggregation",) if self.reference is None else ("reference",)
 
 
 def _component_of(name: str) -> dict[str, Any]:
-    """Return the table of the only component of an objective that has a name."""
+    """Return the table of the single component that a named objective stands for."""
     if name.startswith(IMPORTED_PREFIX):
         return {"kind": "imported", "scores": name.removeprefix(IMPORTED_PREFIX)}
     component = NAMED_OBJECTIVES[name].component

@@ -1,11 +1,11 @@
 """Keys of a configuration that a command sets: ``--set training.sigma=256``.
 
-    campaign.iterations=200         a key, in TOML
-    policy.agent=run:3fa9c1         a text needs no quotes where it has no spaces
+    campaign.iterations=200         a key, with a value in TOML
+    policy.agent=run:3fa9c1         a text without spaces needs no quotes
     samplers[0].p_batch=0.25        a table of a list, by its position from 0
-    samplers[live].p_batch=0.25     a table of a list, by its name, or by its kind, as components[qed]
+    samplers[live].p_batch=0.25     a table of a list, by its name, or by its kind, as in components[qed]
 
-The values stand in the configuration as if they had been written in the file.
+The values have the same effect as if they were written in the file.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _PLAIN_TEXT = re.compile(r"[^\s\"'\[\]{}=,]+")
 
 @dataclass(frozen=True)
 class Override:
-    """A value of a key.
+    """A value for a key of the configuration.
 
     Attributes:
-        steps: the names and positions that lead to the key; a name of an item of a list is a text as well.
+        steps: the path of the key: names of keys, and positions or names of items of lists.
         value: the value.
-        text: the option as it was given; "" for one that a command sets by itself.
+        text: the option as the user gave it; "" for a value that the command sets itself.
     """
 
     steps: tuple[str | int, ...]
@@ -60,7 +60,7 @@ class Override:
 
 
 OFFLINE = (Override(("campaign", "offline"), True), Override(("campaign", "agents"), 1))
-"""What an offline training sets by itself, since it draws nothing: a file for it needs no sampler that draws."""
+"""The values that an offline training sets itself, so that its file needs no sampler that draws."""
 
 
 def parse_overrides(texts: Iterable[str]) -> list[Override]:
@@ -75,7 +75,7 @@ def parse_overrides(texts: Iterable[str]) -> list[Override]:
 def with_overrides(
     data: Mapping[str, Any], overrides: Sequence[Override]
 ) -> tuple[dict[str, Any], dict[KeyPath, Override], list[Problem]]:
-    """Return a configuration with some values set, the paths of these, and the problems of those that cannot be."""
+    """Return a configuration with values set, the paths of these, and the problems of those that cannot be set."""
     changed = deepcopy(dict(data))
     paths: dict[KeyPath, Override] = {}
     problems = []
@@ -89,7 +89,7 @@ def with_overrides(
 
 
 def told_of(problems: Iterable[Problem], paths: Mapping[KeyPath, Override]) -> list[Problem]:
-    """Return the problems of a configuration, where those of values that were set name the option and not a line."""
+    """Return the problems of a configuration; those of overridden values name the option instead of a line."""
     return [_told(problem, paths) for problem in problems]
 
 
@@ -107,12 +107,12 @@ def _parse_value(text: str, value: str) -> Any:
         if _PLAIN_TEXT.fullmatch(value):
             return value
         raise ValueError(
-            f'expected a value as in TOML, 256, true, "a text" or [1, 2], got {value!r} ({OPTION} {text})'
+            f'expected a value in TOML, such as 256, true, "a text" or [1, 2], got {value!r} ({OPTION} {text})'
         ) from None
 
 
 def _set(data: dict[str, Any], override: Override) -> tuple[KeyPath, str | None]:
-    """Set a value in place; return its path with positions, and why it cannot be set if that is so."""
+    """Set a value in place; return its path with positions, and the reason if it cannot be set, else None."""
     *outer, last = override.steps
     table: Any = data
     path: tuple[str | int, ...] = ()
@@ -139,26 +139,26 @@ def _set(data: dict[str, Any], override: Override) -> tuple[KeyPath, str | None]
 
 
 _NAMING = ("name", "label", "property", "function", "object", "kind")
-"""The keys by whose text a table of a list is named, the most telling first: a component of kind ``property`` without a
-name is known by its property, and one without either by its kind."""
+"""The keys whose text can name a table of a list, in order of precedence: a component of kind ``property`` without a
+name is named by its property, and one without either by its kind."""
 
 
 def _position(items: list[Any], step: str | int) -> int | str:
-    """Return the position of an item, or why there is none."""
+    """Return the position of an item, or the reason as a text if there is no such item."""
     if isinstance(step, int):
         return step if step < len(items) else f"there is no such item; the list has {_items(items)}"
     for key in _NAMING:
         named = [i for i, item in enumerate(items) if isinstance(item, Mapping) and item.get(key) == step]
         if len(named) > 1:
             places = " and ".join(map(str, named))
-            return f"the items {places} have this {key}; name one by its position, as [{named[0]}]"
+            return f"the items {places} have this {key}; name one by its position, such as [{named[0]}]"
         if named:
             return named[0]
     return f"there is no such item; the list has {_items(items)}"
 
 
 def _items(items: list[Any]) -> str:
-    """Return how the items of a list can be named."""
+    """Return a text with the positions and names of the items of a list."""
     names = [next((item[key] for key in _NAMING if isinstance(item.get(key), str)), None) for item in _tables(items)]
     once = [name for name in names if name is not None and names.count(name) == 1]
     counted = f"the positions 0 to {len(items) - 1}" if items else "no items"

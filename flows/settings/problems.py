@@ -81,12 +81,12 @@ def validation_problems(
     Args:
         error: the error of pydantic.
         data: the configuration that was validated.
-        model: what it was validated by.
-        schema: its JSON schema, for allowed keys and values.
+        model: the class that validated the configuration.
+        schema: the JSON schema of the class, for allowed keys and values.
     """
     details = error.errors(include_url=False)
     paths = [_without_tags(detail["loc"], data) for detail in details]
-    # Of a key with words and other values, the message about the words lists all.
+    # If a key takes words or other values, the message about the words lists all of them.
     of_words = {path for detail, path in zip(details, paths, strict=True) if detail["type"] == "literal_error"}
     return tuple(
         Problem(path, _message(detail, path, _Known(data, model, schema)))
@@ -99,7 +99,7 @@ def validation_problems(
 def locate(problems: Iterable[Problem], text: str) -> list[Problem]:
     """Return the problems with the lines of their keys in the file, without duplicates, in the order of the file.
 
-    A missing key is located at the table that lacks it.
+    A missing key gets the line of the table that lacks it.
     """
     located = {replace(problem, line=problem.line or _nearest_line(text, problem.path)) for problem in problems}
     return sorted(located, key=lambda problem: (problem.line or 0, problem.key, problem.message))
@@ -125,12 +125,12 @@ def _nearest_line(text: str, path: KeyPath) -> int | None:
 
 
 def _without_tags(location: tuple[int | str, ...], data: Any) -> KeyPath:
-    """Return the path of a key without what pydantic adds: the kind of a table, and the type of a plain value."""
+    """Return the path of a key without the parts that pydantic adds: the kind of a table, the type of a plain value."""
     path: list[str | int] = []
     at_kind = False
     for part in location:
         if not at_kind and isinstance(data, Mapping) and part == data.get("kind"):
-            # Once only: a table of kind "x" may well have an unknown key "x".
+            # The kind is dropped only once, since a table of kind "x" may have an unknown key "x".
             at_kind = True
             continue
         if part in (OF_FUNCTION, OF_OBJECT):
@@ -171,12 +171,12 @@ _EXPECTED = {
 
 @dataclass(frozen=True)
 class _Known:
-    """What is allowed at each place of a configuration; of classes of the user, the schema knows nothing.
+    """The allowed keys and values at each place of a configuration, including those of the user's classes.
 
     Attributes:
         data: the configuration.
-        model: what it is validated by.
-        schema: the JSON schema of the model.
+        model: the class that validates the configuration.
+        schema: the JSON schema of the model, without the user's classes.
     """
 
     data: Mapping[str, Any]
@@ -191,7 +191,7 @@ class _Known:
     def place(self, path: KeyPath) -> Mapping[str, Any]:
         """Return the schema of a key."""
         for each in reversed(list(tables(self.data, self.model))):
-            # The key may be one of the innermost class of the user that it is in.
+            # The key may belong to the innermost class of the user around it.
             of_class = table_of_class(each.data, each.model) if path[: len(each.path)] == each.path else None
             rest = path[len(each.path) :]
             if of_class is not None and rest and rest[0] in of_class.model_fields:
@@ -215,7 +215,7 @@ def _message(detail: ErrorDetails, path: KeyPath, of: _Known) -> str:
         case "literal_error":
             return _not_among(got, place.get("enum") or [place["const"]])
         case "too_short":
-            return f"expected at least {context['min_length']} of them, got {len(got)}"
+            return f"expected {context['min_length']} or more items, got {len(got)}"
         case "value_error":
             return str(context["error"])
         case "broken_rule":
@@ -227,7 +227,7 @@ def _message(detail: ErrorDetails, path: KeyPath, of: _Known) -> str:
 
 
 def _words(options: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the values that a key can have which takes some words, and perhaps true and false; others take none."""
+    """Yield the allowed values of a key that takes certain words, and perhaps booleans; nothing for other keys."""
     plain = [option for option in options if option.get("type") in ("boolean", "string")]
     if any("enum" in option or "const" in option for option in plain):
         for option in plain:
@@ -241,12 +241,12 @@ def _not_among(got: object, allowed: Iterable[str], what: str = "") -> str:
 
 
 def resolve(schema: Mapping[str, Any], path: KeyPath, data: Any) -> Mapping[str, Any]:
-    """Return the schema of a key: its properties, allowed values, description; empty for an unknown key.
+    """Return the schema of a key, with its properties, allowed values and description; empty for an unknown key.
 
     Args:
         schema: the JSON schema of the whole configuration.
         path: the path of the key.
-        data: the configuration; its ``kind`` keys select among several tables.
+        data: the configuration, whose ``kind`` keys select among several tables.
     """
     node = _follow(schema, schema, data)
     for part in path:
@@ -260,9 +260,9 @@ def resolve(schema: Mapping[str, Any], path: KeyPath, data: Any) -> Mapping[str,
 
 
 def _follow(schema: Mapping[str, Any], node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
-    """Return the node behind references, optional values and a choice of tables by kind.
+    """Return the node that references, optional values and a choice of tables by kind lead to.
 
-    A description beside a reference is that of the key, the one behind it that of the table: the first counts.
+    A description next to a reference is that of the key, and the one at its target that of the table; the key's stays.
     """
     while True:
         beside = {name: value for name, value in node.items() if name == "description"}
@@ -272,12 +272,12 @@ def _follow(schema: Mapping[str, Any], node: Mapping[str, Any], data: Any) -> Ma
             target = schema["$defs"][node["$ref"].rpartition("/")[2]]
         elif words := list(_words(node.get("anyOf", ()))):
             target = {"enum": words}
-        elif "anyOf" in node and "properties" not in node:  # beside keys, it says which of them are required
+        elif "anyOf" in node and "properties" not in node:  # with properties, anyOf lists required keys
             target = next(option for option in node["anyOf"] if option != {"type": "null"})
         elif isinstance(kind, str) and kind in kinds:
             target = kinds[kind] if isinstance(kinds[kind], Mapping) else {"$ref": kinds[kind]}
         elif "oneOf" in node and "discriminator" not in node:
-            # The two tables of kind "python", that of a function first.
+            # These are the two tables of kind "python"; that of a function is first.
             target = node["oneOf"]["object" in data if isinstance(data, Mapping) else 0]
         else:
             return node

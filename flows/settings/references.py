@@ -1,7 +1,7 @@
 """The references of a configuration file: files of molecules, policies, and SQL conditions.
 
-Relative paths start at the folder the file is in, so that the folder can be moved and shared. Which keys are references
-is said by the annotations of the kinds (``molbuffer.kinds.keys``).
+Relative paths start at the folder of the file, so that the folder can be moved and shared. The annotations of the kinds
+(``molbuffer.kinds.keys``) mark the keys that are references.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from molbuffer.kinds import Condition, FileName, FolderName, MoleculeFile, Polic
 from molbuffer.samplers import BEST, OF_RUN
 
 OWN_POLICIES = ("agent", BEST, "prior")
-"""The names of the policy in training, of the best one of the run, and of the prior, in a sampler's table."""
+"""The names, in a sampler's table, of the policy in training, the best agent of the run, and the prior."""
 
 ALWAYS_THERE = ("auto", "cpu")
 """The names of devices that every machine has."""
@@ -31,17 +31,17 @@ _POLICY_FILE = "config.json"
 
 
 def with_absolute_paths(data: Data, folder: Path, model: type[Section]) -> dict[str, Any]:
-    """Return a table with its relative paths made absolute, and those of the tables in it.
+    """Return a table with its relative paths, and those of the tables inside it, made absolute.
 
-    A run may happen in another working directory than the one in which the file was read.
+    The paths become absolute because a run may have another working directory than the command that read the file.
 
     Args:
         data: the table.
         folder: the folder of the configuration file.
-        model: what the table is checked by.
+        model: the class that checks the table.
     """
     changed = dict(data)
-    # The folder of a class of the user first: its keys are known when the class has been found there.
+    # The folder of a user's class comes first: the class must be found there before its keys are known.
     for name, field in model.model_fields.items():
         named = changed.get(name, field.default)
         if any(isinstance(each, FolderName) for each in annotations_of(field)) and isinstance(named, str) and named:
@@ -66,7 +66,7 @@ def _inner_absolute(value: Any, folder: Path, model: type[Section] | None) -> An
 def missing_references(data: Data, model: type[Section]) -> Iterator[Problem]:
     """Yield the files and policies of a configuration that do not exist.
 
-    A name that may be a sha256, or the start of one, may be in the store, which is not known here.
+    A name that may be a sha256, or the start of one, is not reported, since the store may have it.
     """
     for table in tables(data, model):
         for path, name, _ in marked(table, FileName):
@@ -77,11 +77,11 @@ def missing_references(data: Data, model: type[Section]) -> Iterator[Problem]:
 
 
 def not_told(problems: Sequence[Problem], told: Sequence[Problem], data: Data) -> list[Problem]:
-    """Return problems without those of tables whose file cannot be read, where that was told at the key of the file.
+    """Return the problems without those that repeat a reported problem of a file in the same table.
 
     Args:
         problems: the problems.
-        told: what was told.
+        told: the reported problems, at the keys of files.
         data: the configuration.
     """
     files = [(each.path[:-1], _value(data, each.path)) for each in told]
@@ -93,7 +93,7 @@ def not_told(problems: Sequence[Problem], told: Sequence[Problem], data: Data) -
 
 
 def _value(data: Any, path: KeyPath) -> Any:
-    """Return the value at a path; None where there is none, as of what a stage has from the tables above."""
+    """Return the value at a path; None if there is none, such as a value that a stage takes from the run's tables."""
     for part in path:
         try:
             data = data[part]
@@ -131,11 +131,11 @@ def _refused_policy(folder: Path, path: KeyPath) -> Iterator[Problem]:
 
 
 def missing_devices(data: Data) -> Iterator[Problem]:
-    """Yield the device of a configuration if this machine has no such device; what is no name is reported elsewhere."""
+    """Yield a problem if this machine lacks the configured device; a name that is not valid is reported elsewhere."""
     campaign = data.get("campaign")
     name = campaign.get("device") if isinstance(campaign, Mapping) else None
     if isinstance(name, str) and name not in ALWAYS_THERE and DEVICE.fullmatch(name):
-        # Only a configuration with another device pays for torch.
+        # The import is here since it loads torch, which only a configuration with another device needs.
         from molbuffer.samplers import SamplerError, find_device
 
         try:
@@ -145,7 +145,7 @@ def missing_devices(data: Data) -> Iterator[Problem]:
 
 
 def with_policies(data: dict[str, Any], model: type[Section], stored: Callable[[str], str]) -> dict[str, Any]:
-    """Replace the folders of policies in a configuration, which is changed, by what ``stored`` returns for each."""
+    """Replace each folder of a policy in a configuration by ``stored(folder)``; ``data`` is changed in place."""
     named = [each[:2] for table in tables(data, model) for each in marked(table, PolicyName)]
     for (*outer, key), name in named:
         if Path(name).is_absolute():
@@ -164,7 +164,7 @@ def bundled_names() -> tuple[str, ...]:
 
 
 def _absolute_policy(name: str, folder: Path) -> str:
-    """Return the absolute path of a policy's folder: one written as a path, or found beside the file."""
+    """Return the absolute path of a policy's folder if the name is a path or is next to the file; else the name."""
     if name in (*OWN_POLICIES, *bundled_names()) or name.startswith(OF_RUN):
         return name
     place = _absolute(name, folder)
@@ -176,10 +176,9 @@ def _absolute(path: str, folder: Path) -> Path:
 
 
 def unusable_files(data: Data, model: type[Section]) -> Iterator[Problem]:
-    """Yield the files that exist and hold no molecule: of another format, empty, without a column, or with no text that
-    is one.
+    """Yield a problem for each file without molecules: a wrong format, an empty file, a missing column, or no SMILES.
 
-    Only the beginning of a file is read. What is no text, or names no file, is reported elsewhere.
+    Only the beginning of a file is read. Missing files and values of a wrong type are reported elsewhere.
     """
     for table in tables(data, model):
         for path, file, marker in marked(table, MoleculeFile):
@@ -199,15 +198,15 @@ def _column(table: FoundTable, key: str) -> Any:
 def _problem_of(
     file: Path, columns: Mapping[str, str | None], ids: Mapping[str, str | None], path: KeyPath
 ) -> Iterator[Problem]:
-    """Yield the problem of a file, if it has one, at the key that names the column at fault, or else the file.
+    """Yield the problem of a file, if any, at the key of the wrong column, or else at the key of the file.
 
     Args:
         file: the file.
         columns: the columns of molecules, by the keys that name them.
-        ids: the column of the rows' ids, by its key; empty for a table without one.
+        ids: the column of the rows' ids, by its key; empty for a table without such a key.
         path: the path of the key that names the file.
     """
-    # Only a configuration with a file pays for the readers of files.
+    # The imports are here since only a configuration with a file needs them.
     from molbuffer.samplers import SmilesFileError, read_columns
     from molbuffer.scoring import standardise_smiles
 
@@ -220,15 +219,15 @@ def _problem_of(
         return
     rows = list(zip(*first.columns, strict=True))
     if not any(all(standardise_smiles(text) is not None for text in row) for row in rows):
-        yield Problem(path, f"none of the first {len(rows)} rows of {file} is a molecule, as {shown(rows[0][0])}")
+        yield Problem(path, f"none of the first {len(rows)} rows of {file} is a molecule, such as {shown(rows[0][0])}")
 
 
 def refused_predicates(data: Data, model: type[Section]) -> Iterator[Problem]:
-    """Yield the SQL conditions that cannot be applied to any history; what is no text is reported elsewhere."""
+    """Yield a problem for each SQL condition that is invalid for any history; wrong types are reported elsewhere."""
     for path, where in (each[:2] for table in tables(data, model) for each in marked(table, Condition)):
         if not where.strip():
             continue
-        # Only a file that has a condition pays for DuckDB.
+        # The import is here since it loads DuckDB, which only a file with a condition needs.
         from molbuffer.storage import QueryError, check_unapplied
 
         try:

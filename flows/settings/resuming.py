@@ -1,8 +1,8 @@
-"""What may change in the configuration of a run that is gone on with: ``--resume RUN`` with another file, or ``--set``.
+"""The keys of a configuration that may change when a run is resumed, by ``--resume`` with another file or ``--set``.
 
-The rows that a run has stored stay as they are, so that only what decides on rows to come may change, and of that only
-what leaves the run one experiment: how long it goes on, how much its builds add, what it keeps, and how its scores are
-computed, as long as their values are the same. All else needs a new run, which may start from the policy of this one
+The stored rows of a run do not change, so that only keys about future rows may change, and of these only keys that keep
+the run one experiment: how long it goes on, how much its builds add, what it keeps, and how its scores are computed, as
+long as their values stay the same. Any other change needs a new run, which may start from the policy of the old one
 (``policy.agent = "run:RUN_ID"``).
 """
 
@@ -21,7 +21,7 @@ from molbuffer.flows.settings.toml_lines import KeyPath
 MAY_CHANGE: Mapping[str, str] = {
     "actors.local": "from now on",
     "actors.repin_every": "from now on",
-    "actors.wait_minutes": "from now on; of actors that are started from now on",
+    "actors.wait_minutes": "from now on, for the learner and for actors that start from now on",
     "campaign.authors": "from now on",
     "campaign.device": "from now on, and the same up to rounding",
     "campaign.iterations": "the run is extended, or ends earlier, but not before the last iteration it has done",
@@ -33,19 +33,19 @@ MAY_CHANGE: Mapping[str, str] = {
     "campaign.max_oracle_calls": "the run goes on for longer, or ends earlier; it keeps the calls that it has made",
     "campaign.patience": "from now on",
     "campaign.patience_top": "from now on",
-    "campaign.offline": "the kind of a run is kept, whatever a file says of further ones",
+    "campaign.offline": "a run keeps its kind, whatever the file says",
     "runner": "from now on; the rows are the same",
     "runner.*": "from now on; the rows are the same",
-    "logging.*": "from now on; a log has what the run has committed before, too",
+    "logging.*": "from now on; a new log also gets what the run committed before",
     "training.checkpoint_every": "from now on",
     "buffer.build_every": "from now on",
     "buffer.pending_timeout": "from now on",
-    "objective.mode": "for builds from now on; rows that wait for their scores wait on",
+    "objective.mode": "for builds from now on; pending rows stay pending",
     "samplers.buffer_size": "from the next build on",
     "offline.steps": "an offline training is extended, or ends earlier",
-    "offline.evaluation.draws": "from now on; a finished run is evaluated by as many",
+    "offline.evaluation.draws": "from now on; a finished run is evaluated with this number",
     "offline.evaluation.every": "from now on",
-    "offline.evaluation.max_oracle_calls": "from now on; the calls of evaluations on the way count",
+    "offline.evaluation.max_oracle_calls": "from now on; the calls of earlier evaluations count",
     "offline.evaluation.expensive": "from now on",
     "offline.evaluation.min_effective_sample_size": "for the estimate at the end",
     **{
@@ -69,20 +69,20 @@ MAY_CHANGE: Mapping[str, str] = {
             "urls",
         )
     },
-    "*.folder": "where modules of the user are; their source must be the same, and is compared when the run starts",
+    "*.folder": "the folder of the user's modules; their source must be the same, and is compared when the run starts",
 }
-"""The keys that may differ in a run that is gone on with, without the positions in lists, and what the change does. An
-asterisk stands for any tables."""
+"""The keys that may change when a run is resumed, without positions in lists, each with the effect of the change. An
+asterisk stands for any text, also across tables."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A key that has another value than a run began with.
+    """A key whose value differs from the one that a run began with.
 
     Attributes:
         path: the path of the key.
-        before: the value of the run; None where it had none.
-        after: the value of the new configuration; None where it has none.
+        before: the value of the run; None if it had none.
+        after: the value of the new configuration; None if it has none.
     """
 
     path: KeyPath
@@ -91,12 +91,12 @@ class Change:
 
     @property
     def key(self) -> str:
-        """The key without the positions in lists, as ``MAY_CHANGE`` has it."""
+        """The key without positions in lists, in the form of ``MAY_CHANGE``."""
         return ".".join(part for part in self.path if isinstance(part, str))
 
     @property
     def allowed(self) -> bool:
-        """Whether a run can go on with it."""
+        """Whether a run can be resumed with this change."""
         return any(fnmatchcase(self.key, pattern) for pattern in MAY_CHANGE)
 
     def __str__(self) -> str:
@@ -109,8 +109,9 @@ def changes(before: str, after: Settings) -> list[Change]:
 
 
 def _with_defaults(stored: str) -> Any:
-    """Return a stored configuration with the defaults of keys that are newer than it, if it still is one: a file that
-    it names may be gone.
+    """Return a stored configuration with the defaults of newer keys.
+
+    If the configuration is no longer valid, since a file that it names is missing, return it unchanged.
     """
     try:
         return json.loads(Settings.from_json(stored).to_json())
@@ -135,5 +136,5 @@ def _value(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return f"{len(value)} of them"
+        return f"{len(value)} items"
     return shown(value) if not isinstance(value, dict) or "kind" not in value else f"the kind {shown(value['kind'])}"

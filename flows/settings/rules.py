@@ -1,7 +1,7 @@
 """Rules that concern several keys of a configuration at once.
 
-They read plain data, so that they can be checked on a file in which other keys are wrong: all problems of a file are
-then reported together. For the same reason they skip values of the wrong type, which are reported elsewhere.
+The rules read plain data, so that they also work on a file in which other keys are wrong, and all problems of a file
+are reported together. For the same reason they skip values of a wrong type, which are reported elsewhere.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from molbuffer.flows.settings.problems import Problem, shown
 from molbuffer.samplers import BEST, TOLERANCE, batch_quotas
 
 TAKEN_LABELS = ("budget", "choice", "improvement", "screening")
-"""The reasons from which the oracle calls of a run are counted (``TAKEN_NAMES`` of samplers); no filter has them as its
-label."""
+"""The names under which a run itself rejects rows, which its count of oracle calls uses (``TAKEN_NAMES`` of samplers);
+no filter may have one of them as its label."""
 
 NAME_OF_BUFFER = "buffer"
-"""The name of stored rows in the metrics of a batch (``BUFFER`` of training), which no sampler may have."""
+"""The name of stored rows in the metrics of a batch (``BUFFER`` of training); no sampler may have this name."""
 
 
 def broken_rules(data: Mapping[str, Any]) -> list[Problem]:
@@ -49,7 +49,7 @@ def _names_are_unique(data: Mapping[str, Any]) -> Iterator[Problem]:
 def _labels_are_free(data: Mapping[str, Any]) -> Iterator[Problem]:
     for i, table in _tables(data, "filters"):
         if (label := table.get("label")) in TAKEN_LABELS:
-            message = f"{shown(label)} says in the history why a run rejects rows itself; change the label"
+            message = f"{shown(label)} is a reason for which a run itself rejects rows; change the label"
             yield Problem(("filters", i, "label"), message)
 
 
@@ -57,7 +57,7 @@ def _molecules_are_chosen_one_way(data: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(data.get("screening"), Mapping) and _table(data, "objective").get("choose") is not None:
         yield Problem(
             ("objective", "choose"),
-            "the table [screening] says as well which molecules are scored; remove one of them",
+            "the table [screening] also chooses which molecules are scored; remove the key or the table",
         )
 
 
@@ -70,7 +70,7 @@ def _shares_fit_the_batch(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _shares_are_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Refuse a share that is rounded to no row: its sampler would never draw live, without any message."""
+    """Refuse a share that is rounded to 0 rows, since its sampler would never draw live without any message."""
     batch_size: Any = _table(data, "campaign").get("batch_size", DEFAULT_BATCH_SIZE)
     if _is_offline(data) or not isinstance(batch_size, int) or batch_size < 1:
         return
@@ -105,7 +105,7 @@ def _somebody_draws(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _buffer_can_be_filled(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Refuse a run that is certain to stop at some batch, before any sampler has filled its buffer of own rows."""
+    """Refuse a run that uses only its own rows and needs some for a batch before any sampler fills the buffer."""
     samplers = [table for _, table in _tables(data, "samplers")]
     if _is_offline(data) or not _only_own_rows(data) or not any(map(_draws_live, samplers)):
         return
@@ -123,11 +123,11 @@ def _buffer_can_be_filled(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def warnings_of_rules(data: Mapping[str, Any], deliveries: int | None) -> list[str]:
-    """Return what a valid configuration can hardly mean.
+    """Return warnings about settings that are valid, but probably a mistake.
 
     Args:
         data: the configuration.
-        deliveries: how often the selection of the buffer gives a row to a training; None is without end.
+        deliveries: how often the selection of the buffer gives each row to a training; None is no limit.
     """
     too_often = [] if deliveries is None else list(_builds_come_too_often(data, deliveries))
     others = (
@@ -147,8 +147,8 @@ def _imported_scores_are_of_no_draw(data: Mapping[str, Any]) -> Iterator[str]:
     if names and not _is_offline(data):
         yield (
             f"the scores {', '.join(map(shown, names))} were imported, and nothing computes them: molecules that a run "
-            "draws have no reward. `molbuffer offline` learns from those that have one; to draw more, train a model on "
-            "them and take it as a component"
+            "draws have no reward. `molbuffer offline` learns from the imported molecules; to score new ones, train a "
+            "model on the scores and use it as a component"
         )
 
 
@@ -161,7 +161,7 @@ _EXACT_KINDS = frozenset(
 def _pessimism_has_no_deviation(data: Mapping[str, Any]) -> Iterator[str]:
     for table in _table(data, "objective").get("components", ()):
         if table.get("pessimism") and (table["kind"] in _EXACT_KINDS or table.get("std") == ""):
-            why = "has none" if table["kind"] in _EXACT_KINDS else "has the key std for it, which is missing"
+            why = "gives none" if table["kind"] in _EXACT_KINDS else "needs the key std for it, which is missing"
             yield (
                 f"pessimism is a number of standard deviations, and a component of kind {table['kind']} {why}: no "
                 "molecule would have a reward"
@@ -177,9 +177,9 @@ def _evaluations_exceed_their_budget(data: Mapping[str, Any]) -> Iterator[str]:
     number = 1 + ((offline["steps"] - 1) // every if every else 0)
     if number * draws > most:
         yield (
-            f"{number} evaluations of {draws} draws may ask for {number * draws} scores, and "
+            f"{number} evaluations of {draws} draws may need {number * draws} oracle calls, and "
             f"offline.evaluation.max_oracle_calls allows {most}: {min(draws, most)} are kept for the evaluation at the "
-            f"end, and those before it have no draws when the rest is used up; {number * draws} would do"
+            f"end, and earlier evaluations have no draws when the rest is used up; {number * draws} would suffice"
         )
 
 
@@ -188,8 +188,8 @@ def _guard_sees_nothing(data: Mapping[str, Any]) -> Iterator[str]:
         return
     if not _agent_draws_live(data):
         yield (
-            "the guard watches what the policy in training draws live, and no sampler with the policy agent has a "
-            "p_batch, so that it sees nothing: give one a p_batch"
+            "the guard watches the live draws of the policy in training, and no sampler with the policy agent has a "
+            "p_batch, so that the guard sees nothing: give one a p_batch"
         )
 
 
@@ -197,9 +197,9 @@ def _best_agent_stays(data: Mapping[str, Any]) -> Iterator[str]:
     best = [table["name"] for _, table in _tables(data, "samplers") if table.get("policy") == BEST]
     if best and not _is_offline(data) and not _agent_draws_live(data):
         yield (
-            f"the sampler {best[0]!r} draws from the best agent of the run, which is chosen by what the policy in "
-            "training draws live, and no sampler with the policy agent has a p_batch, so that it stays what training "
-            "started from: give one a p_batch"
+            f"the sampler {best[0]!r} draws from the best agent of the run, which is chosen by the live draws of the "
+            "policy in training, and no sampler with the policy agent has a p_batch, so that the best agent stays the "
+            "policy that training started from: give one a p_batch"
         )
 
 
@@ -209,7 +209,7 @@ def _agent_draws_live(data: Mapping[str, Any]) -> bool:
 
 
 def _builds_come_too_often(data: Mapping[str, Any], deliveries: int) -> Iterator[str]:
-    """Warn of builds that cannot last until the next one is due, so that the buffer is built more often."""
+    """Warn of builds whose rows are used up before the next build is due, so that builds come more often."""
     if _is_offline(data) or _table(data, "training")["mode"] == "async":  # Actors build as the rate limit says.
         return
     campaign = _table(data, "campaign")
@@ -225,20 +225,20 @@ def _builds_come_too_often(data: Mapping[str, Any], deliveries: int) -> Iterator
                 f"a build gives {built} rows and each iteration takes {taken} of them, so that the buffer is built "
                 f"{lasts} from iteration {iteration:g} on, unless rows of earlier runs fill it, and not every {every} "
                 f"(buffer.build_every): samplers with a buffer_size of "
-                f"{math.ceil(taken * every / deliveries)} in all would do"
+                f"{math.ceil(taken * every / deliveries)} in all would suffice"
             )
             return
 
 
 def _rows_of_updates(data: Mapping[str, Any], batch_size: int, live: int) -> int:
-    """Return the rows that the updates of an iteration after the first take from the buffer."""
+    """Return the number of rows that the updates of an iteration after the first one take from the buffer."""
     training, buffer = _table(data, "training"), _table(data, "buffer")
     size = batch_size - live if training["live_in_updates"] else batch_size
     return int((training["updates"] - 1) * (buffer["update_size"] or size))
 
 
 def _backlog_has_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Refuse a backlog that no row ever gets into: only builds of the buffer have one, and nothing uses these."""
+    """Refuse a backlog that stays empty, since only builds of the buffer fill it, and the run has none that it uses."""
     objective = _table(data, "objective")
     modes = [
         (("objective", "components", i, "mode"), table.get("mode")) for i, table in _tables(objective, "components")
@@ -251,8 +251,8 @@ def _backlog_has_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
         live = ", ".join(shown(table.get("name")) for _, table in _tables(data, "samplers") if _draws_live(table))
         yield Problem(
             keys[0],
-            f"the samplers {live} draw the whole batch live, and what is drawn live is scored at once: nothing is left "
-            "to the backlog; lower their p_batch and give one a buffer_size, or take inline",
+            f"the samplers {live} draw the whole batch live, and live rows are scored at once, so that the backlog "
+            "stays empty; lower their p_batch and give one a buffer_size, or set inline",
         )
     elif not any(_fills_buffer(table) for _, table in _tables(data, "samplers")):
         advice = "no sampler has a buffer_size, and only builds of the buffer have a backlog; give one a buffer_size"
@@ -263,7 +263,7 @@ def _pairs_can_be_kept(data: Mapping[str, Any]) -> Iterator[Problem]:
     objective = _table(data, "objective")
     modes = (objective.get("mode"), *(table.get("mode") for _, table in _tables(objective, "components")))
     if "backlog" in modes and _table(data, "contrastive").get("min_improvement") is not None:
-        message = "pairs cannot be rejected by scores that the backlog has only later; remove the key, or take inline"
+        message = "pairs cannot be rejected by scores that the backlog computes later; remove the key, or set inline"
         yield Problem(("contrastive", "min_improvement"), message)
 
 
@@ -272,10 +272,10 @@ def _agents_train_online(data: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(agents, int) or agents <= 1:
         return
     if _is_offline(data):
-        message = f"got {agents}, and agents find molecules for each other, which nobody does offline; set it to 1"
+        message = f"got {agents}, but an offline training has one agent, since nothing is drawn; set it to 1"
         yield Problem(("campaign", "agents"), message)
     elif _table(data, "training").get("mode") == "async":
-        message = f'got {agents}, and actors draw for one learner; set it to 1, or training.mode to "sync"'
+        message = f'got {agents}, but actors draw for a single learner; set it to 1, or training.mode to "sync"'
         yield Problem(("campaign", "agents"), message)
 
 
@@ -312,8 +312,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _shares(data: Mapping[str, Any]) -> dict[float, list[float]]:
-    """Return the shares of all samplers, 0 for one that does not draw live, at each iteration in which one begins or
-    ends.
+    """Return the batch shares of all samplers, by each iteration in which a sampler begins or ends.
+
+    The share of a sampler that does not draw live in an iteration is 0.
     """
     samplers = [table for _, table in _tables(data, "samplers")]
     iterations: Any = _table(data, "campaign").get("iterations", DEFAULT_ITERATIONS)
@@ -334,7 +335,7 @@ def _fills_buffer(table: Mapping[str, Any]) -> bool:
 
 def _share(table: Mapping[str, Any]) -> float:
     share: Any = table.get("p_batch", 0) if table.get("sample_batch") is not False else 0
-    # Shares outside [0, 1] are reported as such; counting them here would report them twice.
+    # Shares outside [0, 1] are reported elsewhere; counting them here would report them twice.
     return float(share) if _is_number(share) and 0 <= share <= 1 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""The table ``[runner]``: who makes the parts of a build at the same time."""
+"""The table ``[runner]``: the workers that make parts of a build at the same time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from molbuffer.kinds import Count, Text, refuse
 RunnerKind = Literal["threads", "processes", "dask", "ray"]
 
 MODULES: Mapping[str, tuple[str, ...]] = {"dask": ("prefect_dask", "distributed"), "ray": ("prefect_ray", "ray")}
-"""The modules that the runner of a cluster needs, those of the extra of its name."""
+"""The modules that the runner of a cluster needs, which the extra of the same name installs."""
 
 _ADDRESSES = {
     "dask": (re.compile(r"(tcp|tls|ws|wss)://\S+:\d+"), "tcp://HOST:8786"),
@@ -26,19 +26,19 @@ _ADDRESSES = {
 
 
 class RunnerSettings(Section):
-    """Who makes the parts of a build at the same time. The rows are the same for any of them, and for any number."""
+    """The workers that make parts of a build at the same time. The rows do not depend on their kind and number."""
 
     kind: RunnerKind = "threads"
-    """threads: of the process of the run, for scores that come from elsewhere; processes: of this machine; dask, ray:
-    a cluster, of this machine or at an address."""
+    """threads: threads of the run's process, for scores that programs or services compute; processes: processes of this
+    machine; dask, ray: a cluster, on this machine or at an address."""
 
     workers: Count = 1
-    """The number of parts of a build that are made at once. They are chunks (`buffer.chunk_rows`), or molecules of a
-    chunk where a component has `cost = "high"`."""
+    """The number of parts of a build that are made at once. Parts are chunks (`buffer.chunk_rows`), or molecules of a
+    chunk if a component has `cost = "high"`."""
 
     address: Text | None = None
-    """The address of a cluster that is there: "tcp://HOST:8786" of the scheduler of Dask, "ray://HOST:10001" of Ray;
-    default: a cluster of this machine, for the time of the run."""
+    """The address of a running cluster: "tcp://HOST:8786" for the scheduler of Dask, "ray://HOST:10001" for Ray;
+    default: a cluster on this machine, which ends with the run."""
 
     @model_validator(mode="after")
     def _address_has_a_cluster(self) -> Self:
@@ -59,16 +59,16 @@ class RunnerSettings(Section):
 
     @property
     def shares(self) -> bool:
-        """Whether parts are made at once, or elsewhere: otherwise the run makes them itself, one after another."""
+        """Whether workers make the parts; otherwise the process of the run makes them, one after another."""
         return self.apart or self.workers > 1
 
     @property
     def needs_prefect(self) -> bool:
-        """Whether parts are made by Prefect's tasks alone: those of clusters are."""
+        """Whether only Prefect's tasks can make the parts, as on clusters."""
         return self.kind in MODULES
 
     def problems(self, path: KeyPath) -> Iterator[Problem]:
-        """Yield what keeps the runner from working here."""
+        """Yield a problem if the runner needs packages that are not installed."""
         missing = [name for name in MODULES.get(self.kind, ()) if importlib.util.find_spec(name) is None]
         if missing:
             yield Problem(
@@ -79,7 +79,7 @@ class RunnerSettings(Section):
 
 
 def warnings_of_runner(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield why several workers have nothing to do."""
+    """Yield a warning if several workers have nothing to do, with the reason."""
     runner = data["runner"]
     if runner["workers"] < 2 or data["campaign"]["offline"]:
         return
@@ -89,7 +89,7 @@ def warnings_of_runner(data: Mapping[str, Any]) -> Iterator[str]:
     if in_turn is not None:
         yield (
             f'the chunks of a build are made one after another with {in_turn}, and no component has cost = "high", '
-            f"whose molecules would be shared among the {runner['workers']} workers: give it to those that take long"
+            f"whose molecules the {runner['workers']} workers would share: set it for components that take long"
         )
         return
     rows = [table["buffer_size"] for table in data["samplers"] if table["buffer_size"]]
@@ -99,12 +99,12 @@ def warnings_of_runner(data: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"a build has {chunks} {'chunk' if chunks == 1 else 'chunks'} of up to {most} rows, "
             f"fewer than the {runner['workers']} workers: lower buffer.chunk_rows, or give components that take long "
-            'cost = "high", so that their molecules are shared'
+            'cost = "high", so that workers share their molecules'
         )
 
 
 def _in_turn(data: Mapping[str, Any]) -> str | None:
-    """Return the key by which a chunk needs those before it, as ``made_in_turn`` of the lab says of a run."""
+    """Return the key that makes a chunk depend on those before it, by the rule of ``made_in_turn``; else None."""
     if data["campaign"]["max_oracle_calls"] is not None:
         return "campaign.max_oracle_calls"
     if data["screening"] is not None:

@@ -1,4 +1,4 @@
-"""The ``[[samplers]]`` tables: the samplers, and their parts of the buffer and of each batch."""
+"""The ``[[samplers]]`` tables: the samplers, and their shares of the buffer and of each batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SamplerSettings(KindTable):
     """The sampler's name in the history and in the metrics; unique in the campaign."""
 
     buffer_size: Annotated[int, Ge(0)] = 0
-    """Kept molecules that each build of the buffer adds; 0 = the sampler takes no part in builds."""
+    """The number of kept molecules that each build of the buffer adds; 0: the sampler takes no part in builds."""
 
     p_batch: Share = 0.0
     """The share of each training batch that is drawn live, in [0, 1]. The shares of all samplers add up to at most
@@ -42,30 +42,30 @@ class SamplerSettings(KindTable):
         if self.buffer_size and not self.table.new_rows:
             message = (
                 f"got {self.buffer_size}, but a sampler of kind {self.kind} gives stored rows, which the buffer has "
-                "already; leave the key out, and let buffer.selection say how often rows come (consume_once has epochs)"
+                "already; leave the key out, and set in buffer.selection how often rows come (consume_once has epochs)"
             )
             refuse(type(self).__name__, [(("buffer_size",), message)])
         return self
 
     @property
     def table(self) -> SamplerTable:
-        """The keys of its kind, from which a run makes the sampler."""
+        """The table with the keys of the sampler's kind, from which a run makes the sampler."""
         made: SamplerTable = self.build()
         return made
 
     @property
     def draws_live(self) -> bool:
-        """Whether a share of some batches is drawn live."""
+        """Whether the sampler draws a share of some batches live."""
         return self.sample_batch and self.p_batch > 0
 
     @property
     def fills_buffer(self) -> bool:
-        """Whether builds of the buffer have rows of it."""
+        """Whether the sampler adds rows to builds of the buffer."""
         return self.build_buffer and self.buffer_size > 0
 
     @property
     def size(self) -> samplers.SamplerSize:
-        """How much it draws, and when."""
+        """The numbers of rows that the sampler draws, and the iterations in which it draws."""
         return samplers.SamplerSize(
             self.buffer_size if self.build_buffer else 0,
             self.p_batch if self.sample_batch else 0.0,

@@ -1,8 +1,8 @@
 """The configuration of a campaign: the TOML file as checked, immutable settings.
 
-``load_settings`` reads a file and either returns settings that can be run or raises one error with everything that is
-wrong. ``Settings`` is the one place that lists what a file may say: the JSON schema and the error messages are
-derived from it. A run stores its settings as canonical JSON, from which they come back equal.
+``load_settings`` reads a file, and either returns settings that can be run or raises one error with all problems.
+``Settings`` defines all tables and keys: the JSON schema and the error messages are derived from it. A run stores its
+settings as canonical JSON, from which equal settings can be read again.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class CampaignSettings(Section):
     of a build without training follow from the id of its run, too, so that each build draws other molecules."""
 
     agents: Count = 1
-    """The number of trainings that `molbuffer run` starts on the store at once, a process each, with policies and seeds
-    of their own. They share scores, and count each other's molecules in the diversity memory. Limits such as
-    `max_oracle_calls` are those of each."""
+    """The number of trainings that `molbuffer run` starts on the store at once, each in a process, with policies and
+    seeds of their own. They share scores, and count each other's molecules in the diversity memory. Limits such as
+    `max_oracle_calls` apply to each."""
 
     iterations: Annotated[int, Field(ge=0)] = DEFAULT_ITERATIONS
     """The number of training steps. `molbuffer build` fills the buffer without training."""
@@ -103,33 +103,34 @@ class CampaignSettings(Section):
 
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The largest share of the molecules of a build, or of an iteration's builds, whose score may have failed; above it
-    the run fails. From 20 molecules on; fewer end a run only if none of its molecules has a reward. 0: the first failed
-    score ends it; 1: none does."""
+    the run fails. The limit applies from 20 molecules on; fewer end a run only if none of its molecules has a reward.
+    0: the first failed score ends the run; 1: no failed score does."""
 
     keep_checkpoints: Count = 2
-    """The number of newest checkpoints of a run that stay while it goes on; it can be resumed from the newest."""
+    """The number of newest checkpoints of a run that stay while it goes on; a run is resumed from the newest one."""
 
     keep_policies: Count = 3
-    """The number of newest policies of a run whose weights stay while it goes on. The best one, by the rewards of its
-    draws, stays as well, and so does each that an archive, another run or a sampler refers to."""
+    """The number of newest policies of a run whose weights stay while it goes on. The best policy, by the rewards of
+    its draws, stays as well, and so does each policy that an archive, another run or a sampler refers to."""
 
     max_oracle_calls: Count | None = None
-    """The most different molecules that a run asks its objective for, cached or not; it ends with the last of them."""
+    """The budget of oracle calls: the largest number of different molecules that a run asks its objective for, cached
+    or not; the run ends with the last of them."""
 
     max_minutes: Annotated[float, Gt(0)] | None = None
-    """The most minutes that a run trains for, those of the parts of a resumed run together."""
+    """The largest number of minutes that a run trains for, summed over all parts of a resumed run."""
 
     patience: Count | None = None
-    """The number of iterations after which a run ends in which the mean reward of its best molecules has not risen."""
+    """The run ends after this many iterations in which the mean reward of its best molecules has not risen."""
 
     patience_top: Count = StopSettings.patience_top
     """The number of best molecules whose mean reward counts for `patience`."""
 
     authors: Annotated[tuple[Text, ...], Field(strict=False)] = ()
-    """The authors of what the campaign makes, as "NAME" or "NAME <https://orcid.org/...>"; archives state them."""
+    """The authors of the campaign's data, as "NAME" or "NAME <https://orcid.org/...>"; archives state them."""
 
     license: Text | None = None
-    """The licence of what the campaign makes, such as "CC-BY-4.0"; archives state it."""
+    """The licence of the campaign's data, such as "CC-BY-4.0"; archives state it."""
 
     @model_validator(mode="after")
     def _terms_can_be_stated(self) -> Self:
@@ -146,7 +147,7 @@ class CampaignSettings(Section):
 
     @property
     def stops(self) -> StopSettings:
-        """What ends a run before its last iteration."""
+        """The conditions that end a run before its last iteration."""
         return StopSettings(self.max_oracle_calls, self.max_minutes, self.patience, self.patience_top)
 
 
@@ -158,11 +159,11 @@ class PolicySettings(Section):
     the configuration file), a sha256 in the store, or "run:RUN_ID", the last policy of a run in the store."""
 
     agent: Annotated[Text, PolicyName()] | None = None
-    """The policy that training starts from, named like the prior; default: the prior. It has the vocabulary of the
-    prior. With "run:RUN_ID" training goes on from what that run has learnt, under the settings of this file."""
+    """The policy that training starts from, named like the prior; default: the prior. It must have the prior's
+    vocabulary. With "run:RUN_ID", training starts from the last policy of that run, under the settings of this file."""
 
     models: Annotated[tuple[Text, ...], Field(strict=False)] = ()
-    """Classes of models of yours that policies may be of, each as "module:class"; their modules are in `folder`."""
+    """Your own classes of models that policies may have, each as "module:class"; their modules are in `folder`."""
 
     folder: Annotated[Text, FolderName()] = "."
     """The folder of the modules of `models`; default: that of the configuration file."""
@@ -172,7 +173,7 @@ class PolicySettings(Section):
         for i, name in enumerate(self.models):
             try:
                 read_source(name.partition(":")[0], self.folder)
-                # Only a configuration with models of the user pays for torch.
+                # The import is here since it loads torch, which only a configuration with models of the user needs.
                 from molbuffer.samplers.models import MODELS
 
                 registered_object(MODELS, name, self.folder)
@@ -188,7 +189,7 @@ DIVERSITY, GUARD = TableOf(DiversitySettings), TableOf(GuardSettings)
 
 
 def _with_default_filters(listed: tuple[KindTable, ...]) -> tuple[KindTable, ...]:
-    """Return the filters of a campaign that lists some: those that every campaign has come first."""
+    """Return the listed filters, with the default filter ``valence`` first unless it is listed."""
     return listed if any(each.kind == "valence" for each in listed) else (FILTER.default("valence")(), *listed)
 
 
@@ -220,16 +221,16 @@ class Settings(Section):
     passes the filters is kept, with the reward of its target."""
 
     diversity: Annotated[Table, DIVERSITY] | None = None
-    """The diversity memory: what the learner is given falls where molecules of one bucket have been found often.
+    """The diversity memory: the reward that the learner gets falls for molecules of a bucket that has many already.
     Without the table every reward counts in full."""
 
     screening: Annotated[Table, SCREENING] | None = None
-    """Screening before scores that cost: more molecules are drawn than are scored, and a model of the known scores
-    chooses. The others are rejected by `screening`, and stored with what the model expected. Without the table all that
-    pass the filters are scored."""
+    """Screening before expensive scores: more molecules are drawn than are scored, and a surrogate model of the known
+    scores chooses which are. The others are stored as rejected by `screening`, with the prediction of the model.
+    Without the table all molecules that pass the filters are scored."""
 
     buffer: BufferSettings = Field(default_factory=BufferSettings)
-    """The stored rows that fill a batch, and when more are made."""
+    """The stored rows that fill the rest of a batch, and the builds that add more."""
 
     samplers: Annotated[
         tuple[Annotated[SamplerSettings, OneOf(SAMPLERS, SamplerSettings)], ...], Field(strict=False)
@@ -249,13 +250,13 @@ class Settings(Section):
     """The guard against collapse; without the table there is none."""
 
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
-    """Where metrics and the best molecules are shown while a run goes on, beside the store."""
+    """The loggers that show metrics and the best molecules outside the store while a run goes on."""
 
     runner: RunnerSettings = Field(default_factory=RunnerSettings)
-    """Who makes the parts of a build at the same time."""
+    """The workers that make parts of a build at the same time."""
 
     stages: Annotated[tuple[StageSettings, ...], Field(strict=False)] = ()
-    """Parts of a run that follow one another, with values of their own; online only."""
+    """The stages of an online run: parts that follow one another, with values of their own for some keys."""
 
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:
@@ -269,11 +270,11 @@ class Settings(Section):
 
     @property
     def rates(self) -> Rates:
-        """The rows that move between actors and learner."""
+        """The numbers of rows that actors add and the learner takes."""
         return Rates(self)
 
     def of_stage(self, number: int) -> Settings:
-        """Return the whole configuration of a stage, without stages."""
+        """Return the configuration of a run in a stage, as a whole and without stages."""
         data = self.model_dump(mode="json")
         return Settings.from_json(json.dumps(with_stage(data, data["stages"][number])))
 
@@ -286,7 +287,7 @@ class Settings(Section):
         """Return the settings that ``to_json`` wrote.
 
         Raises:
-            ConfigurationError: they are no settings of this release.
+            ConfigurationError: the text is not JSON, or not valid as settings of this release.
         """
         source = "the stored configuration"
         try:
@@ -318,11 +319,11 @@ def load_settings(path: Path, overrides: Sequence[Override] = (), *, check_devic
 
     Args:
         path: the file.
-        overrides: values that keys have instead of those in the file.
-        check_device: refuse a device that this machine lacks; false where another one is used instead.
+        overrides: values of keys that replace those in the file.
+        check_device: refuse a device that this machine lacks; False if the caller uses another device.
 
     Raises:
-        ConfigurationError: the file has problems; it lists all of them.
+        ConfigurationError: the file has problems; the message lists all of them.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -347,7 +348,7 @@ def load_settings(path: Path, overrides: Sequence[Override] = (), *, check_devic
 
 
 def named_settings(objective: str) -> Settings:
-    """Return settings that score molecules as they are written under an objective that has a name.
+    """Return settings that score molecules, as they are written, under a named objective.
 
     Raises:
         ConfigurationError: no objective has the name.
@@ -366,11 +367,11 @@ def _problems_of_references(data: Mapping[str, Any]) -> list[Problem]:
 
 
 def warnings_of(settings: Settings) -> list[str]:
-    """Return what is allowed in a configuration, and can hardly be meant."""
+    """Return warnings about settings that are valid, but probably a mistake."""
     if settings.stages and settings.campaign.offline:
         return [
-            "stages are parts of an online run, and an offline training is the file without them, in one piece: "
-            'for one after another, let each start from the last by policy.agent = "run:RUN_ID"'
+            "stages are parts of an online run, and an offline training ignores them: to train offline in several "
+            'parts, start each run from the one before with policy.agent = "run:RUN_ID"'
         ]
     if settings.stages:
         of_stages = [warnings_of(settings.of_stage(i)) for i in range(len(settings.stages))]
@@ -382,7 +383,7 @@ def warnings_of(settings: Settings) -> list[str]:
 
 
 def _problems_of_stages(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems that the whole configuration of a stage has."""
+    """Yield the problems of the configurations that result from the stages."""
     for i, stage in stages_of(data):
         merged = with_stage(data, stage)
         try:
@@ -390,7 +391,7 @@ def _problems_of_stages(data: Mapping[str, Any]) -> Iterator[Problem]:
         except ValidationError as error:
             for problem in validation_problems(error, merged, Settings, settings_schema()):
                 path = path_in_stage(problem.path, i, data, stage)
-                # A breach of a rule over several keys may be reported at one that the stage leaves as it is.
+                # A rule on several keys may report its problem at a key that the stage does not change.
                 told = problem.message if path else f"in this stage, key `{problem.key}`: {problem.message}"
                 yield Problem(path or ("stages", i), told)
 

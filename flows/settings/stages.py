@@ -1,8 +1,9 @@
 """The ``[[stages]]`` tables: parts of a run that follow one another, each with values of its own for some keys.
 
-A stage is the whole configuration with the tables of the stage laid over it, and not over those of the stage before. A
-table changes the keys that it has; a list, such as ``objective.components`` or ``filters``, replaces the whole list;
-a table of another kind, such as another loss, replaces the whole table. Samplers are found by their names.
+The configuration of a stage is the run's configuration with the tables of the stage laid over it; values of earlier
+stages do not count. A table changes only the keys that it has; a list, such as ``objective.components`` or ``filters``,
+replaces the whole list; a table of another kind, such as another loss, replaces the whole table. Samplers are found by
+their names.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from molbuffer.kinds import Count, FileName, FolderName, MoleculeFile, PolicyNam
 from molbuffer.training import StageEndSettings
 
 TABLES = ("objective", "screening", "training", "buffer", "diversity")
-"""The tables that a stage may change, beside the lists of samplers and filters."""
+"""The tables that a stage may change, besides the lists of samplers and filters."""
 SAMPLERS = "samplers"
 _FIXED = ("kind", "base_sampler", "optimise", "runs", "learnt_prior", "learnt_latents", "object")
-"""The keys of a sampler that are the same in all stages: what is trained with it, or looked up when the run starts."""
+"""The keys of a sampler that must be the same in all stages, since they concern its trained parts, or names and files
+that are looked up when the run starts."""
 _FIXED_MARKS = (FileName, FolderName, MoleculeFile, PolicyName)
 
 Changes = Mapping[str, Any]
@@ -34,54 +36,54 @@ Overrides = Annotated[dict[str, Any], Field(strict=False)]
 
 
 class StageSettings(Section):
-    """A stage of a run: when it ends, and what is different in it."""
+    """A stage of a run: the conditions of its end, and the values that differ in it."""
 
     name: Text | None = None
-    """The name of the stage, for people."""
+    """The name of the stage, for readers."""
 
     iterations: Count | None = None
-    """The stage ends after so many iterations."""
+    """The stage ends after this number of iterations."""
 
     mean_reward: Share | None = None
-    """The stage ends when the mean reward of the live rows of the last `window` iterations is at least this."""
+    """The stage ends when the mean reward of the live rows of the last `window` iterations reaches this value."""
 
     window: Count = StageEndSettings.window
-    """The number of iterations whose mean reward counts."""
+    """The number of iterations whose mean reward is compared with `mean_reward`."""
 
     oracle_calls: Count | None = None
-    """The stage ends after the iteration in which it has made so many oracle calls."""
+    """The stage ends after the iteration in which it reaches this number of oracle calls."""
 
     objective: Overrides = Field(default_factory=dict)
-    """What is different in the table [objective]."""
+    """The keys of the table [objective] that differ in the stage."""
 
     screening: Overrides = Field(default_factory=dict)
-    """What is different in the table [screening]; of a run without one, the table of the stage."""
+    """The keys of the table [screening] that differ in the stage; if the run has no such table, the whole table."""
 
     training: Overrides = Field(default_factory=dict)
-    """What is different in the table [training]."""
+    """The keys of the table [training] that differ in the stage."""
 
     buffer: Overrides = Field(default_factory=dict)
-    """What is different in the table [buffer]."""
+    """The keys of the table [buffer] that differ in the stage."""
 
     diversity: Overrides = Field(default_factory=dict)
-    """What is different in the table [diversity]; of a run without one, the table of the stage."""
+    """The keys of the table [diversity] that differ in the stage; if the run has no such table, the whole table."""
 
     samplers: Annotated[tuple[Overrides, ...], Field(strict=False)] = ()
-    """What is different in samplers, each with its name."""
+    """The samplers that differ in the stage, each with its name and the keys that differ."""
 
     filters: Annotated[tuple[Overrides, ...] | None, Field(strict=False)] = None
     """The filters of the stage; default: those of the run."""
 
     @property
     def end(self) -> StageEndSettings:
-        """When the stage ends."""
+        """The conditions of the end of the stage."""
         return StageEndSettings(self.iterations, self.mean_reward, self.window, self.oracle_calls)
 
     @model_validator(mode="after")
     def _samplers_have_names(self) -> Self:
         for i, table in enumerate(self.samplers):
             if not isinstance(table.get("name"), str):
-                refuse("stage", [((SAMPLERS, i), "the key `name` is missing, which says which sampler is changed")])
+                refuse("stage", [((SAMPLERS, i), "the key `name` of the sampler to change is missing")])
         return self
 
 
@@ -91,10 +93,10 @@ def with_stage(data: Changes, stage: Changes) -> dict[str, Any]:
     for name in TABLES:
         changes, table = stage.get(name) or {}, merged.get(name, {})
         if name == "training" and isinstance(changes, Mapping) and "loss" in changes and isinstance(table, Mapping):
-            # The sigma of a run belongs to the loss of the run.
+            # The sigma in the run's table belongs to the run's loss, which the stage replaces.
             table = {key: value for key, value in table.items() if key != "sigma"}
         if name == "objective" and isinstance(changes, Mapping) and isinstance(table, Mapping):
-            # A name and components stand for each other.
+            # `named` and `components` replace each other.
             replaced = {"named": "components", "components": "named"}
             table = {key: value for key, value in table.items() if replaced.get(key) not in changes}
         if changes:
@@ -131,7 +133,7 @@ def _is_named(table: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
 
 
 def stages_of(data: Changes) -> list[tuple[int, Changes]]:
-    """Return the tables of stages in a configuration, with their positions; what is no table is reported elsewhere."""
+    """Return the tables of stages in a configuration, with their positions; wrong types are reported elsewhere."""
     return [(i, each) for i, each in enumerate(_listed(data.get("stages"))) if isinstance(each, Mapping)]
 
 
@@ -140,7 +142,7 @@ def _listed(value: Any) -> Sequence[Any]:
 
 
 def path_in_stage(path: KeyPath, number: int, data: Changes, stage: Changes) -> KeyPath | None:
-    """Return where a stage has a key of its merged configuration; None if it leaves the key as it is."""
+    """Return the path in the file of a key of a stage's merged configuration; None if the stage does not change it."""
     first, *rest = path or ("",)
     at: KeyPath = ("stages", number)
     if first == SAMPLERS and rest:
@@ -161,17 +163,17 @@ def with_absolute_stages(data: dict[str, Any], folder: Path, model: type[Section
 def _absolute(stage: Any, folder: Path, model: type[Section]) -> Any:
     if not isinstance(stage, Mapping):
         return stage
-    # Samplers have no path that a stage may change.
+    # A stage may not change paths of samplers.
     named = {key: value for key, value in stage.items() if key in (*TABLES, "filters")}
     return {**stage, **with_absolute_paths(named, folder, model)}
 
 
 def broken_stages(data: Changes, model: type[Section]) -> Iterator[Problem]:
-    """Yield what is wrong with the stages of a configuration as such.
+    """Yield the problems of the list of stages itself: its samplers, its ends and its length.
 
     Args:
         data: the configuration.
-        model: what a configuration is checked by.
+        model: the class that checks a configuration.
     """
     found = stages_of(data)
     before = 0
@@ -180,7 +182,7 @@ def broken_stages(data: Changes, model: type[Section]) -> Iterator[Problem]:
         if i + 1 == len(found):
             break
         if not any(stage.get(key) is not None for key in ("iterations", "mean_reward", "oracle_calls")):
-            message = "a stage that another one follows needs an end: give it iterations, mean_reward or oracle_calls"
+            message = "each stage but the last needs an end: give it iterations, mean_reward or oracle_calls"
             yield Problem(("stages", i), message)
         alone = stage.get("mean_reward") is None and stage.get("oracle_calls") is None
         length = stage.get("iterations")
@@ -203,14 +205,14 @@ def _wrong_samplers(data: Changes, number: int, stage: Changes, model: type[Sect
             name = changes.get("name") if isinstance(changes, Mapping) else None
             yield Problem(
                 ("stages", number, SAMPLERS, i, "name"),
-                f"got {shown(name)}, expected a sampler of the run: {', '.join(map(str, known))}; one that draws in "
-                "this stage only is listed there with sample_batch = false and build_buffer = false",
+                f"got {shown(name)}, expected a sampler of the run: {', '.join(map(str, known))}; for a sampler of "
+                "this stage only, list it in the run with sample_batch = false and build_buffer = false",
             )
             continue
         for key in _fixed_keys(data[SAMPLERS][place], changes, model):
             yield Problem(
                 ("stages", number, SAMPLERS, i, key),
-                "this key of a sampler is the same in all stages; list another sampler, which draws in this stage only",
+                "this key of a sampler is the same in all stages; list another sampler for this stage only",
             )
 
 

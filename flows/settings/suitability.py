@@ -1,4 +1,4 @@
-"""Whether the loss is valid on the rows that samplers and selections give, by what each says of itself (R22)."""
+"""Check that the loss is valid on the rows of samplers and selections, by the properties that each declares (R22)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def unsuitable_rows(settings: Settings) -> list[Problem]:
-    """Return a problem for each sampler, and each selection, whose rows the loss is not valid on."""
+    """Return a problem for each sampler and each selection on whose rows the loss is not valid."""
     offline = settings.offline
     problems = list(_offline(settings)) if offline.loss is not None or settings.campaign.offline else []
     if settings.campaign.offline:
@@ -42,20 +42,20 @@ def unsuitable_rows(settings: Settings) -> list[Problem]:
 
 
 def _of_choice(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
-    """Yield what chooses among the draws of the policy, so that what is left is distributed otherwise."""
+    """Yield a problem for each choice among the policy's draws, which changes their distribution."""
     if loss.valid_on is not ValidOn.ON_POLICY:
         return
     valid = f"the loss {named} is valid on rows as the policy in training draws them, and"
     if settings.objective.choose is not None:
-        message = f"{valid} a choice takes those that differ most; remove the key, {_advice()}"
+        message = f"{valid} a choice keeps only the most different ones; remove the key, {_advice()}"
         yield Problem(("objective", "choose"), message)
     if settings.screening is not None:
-        message = f"{valid} screening keeps those that promise most; remove the table, {_advice()}"
+        message = f"{valid} screening keeps only the most promising ones; remove the table, {_advice()}"
         yield Problem(("screening",), message)
 
 
 def _of_best_agent(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
-    """Yield what keeps samplers from drawing from the best agent of the run, or a loss from such rows."""
+    """Yield the problems of samplers that draw from the best agent of the run, and of a loss that needs such rows."""
     reminds = bool(getattr(loss, "needs_reminders", False))
     drawing = [(i, each) for i, each in enumerate(settings.samplers) if BEST in each.table.policies]
     for i, sampler in drawing:
@@ -67,8 +67,8 @@ def _of_best_agent(settings: Settings, named: str, loss: Loss) -> Iterator[Probl
             yield Problem(("samplers", i, "buffer_size"), message)
         elif reminds and source is not None and (source.truncated or source.temperature != 1):
             message = (
-                f"the loss {named} compares rows with their likelihood under the best agent, and this sampler changes "
-                "what that draws; leave temperature, top_k and top_p out"
+                f"the loss {named} compares rows with their likelihood under the best agent, and the settings of this "
+                "sampler change the distribution of its draws; leave temperature, top_k and top_p out"
             )
             yield Problem(("samplers", i), message)
     if reminds and not any(each.draws_live for _, each in drawing):
@@ -77,11 +77,11 @@ def _of_best_agent(settings: Settings, named: str, loss: Loss) -> Iterator[Probl
 
 
 def _of_updates(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
-    """Yield what further updates, or other SMILES of stored molecules, do to the rows that the loss is valid on."""
+    """Yield the problems of further updates and of randomised SMILES under a loss that is not valid on such rows."""
     updates = settings.training.updates
     if loss.valid_on is ValidOn.ON_POLICY and updates > 1:
         message = (
-            f"the loss {named} is valid on rows that the policy in training has just drawn, and the first of {updates} "
+            f"the loss {named} is valid on rows that the policy in training has just drawn, but the first of {updates} "
             f"updates changes that policy; set updates to 1, {_advice()}"
         )
         yield Problem(("training", "updates"), message)
@@ -116,7 +116,7 @@ def _of_offline_smiles(settings: Settings, named: str, loss: Loss) -> Iterator[P
 
 
 def _of_sampler(table: SamplerSettings, named: str, loss: Loss) -> Iterator[tuple[str, str]]:
-    """Yield the keys of a sampler with what is wrong with them."""
+    """Yield the keys of a sampler that are wrong under the loss, each with a message."""
     source, advice = table.table.token_source, _advice()
     if loss.valid_on is ValidOn.ON_POLICY and table.draws_live and (why := _not_on_policy(source)):
         yield (
@@ -137,13 +137,13 @@ def _of_sampler(table: SamplerSettings, named: str, loss: Loss) -> Iterator[tupl
         yield (
             key,
             f"the loss {named} weighs rows by the likelihood with which they were drawn, and the sampler "
-            f'"{table.name}" leaves tokens out, so that some molecules cannot come; remove the key, or set '
-            "allow_truncated = true of the loss",
+            f'"{table.name}" leaves tokens out, so that it can never draw some molecules; remove the key, or set '
+            "allow_truncated = true for the loss",
         )
 
 
 def _not_on_policy(source: TokenSource | None) -> str | None:
-    """Return what keeps the rows of a sampler from being draws of the policy in training."""
+    """Return why the rows of a sampler are not on-policy, as a text; None if they are."""
     if source is None or source.policy is None:
         return "gives other rows"
     if source.policy != "agent":

@@ -1,8 +1,8 @@
 """The line of a key in a TOML file.
 
-``tomllib`` does not tell on which line it found a value. It does tell whether a text is valid TOML, though, and the
-first lines of a valid file are valid too unless they end inside a statement. So the line of a key is where the
-shortest start of the file that has the key ends, with no second grammar of TOML to keep correct.
+``tomllib`` does not report the line of a value. It does report whether a text is valid TOML, and the first lines of a
+valid file are valid, too, unless they end inside a statement. So the line of a key is the last line of the shortest
+start of the file that is valid and has the key. This needs no second parser of TOML.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
-"""A way into nested tables and lists: keys and positions from 0."""
+"""A path into nested tables and lists: keys, and positions from 0."""
 
 
 def find_line(text: str, path: KeyPath) -> int | None:
@@ -29,7 +29,7 @@ def find_line(text: str, path: KeyPath) -> int | None:
 
 
 def _parse_start(lines: Sequence[str], count: int) -> tuple[int, dict[str, Any]]:
-    """Return how many of the first ``count`` lines are valid TOML, and their tables."""
+    """Return the length of the longest valid start of the first ``count`` lines, and its tables."""
     for size in range(count, 0, -1):
         try:
             return size, tomllib.loads("".join(lines[:size]))

@@ -1,4 +1,4 @@
-"""The ``[buffer]``, ``[training]`` and ``[offline]`` tables: the stored rows of training, and its settings."""
+"""The ``[buffer]``, ``[training]`` and ``[offline]`` tables: the stored rows that training uses, and its settings."""
 
 from __future__ import annotations
 
@@ -27,39 +27,38 @@ class BufferSettings(Section):
 
     selection: Annotated[KindTable, SELECTION] = Field(default_factory=SELECTION.default("consume_once"))
     """consume_once: each row once, at random; uniform: every row with the same probability; each_molecule: every
-    molecule; top_k: the best molecules; rank_window and prioritized: better rows more often; recent: the run's own rows
-    of the last iterations; mixture: several of them, each with a share."""
+    molecule with the same probability; top_k: the best molecules; rank_window and prioritized: better rows more often;
+    recent: the run's own rows of the last iterations; mixture: several selections, each with a share."""
 
     build_every: Count = 10
-    """The number of iterations between builds; a build also happens whenever the buffer cannot fill the next batch."""
+    """The number of iterations between builds; a build also takes place when the buffer cannot fill the next batch."""
 
     chunk_rows: Count = CHUNK_ROWS
-    """The kept rows of a chunk of a build, each of which is drawn by a seed of its own, and made by one worker
-    (`[runner]`): with another number of rows, a build draws other molecules."""
+    """The number of kept rows of a chunk of a build. One worker (`[runner]`) makes a chunk, from a seed of the chunk's
+    own: with another number, a build draws other molecules."""
 
     runs: Literal["all", "own"] = "all"
     """all: also rows that earlier runs stored under the same objective, as of the start of this run; own: only rows of
     this run."""
 
     pending_timeout: Positive = Waiting.timeout_seconds
-    """Of an objective with a backlog: the most seconds that a training which is short of rows waits for scores without
-    a sign of a scorer, which is a new score or claim. Then it builds once more, and ends with an error; it can be
-    resumed."""
+    """For an objective with a backlog: the seconds that a training which is short of rows waits without any new score
+    or claim. After that it builds once more, and then ends with an error; it can be resumed."""
 
     max_policy_lag: Annotated[int, Ge(0)] | None = None
-    """The most iterations since the run drew a row; older rows, and those of other runs, are left out. Default: no
+    """The largest policy lag of a row, in iterations; older rows, and those of other runs, are left out. Default: no
     bound."""
 
     update_size: Count | None = None
-    """The number of rows of each update of an iteration after the first, if there are several (`updates` of the
-    training table); default: the batch size, less the live rows with `live_in_updates`."""
+    """The number of rows of each update of an iteration after the first (`updates` of the training table); default: the
+    batch size, less the live rows with `live_in_updates`."""
 
     randomise: bool = False
-    """true: each row comes as another random SMILES of its molecule, whose likelihood when it was drawn is unknown."""
+    """true: each row comes as a new random SMILES of its molecule, which has no behaviour log-probability."""
 
 
 class LossKeys(Section):
-    """The keys of a loss that a table may give beside the loss."""
+    """The keys of a loss that a table may have next to the loss."""
 
     sigma: Positive | None = None
     """The sigma of the loss, for a loss that has one; it replaces that of the loss's own table."""
@@ -86,7 +85,7 @@ class TrainingSettings(LossKeys):
     """sync: the process that learns also fills the buffer; async: actors fill it, in processes of their own."""
 
     loss: Annotated[KindTable, LOSS] = Field(default_factory=LOSS.default("reinvent"))
-    """reinvent: the squared difference of the policy's log-likelihood and the prior's plus sigma x reward."""
+    """reinvent: the squared difference between the policy's log-likelihood and the prior's plus sigma x reward."""
 
     learning_rate: Positive = LearnerSettings.learning_rate
     """The learning rate of Adam."""
@@ -98,25 +97,25 @@ class TrainingSettings(LossKeys):
     """The largest norm of a step's gradient; longer gradients are scaled down to it."""
 
     precision: AutoPrecision = LearnerSettings.precision
-    """The precision of the matrix products of a GRU: float32; mixed, with those of the gradient in bfloat16; bfloat16,
-    with those of the likelihoods and of live draws in it, too. On a processor that has it a product of bfloat16 takes
-    about half the time. auto: mixed there, float32 elsewhere. Weights, states, logits and losses are always in
+    """The precision of the matrix products of a GRU. float32: all in float32; mixed: those of the gradient in bfloat16;
+    bfloat16: those of the likelihoods and of live draws, too. On a processor with bfloat16, such a product takes about
+    half the time. auto: mixed on such a processor, float32 on others. Weights, states, logits and losses are always in
     float32."""
 
     updates: Count = 1
-    """The number of gradient steps in an iteration. The first is on the batch; each further one is on a draw of its own
-    from the buffer, in which the live molecules of the batch are, too, from then on."""
+    """The number of updates (gradient steps) in an iteration. The first is on the batch; each further one is on a draw
+    of its own from the buffer, which then also has the live molecules of the batch."""
 
     live_in_updates: bool = False
-    """true: the live molecules of the batch take part in each further update, and not in the first alone."""
+    """true: the live molecules of the batch take part in each further update as well."""
 
     train_on_invalid: bool = False
     """Train also on drawn strings that are no molecules, with reward 0."""
 
     checkpoint_every: Count = 10
-    """The number of iterations between checkpoints; offline ten times as many. Live molecules are stored together
-    with the checkpoint, so after a crash at most this many iterations are drawn again, with the same result. Actors
-    draw with the policy of the newest checkpoint."""
+    """The number of iterations between checkpoints; offline, ten times as many. Live molecules are stored together
+    with the checkpoint, so that after a crash at most this many iterations are drawn again, with the same result.
+    Actors draw with the policy of the newest checkpoint."""
 
     @property
     def built_loss(self) -> Loss:
@@ -129,7 +128,7 @@ class TrainingSettings(LossKeys):
         return LearnerSettings(self.learning_rate, self.gradient_norm, self.precision)
 
     def replay(self, buffer: BufferSettings) -> Replay:
-        """Return the updates of an iteration, and what they take from the buffer."""
+        """Return the settings of the updates of an iteration, and of the rows that they take from the buffer."""
         return Replay(
             updates=self.updates,
             update_size=buffer.update_size,
@@ -154,19 +153,20 @@ class EvaluationSettings(Section):
     """The number of steps between evaluations; 0 evaluates at the end only."""
 
     max_oracle_calls: Count | None = None
-    """The largest number of different molecules that scores are asked for in the run, stored ones counted; as many as
-    draws are kept for the evaluation at the end. Default: no limit."""
+    """The largest number of different molecules that the evaluations of the run score, including those with stored
+    scores; `draws` of them are kept for the evaluation at the end. Default: no limit."""
 
     expensive: bool = False
-    """Compute components with cost = "high" as well; otherwise draws have no reward under an objective that has one."""
+    """Compute components with cost = "high" as well; otherwise draws have no reward under an objective with such a
+    component."""
 
     min_effective_sample_size: Positive = EvaluationPlan.least_sample_size
-    """The least effective sample size of the held-out rows for an off-policy estimate of the mean reward; with less
-    there is none."""
+    """The least effective sample size of the held-out rows for an off-policy estimate of the mean reward; below it, no
+    estimate is made."""
 
     @property
     def plan(self) -> EvaluationPlan:
-        """The evaluation."""
+        """The plan of the evaluations."""
         return EvaluationPlan(
             self.draws,
             every=self.every,
@@ -193,10 +193,10 @@ class OfflineSettings(LossKeys):
     a reward."""
 
     randomise: bool = False
-    """true: each row comes as another random SMILES of its molecule, as in the buffer table."""
+    """true: each row comes as a new random SMILES of its molecule, as in the buffer table."""
 
     loss: Annotated[KindTable, LOSS] | None = Field(default_factory=LOSS.default("advantage_weighted"))
-    """The loss, with its own keys: not that of the training table."""
+    """The loss of offline training, with its own keys, in place of the loss of the training table."""
 
     learning_rate: Positive | None = None
     """The learning rate; default: that of the training table."""
@@ -208,26 +208,26 @@ class OfflineSettings(LossKeys):
     """The weight of the divergence of the policy from the prior, on the rows, that is added to the loss."""
 
     relabel: Relabel = "off"
-    """What becomes of stored rows without a reward under the objective. off: they are left out; cheap: their molecules
-    are scored first, but for components with cost = "high", of which only stored scores count; all: with all
-    components."""
+    """The use of stored rows without a reward under the objective. off: they are left out; cheap: their molecules are
+    scored first, except by components with cost = "high", of which only stored scores count; all: they are scored first
+    by all components."""
 
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """The share of the rows that are held out. The policy that is best on them is the result."""
+    """The share of held-out rows. The policy that is best on the held-out rows is the result."""
 
     split: SplitBy = "scaffold"
-    """What is held out as a whole: scaffold: the molecules of a scaffold; run: the rows of a run; random: the rows of
-    a molecule."""
+    """The unit that is held out as a whole. scaffold: all molecules of a scaffold; run: all rows of a run; random: all
+    rows of a molecule."""
 
     validate_every: Count = 50
     """The number of steps between validations."""
 
     patience: Annotated[int, Field(ge=0)] = 0
-    """The number of validations without a better one after which the training ends; 0: it never ends early."""
+    """The number of validations without improvement after which the training ends; 0: it never ends early."""
 
     criterion: Criterion = "loss"
-    """What says which policy is best: loss: the loss of the held-out rows; best_likelihood: the likelihood of the best
-    tenth of them."""
+    """The criterion of the best policy. loss: the loss of the held-out rows; best_likelihood: the likelihood of the
+    best tenth of them."""
 
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     """The evaluation of the policy by fresh draws."""
@@ -235,14 +235,14 @@ class OfflineSettings(LossKeys):
     def built_loss(self, online: TrainingSettings) -> Loss:
         """Return the loss of offline training with conservative terms.
 
-        A run of an earlier release, which has none of its own, has that of online training.
+        A run of an earlier release, without a loss in this table, uses that of online training.
         """
         own = self.with_sigma(online.built_loss if self.loss is None else self.loss.build())
         return conservative(own, self.cloning_weight, self.kl_weight)
 
     @property
     def judging(self) -> Judging:
-        """How rows and policy are judged."""
+        """The settings by which rows and policy are judged: validation, evaluation and relabelling."""
         validation = ValidationPlan(
             self.validation,
             split=self.split,
@@ -259,7 +259,7 @@ class OfflineSettings(LossKeys):
         return self
 
     def learner(self, online: TrainingSettings) -> LearnerSettings:
-        """Return the settings of the learner offline: those of online training, less what this table replaces."""
+        """Return the settings of the learner offline: those of online training, except for the keys of this table."""
         return LearnerSettings(self.learning_rate or online.learning_rate, online.gradient_norm, online.precision)
 
 

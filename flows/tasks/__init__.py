@@ -1,4 +1,4 @@
-"""What runs as a Prefect task, and what a task is given."""
+"""The Prefect tasks, their requests, and the workers that make parts of builds."""
 
 import lazy_loader
 

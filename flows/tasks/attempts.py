@@ -1,4 +1,4 @@
-"""An attempt at a chunk."""
+"""The record of an attempt at a chunk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt at a chunk.
+    """The ids of an attempt at a chunk.
 
     Attributes:
         flow_run_id: the Prefect flow run; None without Prefect.
@@ -21,7 +21,7 @@ class Attempt:
 
 
 def attempt_of_run(run_id: str, number: int) -> Attempt:
-    """Return an attempt that a run makes without Prefect.
+    """Return the ids of an attempt that a run makes without Prefect.
 
     Examples:
         >>> attempt_of_run("3f2a", 2).attempt_id

@@ -1,7 +1,7 @@
-"""The chunks of a build of the buffer, as references that any process can follow.
+"""Requests for parts of a build, as references to the store that any process can resolve.
 
-These classes are here, and not beside the task, because Prefect loads a flow's file under a name of its own, and an
-object of a class from there could not be sent to another process.
+These classes are not in the file of the task, because Prefect loads a flow's file as a module with another name, and
+objects of its classes could not be sent to another process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from molbuffer.samplers import DrawCounts
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """One chunk of one sampler's build.
+    """A request for one chunk of one sampler's build.
 
     Attributes:
         store: the folder of the store.
@@ -24,13 +24,13 @@ class BuildRequest:
         iteration: the iteration of the build.
         sampler: the position of the sampler in the configuration, from 0.
         chunk: the number of the chunk, from 0.
-        wanted: the number of kept rows.
+        wanted: the number of rows to keep.
         agent: the sha256 of the policy in training, in the store.
         drawn_before: the number of rows that the sampler drew in the run before the first chunk of this build.
         latents: the sha256 of the latents of samplers, in the store, by the samplers' names.
         device: the name of the device to draw on.
-        asked: the molecules that live draws of the iteration have asked the objective for before the build, which are
-            not committed yet; none where the run has no budget of oracle calls.
+        asked: the molecules of live draws of the iteration that are oracle calls already and not committed yet; empty
+            if the run has no budget of oracle calls.
         stage: the number of the stage of the run; None without stages.
     """
 
@@ -54,7 +54,7 @@ class BuildRequest:
 
     @property
     def title(self) -> str:
-        """What the chunk is called in messages.
+        """The name of the chunk in messages.
 
         Examples:
             >>> BuildRequest("lab", "3f2a", iteration=4, sampler=0, chunk=1, wanted=64, agent="0a1b").title
@@ -65,11 +65,11 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Molecules to score by the components of one call, whose scores are stored as they come.
+    """A request to score molecules by the components of one call, and to store each score at once.
 
     Attributes:
         store: the folder of the store.
-        run_id: the run that asks.
+        run_id: the run that the scores belong to.
         components: the names of the components.
         molecules: canonical SMILES.
         stage: the number of the stage of the run; None without stages.
@@ -83,7 +83,7 @@ class ScoreRequest:
 
     @property
     def title(self) -> str:
-        """What the request is called in messages.
+        """The name of the request in messages.
 
         Examples:
             >>> ScoreRequest("lab", "3f2a", ("docking",), ("CCO", "CCN")).title
@@ -100,7 +100,7 @@ def build_requests(
     latents: Mapping[str, str] | None = None,
     asked: Sequence[str] = (),
 ) -> list[BuildRequest]:
-    """Return the chunks of a build of the buffer, in row order.
+    """Return the requests for the chunks of a build of the buffer, in row order.
 
     Args:
         campaign: the campaign.
@@ -108,7 +108,7 @@ def build_requests(
         agent: the sha256 of the policy in training.
         drawn: the number of rows that each sampler has drawn in the run; None is none.
         latents: the sha256 of the latents of samplers, by the samplers' names.
-        asked: the molecules that live draws of the iteration have asked the objective for.
+        asked: the molecules of live draws of the iteration that are oracle calls already.
     """
     requests = []
     known = tuple(asked) if campaign.settings.campaign.max_oracle_calls is not None else ()

@@ -1,8 +1,8 @@
 """Builds of the buffer as tasks: draw, standardise, filter, score and commit samples.
 
-A task makes one chunk, all the way to the commit, and returns a receipt. It is given references (the store's path, the
-run, the sampler's name, the policy's sha256) and finds the rest in the store, so that Prefect never has to look through
-arrays. Where the run has workers, a chunk is a task of theirs, and the flow commits it.
+A task makes and commits one chunk, and returns a receipt. Its request has references (the store's path, the run, the
+sampler's number, the policy's sha256) to data in the store, so that Prefect never handles arrays. If the run has
+workers, these make the chunks in tasks, and the flow commits them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from molbuffer.flows.tasks.retries import RETRIES, RETRY_DELAY_SECONDS
 from molbuffer.lab import BufferBuilder, ScoreFailures, Training, limit_threads
 from molbuffer.storage import BuildReceipt, SampleStore
 
-# Not a parameter of the task: those are sent along with every task that is submitted from within it.
+# This is no parameter of the task, since Prefect sends the parameters along with every task submitted from within it.
 _WORKERS: ContextVar[Workers | None] = ContextVar("workers of the present run", default=None)
 
 
@@ -36,7 +36,7 @@ _WORKERS: ContextVar[Workers | None] = ContextVar("workers of the present run", 
     retry_condition_fn=failed_for_now,
 )
 def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
-    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
+    """Make and commit one chunk, unless an earlier attempt has done so, and return the receipt as JSON values."""
     limit_threads()
     with SampleStore.open(Path(request.store)) as store:
         campaign = reopen_campaign(store, request.run_id, request.device, request.stage)
@@ -45,7 +45,7 @@ def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
 
 
 def made_by_tasks(campaign: Campaign) -> MakeChunk:
-    """Return what makes each chunk in a task run of its own."""
+    """Return a function that makes each chunk in a task run of its own."""
     if (shared := shared_chunks(campaign)) is not None:
         return shared
 
@@ -60,5 +60,5 @@ def made_by_tasks(campaign: Campaign) -> MakeChunk:
 
 
 def task_builder(campaign: Campaign, training: Training, failures: ScoreFailures) -> BufferBuilder:
-    """Return a builder of the buffer of a training, by task runs with the present policy."""
+    """Return a builder of the buffer of a training, which makes chunks in task runs with the present policy."""
     return chunk_builder(campaign, training, failures, made_by_tasks(campaign))

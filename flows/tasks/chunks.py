@@ -1,4 +1,4 @@
-"""Making the chunks of a build of the buffer, in a Prefect task or without one, here or by the workers of the run."""
+"""Make the chunks of a build of the buffer, in Prefect tasks or without, in this process or by the run's workers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from molbuffer.samplers import Sampler, load_policy
 from molbuffer.storage import BuildReceipt
 
 MakeChunk = Callable[[BuildRequest], BuildReceipt]
-"""Makes and commits one chunk, unless an earlier attempt has."""
+"""A function that makes and commits one chunk, unless an earlier attempt has done so."""
 Maker = Callable[[Campaign], MakeChunk]
-"""Returns what makes the chunks of a campaign."""
+"""A function that returns the function that makes the chunks of a campaign."""
 
 
 @runtime_checkable
 class MakesAhead(Protocol):
-    """What makes chunks, and begins with those to come before it is asked for them."""
+    """A maker of chunks that begins with the next chunks before they are requested."""
 
     def expect(self, requests: Sequence[BuildRequest]) -> None:
-        """Begin with some chunks, which it will be asked for in this order."""
+        """Begin with chunks, which will be requested in this order."""
 
     def forget(self) -> None:
-        """Take note that it will be asked for nothing more."""
+        """Drop all chunks that were begun: none of them will be requested."""
 
 
 def chunk_of(campaign: Campaign, request: BuildRequest, attempt: Attempt = Attempt()) -> tuple[Sampler, Chunk]:
-    """Return the sampler of a chunk, with the policy and the latents of the request, and the chunk."""
+    """Return the sampler of a request, with the requested policy and latents, and the chunk to draw from it."""
     agent = load_policy(campaign.store.policies.folder(request.agent), campaign.prior.model.device)
-    # All that the run drew in earlier iterations is committed when its buffer is built.
+    # When the buffer is built, all rows of earlier iterations are committed.
     sampler = campaign.samplers(lambda: agent, lambda: request.iteration, request.latents)[request.sampler]
     chunk = Chunk(
         request.iteration,
@@ -53,14 +53,14 @@ def chunk_of(campaign: Campaign, request: BuildRequest, attempt: Attempt = Attem
 
 
 def build_chunk(campaign: Campaign, request: BuildRequest, attempt: Attempt = Attempt()) -> BuildReceipt:
-    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
+    """Make and commit one chunk, unless an earlier attempt has done so, and return the receipt."""
     return commit_chunk(campaign.context, *chunk_of(campaign, request, attempt))
 
 
 def made_here(campaign: Campaign) -> MakeChunk:
-    """Return what makes chunks without tasks: by the workers of the campaign, or in this process.
+    """Return a function that makes chunks without tasks, by the workers of the campaign or in this process.
 
-    A chunk is tried again as often as that of a task, and for the same errors.
+    A chunk is tried again as often as in a task, and after the same errors.
     """
 
     def make(request: BuildRequest) -> BuildReceipt:
@@ -73,7 +73,7 @@ def made_here(campaign: Campaign) -> MakeChunk:
 
 
 def shared_chunks(campaign: Campaign) -> SharedChunks | None:
-    """Return what has the workers of a campaign make its chunks; None where it has none, or they score instead."""
+    """Return a maker of chunks by the workers of a campaign; None if it has no workers, or if they only score."""
     workers = campaign.workers
     if not isinstance(workers, TaskWorkers) or not shares_chunks(campaign):
         return None
@@ -81,11 +81,12 @@ def shared_chunks(campaign: Campaign) -> SharedChunks | None:
 
 
 def make_chunks(requests: Sequence[BuildRequest], make: MakeChunk, failures: ScoreFailures) -> list[BuildReceipt]:
-    """Make chunks, and commit them one after another, so that ``new`` counts each molecule where it occurs first, and
-    the budget of oracle calls is kept to the molecule.
+    """Make chunks, and commit them one after another.
+
+    The order makes ``new`` count each molecule at its first occurrence, and keeps the budget of oracle calls exactly.
 
     Raises:
-        FailedScoresError: so many scores failed that those to come make no difference.
+        FailedScoresError: so many scores failed that the share of failures exceeds the limit whatever the rest gives.
     """
     receipts, to_come = [], sum(request.wanted for request in requests)
     with _begun(make, requests):
@@ -110,7 +111,7 @@ def _begun(make: MakeChunk, requests: Sequence[BuildRequest]) -> Iterator[None]:
 
 
 def chunk_builder(campaign: Campaign, training: Training, failures: ScoreFailures, make: MakeChunk) -> BufferBuilder:
-    """Return a builder of the buffer of a training, with the present policy."""
+    """Return a builder of the buffer of a training, which makes chunks by ``make`` with the present policy."""
 
     def chunks(iteration: int, agent: str, latents: Mapping[str, str], asked: Sequence[str]) -> list[BuildReceipt]:
         requests = build_requests(campaign, iteration, agent, training.drawn, latents, asked)

@@ -60,7 +60,8 @@ def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
     """Compact and expire a store, back its catalog up, and vacuum it, in this order, as far as requested.
 
     Returns:
-        ``compact``, ``expire``, ``backup`` and ``vacuum``: what each did, as JSON values; None for what was not done.
+        ``store``, ``dry_run``, and the results of ``compact``, ``expire``, ``backup`` and ``vacuum`` as JSON values;
+        None for a step that was not done.
 
     Raises:
         UsageError: a text is no age, or a dry run has nothing to list.

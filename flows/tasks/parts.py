@@ -1,6 +1,6 @@
-"""The parts of a build that any process can make which reaches the store: a chunk to be committed, and scores.
+"""The parts of a build that any process with access to the store can make: uncommitted chunks, and scores.
 
-The library of models, with which a chunk is drawn, takes seconds to import: what draws is imported by those who draw.
+Drawing needs torch, whose import takes seconds, so the functions that draw import it themselves.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from molbuffer.storage import BuildReceipt, SampleStore
 
 
 def make_part(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
-    """Make one chunk, for the process of the run to commit; return its name, or the receipt of an earlier attempt."""
+    """Make one chunk, which the process of the run commits; return its name, or the receipt of an earlier attempt."""
     with SampleStore.open(Path(request.store)) as store:
         return _make(store, request, attempt)
 
 
 def make_part_on_cluster(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
-    """Make one chunk in a process that is one of several, each of which has one thread."""
+    """Make one chunk in one of several processes, each of which uses one thread."""
     from molbuffer.lab import one_thread
 
     one_thread()
@@ -33,9 +33,9 @@ def make_part_on_cluster(request: BuildRequest, attempt: Attempt) -> dict[str, A
 
 
 def make_part_apart(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
-    """Make one chunk in a process of one thread that ends with the run: the store stays open.
+    """Make one chunk in a process of one thread that ends with the run, and keep the store open between calls.
 
-    DuckDB keeps a quarter of a megabyte of each store that was attached.
+    The store stays open because DuckDB keeps a quarter of a megabyte for each store that was ever attached.
     """
     from molbuffer.lab import one_thread
 
@@ -54,13 +54,13 @@ def _make(store: SampleStore, request: BuildRequest, attempt: Attempt) -> dict[s
 
 
 def score_part(request: ScoreRequest) -> dict[str, int]:
-    """Score molecules, each score safe within a second; return how many there are, and how many have no value."""
+    """Score molecules, and store each score within a second; return the numbers of molecules, computed and failed."""
     with SampleStore.open(Path(request.store)) as store:
         return _score(_scorer(store, request), request)
 
 
 def score_part_apart(request: ScoreRequest) -> dict[str, int]:
-    """Score molecules in a process that ends with the run: the store stays open, and the component as it is."""
+    """Score molecules in a process that ends with the run, and keep the store and the components between calls."""
     return _score(_kept_scorer(replace(request, molecules=())), request)
 
 
@@ -77,7 +77,7 @@ def _kept_store(path: str) -> SampleStore:
 def _scorer(store: SampleStore, request: ScoreRequest) -> Scorer:
     objective = build_objective(run_settings(store, request.run_id, request.stage))
     wanted = [each for each in objective.components if each.component.name in request.components]
-    # Whether a gate is open was asked before.
+    # The gates of the components were checked before the request.
     alone = Objective([replace(each, weight=1.0, after=None) for each in wanted])
     return Scorer(alone, store, request.run_id, hands_over=True)
 

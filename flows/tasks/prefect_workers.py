@@ -1,7 +1,7 @@
-"""The workers of a flow run: each part is a task run, by one of Prefect's task runners.
+"""The workers of a flow run: each part is a task run of one of Prefect's task runners.
 
 threads     ThreadPoolTaskRunner
-processes   ThreadPoolTaskRunner, whose threads wait for processes of ours (``processes`` says why)
+processes   ThreadPoolTaskRunner, whose threads wait for the processes of ``WorkerProcesses`` (``processes`` says why)
 dask, ray   DaskTaskRunner, RayTaskRunner
 """
 
@@ -36,12 +36,12 @@ from molbuffer.flows.tasks.workers import Part, TaskWorkers
 
 
 def failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether Prefect shall try a failed part again."""
+    """Return whether Prefect tries a failed part again."""
     return can_pass(state.data)
 
 
 def present_attempt() -> Attempt:
-    """Return the attempt that the present task run is."""
+    """Return the ids of the present task run as an attempt."""
     run = runtime.task_run
     return Attempt(runtime.flow_run.id, run.id, f"{run.id}/{run.run_count}")
 
@@ -57,7 +57,7 @@ def present_attempt() -> Attempt:
 def make_part_task(
     request: BuildRequest, apart: bool = False, processes: WorkerProcesses | None = None
 ) -> dict[str, Any]:
-    """Make one chunk, for the flow to commit."""
+    """Make one chunk, which the flow commits."""
     attempt = present_attempt()
     if processes is not None:
         return processes.call(make_part_apart, request, attempt)
@@ -73,24 +73,25 @@ def make_part_task(
     retry_condition_fn=failed_for_now,
 )
 def score_task(request: ScoreRequest, processes: WorkerProcesses | None = None) -> dict[str, int]:
-    """Score molecules, each score stored within a second."""
+    """Score molecules, and store each score within a second."""
     return score_part(request) if processes is None else processes.call(score_part_apart, request)
 
 
 class PrefectWorkers(TaskWorkers):
-    """Workers that make parts as task runs.
+    """Workers that make parts in task runs.
 
     Args:
-        number: how many parts they make at once.
-        runner: the task runner, which was started.
-        apart: whether it runs tasks in other processes.
-        processes: the processes that its threads wait for; None for none.
+        number: the number of parts that they make at once.
+        runner: the task runner, already started.
+        apart: whether the task runner runs tasks in other processes.
+        processes: the processes that its threads wait for; None if the threads work themselves.
     """
 
     def __init__(self, number: int, runner: TaskRunner[Any], *, apart: bool, processes: WorkerProcesses | None) -> None:
         self.number = number
         self._runner, self._apart, self._processes = runner, apart, processes
-        # A task that is submitted from within another one is sent along with it, and not every task can be pickled.
+        # Prefect pickles the enclosing task along with a task submitted from within it, and not every task can be
+        # pickled, so tasks are submitted from the context of the flow.
         self._of_flow = copy_context()
 
     def make(self, request: BuildRequest) -> Part:
@@ -107,7 +108,7 @@ class PrefectWorkers(TaskWorkers):
 
 @contextmanager
 def prefect_workers(settings: RunnerSettings) -> Iterator[PrefectWorkers]:
-    """Have the workers of a flow run, to the end of the block.
+    """Yield the workers of a flow run, and stop them at the end of the block.
 
     Raises:
         WorkersError: the cluster cannot be reached, or cannot reach Prefect's server.
@@ -119,7 +120,7 @@ def prefect_workers(settings: RunnerSettings) -> Iterator[PrefectWorkers]:
         _enter(stack, runner, settings)
         if settings.kind == "processes":
             processes = WorkerProcesses(settings.workers)
-            # Before the threads, which wait for them.
+            # The processes stop before the threads, which wait for them.
             stack.callback(processes.stop)
         yield PrefectWorkers(settings.workers, runner, apart=settings.needs_prefect, processes=processes)
 
@@ -131,7 +132,7 @@ def _cluster(settings: RunnerSettings) -> TaskRunner[Any]:
     if settings.kind == "dask":
         from prefect_dask import DaskTaskRunner
 
-        # Without a limit, since Dask would divide the memory of the machine evenly and end who takes more.
+        # There is no memory limit, since Dask would divide the memory evenly and kill a worker that uses more.
         local = {"n_workers": number, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
         made = {"address": address} if address is not None else {"cluster_kwargs": local}
         dask: TaskRunner[Any] = DaskTaskRunner(**made)
@@ -148,9 +149,9 @@ def _cluster(settings: RunnerSettings) -> TaskRunner[Any]:
 def _enter(stack: ExitStack, runner: TaskRunner[Any], settings: RunnerSettings) -> None:
     try:
         stack.enter_context(runner)
-        # The client of Dask is otherwise made by the first task.
+        # This access makes the client of Dask, which the first task would make otherwise.
         getattr(runner, "client", None)
-    # Dask and Ray have errors of their own for what keeps one out, such as a token that is missing.
+    # Dask and Ray raise many types of errors when a connection fails, such as for a missing token.
     except Exception as error:
         at = f" at {settings.address}" if settings.address else ""
         raise WorkersError(
@@ -159,16 +160,16 @@ def _enter(stack: ExitStack, runner: TaskRunner[Any], settings: RunnerSettings) 
 
 
 def _refuse_unreachable_server(address: str) -> None:
-    """Refuse a server of Prefect on this machine alone for a cluster that is on others.
+    """Refuse a Prefect server that only this machine can reach, if the cluster is on other machines.
 
     Raises:
-        WorkersError: its tasks could not report to it.
+        WorkersError: the tasks of the cluster could not reach the server.
     """
     host = urlsplit(address if "://" in address else f"//{address}").hostname
     server = urlsplit(os.environ.get("PREFECT_API_URL", "")).hostname
     here = {None, "localhost", "127.0.0.1", "::1", "auto"}
     if host not in here and server in here:
         raise WorkersError(
-            f"the workers at {address} cannot report to Prefect's server, which is of this machine alone: start one "
-            "that they reach by `prefect server start --host 0.0.0.0`, and set PREFECT_API_URL to its address"
+            f"the workers at {address} cannot reach Prefect's server, which only this machine can reach: start one for "
+            "other machines by `prefect server start --host 0.0.0.0`, and set PREFECT_API_URL to its address"
         )

@@ -1,8 +1,8 @@
-"""Processes of this machine that make parts of builds: each is used again, until the run ends.
+"""Processes of this machine that make parts of builds, and are reused until the run ends.
 
-They are those in which molecules are scored apart, and not the pool of Prefect's ``ProcessPoolTaskRunner``: there, the
-death of one process breaks the pool, ends the work of all others, and refuses what comes after. Here the part of the
-dead one is made again in a new process, and the others know nothing of it.
+They come from the same class as the worker processes of scorers, and not from Prefect's ``ProcessPoolTaskRunner``:
+there, the death of one process breaks the pool, ends the work of all others, and makes the pool refuse further work.
+Here, a new process makes the part of the dead one again, and the other processes go on undisturbed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from molbuffer.scoring import Crew, Seat, WorkerDiedError
 Result = TypeVar("Result")
 
 MOST_DEATHS = 3
-"""So many processes that end one after another on one part show that it is the part that ends them."""
+"""The number of processes that may die one after another on one part, before the part counts as the cause."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class WorkerProcesses:
     """A number of processes, each of which makes one part at a time for a thread that waits for it.
 
     Args:
-        number: the most processes; each starts when it is first needed.
+        number: the largest number of processes; each starts when it is first needed.
     """
 
     def __init__(self, number: int) -> None:
@@ -42,11 +42,11 @@ class WorkerProcesses:
 
         Args:
             work: a module-level function, which may be called again when a process dies.
-            arguments: what it is given; like the result, they are pickled.
+            arguments: the arguments of ``work``; like its result, they are pickled.
 
         Raises:
-            WorkersError: so many processes died of it, or the run ends.
-            Exception: the exception of ``work``.
+            WorkersError: ``MOST_DEATHS`` processes died on the call, or the run ends.
+            Exception: ``work`` raised it.
         """
         for death in range(1, MOST_DEATHS + 1):
             try:
@@ -58,16 +58,16 @@ class WorkerProcesses:
                     raise WorkersError("the run ends, and its worker processes with it") from error
                 if death == MOST_DEATHS:
                     raise WorkersError(
-                        f"{death} worker processes died one after another of {_named(work, arguments)}, the last: "
-                        f"{error}. SIGKILL often means that memory ran out: take fewer workers, or smaller chunks"
+                        f"{death} worker processes died one after another in {_named(work, arguments)}, the last: "
+                        f"{error}. SIGKILL often means that memory ran out: use fewer workers, or smaller chunks"
                     ) from error
                 _log.warning("%s; another one makes %s again", error, _named(work, arguments))
         raise AssertionError("unreachable")
 
     def stop(self) -> None:
-        """End all processes, those that make a part too."""
+        """End all processes, including those that are making a part."""
         self._stopped.set()
-        # Again and again, since a thread may have been about to begin a call.
+        # This is repeated, since a thread may be about to begin a call.
         while self._busy:
             for seat in list(self._busy):
                 seat.interrupt()

@@ -1,10 +1,11 @@
 """Transient errors: a part of a build that failed with one is tried again, by Prefect or by the run itself.
 
-    can pass     what ``storage.may_pass`` says: the catalog or its server failed, others held the lock, a network, an
-                 object store or a file system failed; and an error of a policy's files for one of these reasons
-    cannot       a full or read-only disk, a file that is missing or not ours to read: not within seconds
-                 all other errors: a configuration, a module that cannot be imported, a wrong value, workers that died
-                 again and again would be the same a second later; whatever a signal is at the root of
+    transient    errors for which ``storage.may_pass`` is true: the catalog or its server failed, another process held
+                 the lock, a network, an object store or a file system failed; and errors of a policy's files that one
+                 of these caused
+    permanent    a full or read-only disk, a missing or unreadable file; all other errors, such as of a configuration,
+                 an import, a wrong value, or workers that died repeatedly, which a retry a second later would repeat;
+                 and any error that a signal caused
 
 A run that ends with an error loses nothing: it can be resumed from the store.
 """
@@ -20,22 +21,22 @@ from molbuffer.samplers import SamplerError
 from molbuffer.storage import may_pass
 
 RETRIES = 2
-"""How often a part of a build is tried again."""
+"""The number of retries of a part of a build."""
 RETRY_DELAY_SECONDS = 1.0
-"""The time before each of these attempts."""
+"""The time before each retry."""
 
 Result = TypeVar("Result")
 
 
 def can_pass(error: object) -> bool:
-    """Return whether another attempt, a moment later, may succeed.
+    """Return whether an error is transient, so that another attempt a moment later may succeed.
 
     Examples:
         >>> from molbuffer.storage import StoreBusyError
         >>> can_pass(StoreBusyError("another process holds the lock")), can_pass(ValueError("of a scorer"))
         (True, False)
     """
-    # Rooms report errors of the system as errors of their own.
+    # The package ``samplers`` raises errors of the operating system as errors of its own.
     passes = may_pass(error) or (
         isinstance(error, SamplerError) and isinstance(error.__cause__, OSError) and may_pass(error.__cause__)
     )
@@ -43,7 +44,7 @@ def can_pass(error: object) -> bool:
 
 
 def _ends_the_process(error: object) -> bool:
-    """Return whether a signal is at the root of an error: libraries make another one of what its handler raises."""
+    """Return whether a signal caused an error; a library may replace the error that the signal handler raised."""
     seen: set[int] = set()
     while isinstance(error, BaseException) and id(error) not in seen:
         if not isinstance(error, Exception):
@@ -54,12 +55,12 @@ def _ends_the_process(error: object) -> bool:
 
 
 def tried_again(attempt: Callable[[int], Result], what: str, *, wait: Callable[[float], object] = time.sleep) -> Result:
-    """Return the result of an attempt: the first, or one after errors that can pass, as Prefect does it for its tasks.
+    """Return the result of the first attempt that succeeds, with retries after transient errors, as in Prefect's tasks.
 
     Args:
-        attempt: makes the attempt of a number, from 1.
-        what: the name of what is attempted, for the warning about each error.
-        wait: waits so many seconds; a true result means that the run has ended meanwhile, and no attempt is made.
+        attempt: makes an attempt, given its number from 1.
+        what: the name of the part, for the warning about each error.
+        wait: waits for a number of seconds; a true result means that the run has ended, and no retry is made.
 
     Raises:
         Exception: the error of the last attempt.

@@ -1,4 +1,4 @@
-"""Chunks that workers make at the same time, and the process of the run commits in the order of their rows."""
+"""Chunks that workers make at the same time, and that the process of the run commits in row order."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from molbuffer.samplers import Sampler
 from molbuffer.storage import BuildReceipt
 
 AHEAD = 2
-"""Chunks of each worker that are begun or made before the one whose turn it is: one that takes long keeps the others
-from work only then."""
+"""The number of chunks for each worker that may be begun or made ahead of the next commit. With several, a slow chunk
+does not stop the other workers at once."""
 
 
 def shares_chunks(campaign: Campaign) -> bool:
     """Return whether the workers of a campaign make whole chunks.
 
-    Where a component has a high cost they score its molecules instead, which are more than the chunks, while the
-    process of the run draws. It does so, too, where a chunk needs those before it.
+    If a component has a high cost, workers score molecules instead, since there are more molecules than chunks, and the
+    process of the run draws. The process of the run also draws if a chunk needs the chunks before it.
     """
     context = campaign.context
     if any(each.component.cost == "high" for each in context.objective.components):
@@ -30,11 +30,11 @@ def shares_chunks(campaign: Campaign) -> bool:
 
 
 class SharedChunks:
-    """Has workers make chunks, and commits each when it is asked for it.
+    """A maker of chunks that lets workers make them, and commits each when it is requested.
 
     Args:
         campaign: the campaign.
-        workers: those of the run.
+        workers: the workers of the run.
     """
 
     def __init__(self, campaign: Campaign, workers: TaskWorkers) -> None:
@@ -44,7 +44,7 @@ class SharedChunks:
         self._begun: dict[tuple[int, int, int], Part] = {}
 
     def expect(self, requests: Sequence[BuildRequest]) -> None:
-        """Begin with some chunks, which it will be asked for in this order."""
+        """Begin with chunks, which will be requested in this order."""
         self._waiting = deque(requests)
         self._begin()
 
@@ -63,7 +63,7 @@ class SharedChunks:
         return receipt
 
     def forget(self) -> None:
-        """Ask for nothing more; what was made and is not committed is left to a vacuum."""
+        """Drop all chunks that were begun; a vacuum removes the files of uncommitted ones."""
         self._begun.clear()
         self._waiting.clear()
 

@@ -1,7 +1,7 @@
 """The workers of a run: threads, processes or a cluster that make parts of its builds at the same time.
 
-Parts are whole chunks, or molecules to score. What they make passes through the store: a worker is given references and
-gives back a few words.
+A part is a whole chunk, or molecules to score. Results pass through the store: a worker gets references to data in the
+store, and returns only names and counts.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from molbuffer.samplers import claimed_together
 from molbuffer.storage import SampleStore, StoreError
 
 PORTIONS = 4
-"""The parts for each worker into which molecules are divided, so that one that is slow leaves others to the rest."""
+"""The number of parts for each worker into which molecules are divided, so that a slow one does not delay the rest."""
 MOST_MOLECULES = 256
 """The most molecules of a part."""
 COMMIT_SECONDS = 0.5
-"""Between two commits of the scores that workers hand over."""
+"""The time between two commits of the scores that workers hand over."""
 
 _log = logging.getLogger(__name__)
 
 
 class Part(Protocol):
-    """A part that a worker makes."""
+    """A part of a build that a worker makes."""
 
     def result(self) -> dict[str, Any]:
-        """Return what became of it once it is made, or raise the error of the worker."""
+        """Wait until the part is made, and return the result or raise the error of the worker."""
 
 
 class TaskWorkers(ABC):
     """The workers of a run.
 
     Attributes:
-        number: how many parts they make at once.
+        number: the number of parts that they make at once.
     """
 
     number: int
 
     @abstractmethod
     def make(self, request: BuildRequest) -> Part:
-        """Have a chunk made, to be committed by the caller."""
+        """Begin to make a chunk, which the caller commits, and return at once."""
 
     @abstractmethod
     def score_part(self, request: ScoreRequest) -> Part:
-        """Have molecules scored."""
+        """Begin to score molecules, and return at once."""
 
     def score(self, campaign: Campaign, components: Sequence[str], molecules: Sequence[str]) -> None:
         """Score molecules by the components of one call, and return when the scores are stored."""
@@ -84,7 +84,7 @@ class TaskWorkers(ABC):
 
 @contextmanager
 def committed_meanwhile(store: SampleStore) -> Iterator[None]:
-    """Commit what workers hand over, twice a second, and the rest at the end of the block."""
+    """Commit the scores that workers hand over, twice a second, and the rest at the end of the block."""
     ended = Event()
 
     def work() -> None:
@@ -92,7 +92,7 @@ def committed_meanwhile(store: SampleStore) -> Iterator[None]:
             try:
                 store.commit_handed_over()
             except StoreError as error:
-                # What waits is safe, and tried again: at the last by the run.
+                # The scores are safe in their files, and are committed later, at the latest at the end of the block.
                 _log.warning("scores that were handed over wait to be committed: %s", error)
 
     thread = Thread(target=work, name="handed-over")
@@ -106,25 +106,25 @@ def committed_meanwhile(store: SampleStore) -> Iterator[None]:
 
 
 def molecules_of_a_part(molecules: int, workers: int, together: int) -> int:
-    """Return how many molecules a part has.
+    """Return the number of molecules of a part.
 
     Args:
-        molecules: how many there are.
-        workers: how many workers share them.
-        together: how many a component takes in one call.
+        molecules: the number of all molecules.
+        workers: the number of workers that share them.
+        together: the number of molecules that a component takes in one call.
     """
     even = math.ceil(molecules / (workers * PORTIONS))
     return min(MOST_MOLECULES, max(1, even, min(together, math.ceil(molecules / workers))))
 
 
 class LocalWorkers(TaskWorkers):
-    """Threads of this process, each of which may have a process that it waits for.
+    """Threads of this process, which work themselves or wait for worker processes.
 
-    A part is tried again as often as that of a task of Prefect, and for the same errors.
+    A part is tried again as often as in a Prefect task, and after the same errors.
 
     Args:
-        number: how many.
-        processes: the processes; None works in the threads.
+        number: the number of threads.
+        processes: the worker processes; None if the threads work themselves.
     """
 
     def __init__(self, number: int, processes: WorkerProcesses | None) -> None:
@@ -148,7 +148,7 @@ class LocalWorkers(TaskWorkers):
         return self._submit(attempt, request.title)
 
     def close(self) -> None:
-        """End the processes; wait for what a thread is making, and begin nothing more."""
+        """Begin no further part, end the processes, and wait for the threads."""
         self._ended.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._processes is not None:
@@ -161,12 +161,12 @@ class LocalWorkers(TaskWorkers):
 
 @contextmanager
 def opened_workers(settings: RunnerSettings) -> Iterator[TaskWorkers | None]:
-    """Have the workers of a run, to the end of the block; None where the run makes its parts itself.
+    """Yield the workers of a run, and stop them at the end of the block; yield None if the run works alone.
 
-    In a flow run they are tasks of Prefect.
+    In a flow run, the workers make parts in Prefect tasks.
 
     Raises:
-        UsageError: a cluster needs Prefect, and this is no flow run.
+        UsageError: the settings name a cluster, which needs Prefect, and this is no flow run.
         WorkersError: the cluster cannot be reached.
     """
     if not settings.shares:
@@ -178,7 +178,7 @@ def opened_workers(settings: RunnerSettings) -> Iterator[TaskWorkers | None]:
             yield workers
     elif settings.needs_prefect:
         raise UsageError(
-            f"the runner {settings.kind} makes parts of a build by tasks of Prefect: leave --no-prefect out, or take "
+            f"the runner {settings.kind} makes parts of a build in tasks of Prefect: leave --no-prefect out, or set "
             'runner.kind = "processes"'
         )
     else:

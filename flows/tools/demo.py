@@ -1,4 +1,4 @@
-"""The demonstration: a campaign on real molecules, an offline training on its stored rows, and the gains of both."""
+"""The demonstration: a campaign, an offline training on its stored rows, and the gains of both policies."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from molbuffer.training import DrawEvaluation, bootstrap_difference, evaluate_po
 Work = Callable[..., Mapping[str, Any]]
 """A training, called with a configuration as JSON and the folder of a store, that returns the result of its run."""
 DRAWS = 1_000
-"""Fresh molecules drawn from each policy to compare them."""
+"""The number of fresh draws of each policy for their comparison."""
 COMPARED_ITERATIONS = 10
-"""The first and the last iterations whose mean rewards are compared."""
+"""The number of first, and of last, iterations whose mean rewards are compared."""
 OBJECTIVE = (
-    "drug-like molecules that resemble celecoxib. The prior is poor at it: it draws what can be bought, which is "
-    "drug-like, but hardly ever resembles a given drug."
+    "drug-like molecules that resemble celecoxib. The prior has a low mean reward: it draws molecules like those that "
+    "can be bought, which are drug-like, but rarely resemble a given drug."
 )
-"""The objective of ``demo.toml``, and why the prior can be improved."""
+"""A description of the objective of ``demo.toml``, and of the reason why the prior can be improved."""
 
 _COUNTS = "SELECT run_id, count(*) AS n, count(*) FILTER (kept) AS kept FROM sample_history GROUP BY run_id"
 _LIVE_REWARDS = "SELECT run_id, value FROM metrics WHERE name = 'reward_live' ORDER BY iteration"
@@ -52,8 +52,8 @@ class PolicyResult:
     Attributes:
         name: "prior", "online" or "offline".
         sha256: the sha256 of the policy.
-        evaluation: its fresh draws.
-        gain: the 95 % bootstrap interval of its mean reward less the prior's; None for the prior.
+        evaluation: the evaluation of its fresh draws.
+        gain: the 95 % bootstrap interval of its mean reward minus the prior's; None for the prior.
     """
 
     name: str
@@ -71,10 +71,10 @@ class DemoReport:
         store: the folder of the store.
         run_id: the online run.
         rows: the number of rows of the online run.
-        kept: the number of its kept rows.
+        kept: the number of kept rows of the online run.
         scores: the number of scores in the store.
         first_reward: the mean reward of live samples in the first iterations.
-        last_reward: that in the last iterations.
+        last_reward: the mean reward of live samples in the last iterations.
         policies: the prior, the online and the offline policy.
         samplers: the mean metrics of each sampler and event.
         best: the molecules with the highest rewards.
@@ -110,12 +110,12 @@ def run_demo(
     """Train online, train offline on the stored rows, evaluate the prior and both policies, and return the results.
 
     Args:
-        settings: those of the campaign.
+        settings: the settings of the campaign.
         store: the folder of the store.
-        train: the flow of this name, or what it does.
-        train_offline: the flow of this name, or what it does.
-        draws: the fresh draws of each policy.
-        say: is told of each step before it begins.
+        train: the flow ``train``, or the function that does the same without Prefect.
+        train_offline: the flow ``train_offline``, or the function that does the same without Prefect.
+        draws: the number of fresh draws of each policy.
+        say: is called with a message before each step.
     """
     config = settings.to_json()
     say(f"1 of 3: {settings.campaign.iterations} iterations of training, whose molecules fill the store")
@@ -194,7 +194,7 @@ def _policies(results: Iterable[PolicyResult]) -> Table:
     table = Table("policy", "mean reward", "gain (95 %)", "validity", "uniqueness", "sha256", title_justify="left")
     for result in results:
         draws = len(result.evaluation.rewards)
-        table.title = f"{draws} fresh draws of each policy (a useless draw counts as reward 0)"
+        table.title = f"{draws} fresh draws of each policy (a draw without a reward counts as 0)"
         evaluation = result.evaluation
         table.add_row(
             result.name,
@@ -218,7 +218,7 @@ def _samplers(report: DemoReport) -> Table:
 
 def _best(report: DemoReport) -> Table:
     table = Table(
-        "reward", "iteration", title="The ten best molecules, and when they were first drawn", title_justify="left"
+        "reward", "iteration", title="The ten best molecules, with their first iterations", title_justify="left"
     )
     table.add_column("molecule", overflow="fold")
     for smiles, reward, iteration in report.best.iter_rows():
@@ -227,7 +227,7 @@ def _best(report: DemoReport) -> Table:
 
 
 def _next_steps(report: DemoReport, console: Console) -> None:
-    # `make demo` runs the command of an environment that is not active in the user's shell.
+    # `make demo` runs the command of a virtual environment that need not be active in the user's shell.
     program = "molbuffer" if shutil.which("molbuffer") else shlex.quote(sys.argv[0])
     store = shlex.quote(str(report.store))
     online = report.policies[1].sha256[:12]

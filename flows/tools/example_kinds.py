@@ -1,4 +1,4 @@
-"""The part of the example configuration with the kinds of other packages, made of their classes."""
+"""The part of the example configuration with the kinds of other packages, generated from their classes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PLACES: Mapping[str, str] = {
     "selections": "[buffer.selection]",
     "transforms": "[objective.components.transform]",
 }
-"""The table of a configuration that a kind of each family stands in."""
+"""The table of a configuration for a kind, by the kind's family."""
 WIDTH = 118
 
 
 def example_of_kinds(families: Iterable[Family]) -> str:
-    """Return a table, commented out, of each usable kind that another package registers; empty if there is none."""
+    """Return a commented-out table for each usable kind of other packages; an empty text if there is none."""
     tables = [
         "\n".join(_table(family, kind))
         for family in families
@@ -55,7 +55,7 @@ def _comment(text: str) -> list[str]:
 
 
 def _value(field: FieldInfo) -> str:
-    """Return the default of a key as TOML, or a value of its type where it has none that can be written."""
+    """Return the default of a key as TOML, or an example of its type if it has no default that TOML can express."""
     default = field.get_default(call_default_factory=False)
     plain = None if default is PydanticUndefined else to_jsonable_python(default, fallback=lambda _: None)
     if plain is not None and not isinstance(plain, dict):
@@ -66,11 +66,11 @@ def _value(field: FieldInfo) -> str:
 
 
 _OF_TYPE: Mapping[type, str] = {bool: "true", int: "1", float: "1.0", tuple: "[]", list: "[]", dict: "{}"}
-"""A value in TOML of each type of a key; a text, if there is no other."""
+"""An example in TOML for each type of a key; a key of any other type gets a text."""
 
 
 def _has_type(annotation: Any, wanted: type) -> bool:
-    """Return whether a type is the wanted one, or a choice with it."""
+    """Return whether an annotation is the wanted type, or a union that contains it."""
     return (
         annotation is wanted
         or get_origin(annotation) is wanted

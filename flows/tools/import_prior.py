@@ -1,4 +1,4 @@
-"""Import of priors of other programs as policies."""
+"""Import priors of other programs as policies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, SampleStore
 def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:
     """Register the model of a file of REINVENT 4 in a store, which is made if it does not exist.
 
-    The file is read, and possibly refused, before the store is opened. A prior that the store has is not changed.
+    The file is read, and possibly refused, before the store is opened. A prior that the store has already is not
+    changed.
 
     Returns:
         ``policy`` (its sha256 in the store), ``run_id``, ``file_sha256``, the kind, the sizes and the tokens of the
-        model; ``only_drawn``, the tokens that it can draw but that no SMILES string is split into; and what the file
-        says of its origin.
+        model; ``only_drawn``, the tokens that the model can draw but that no SMILES string is split into; and the
+        entries of the file about its origin.
     """
     prior = read_reinvent_prior(file)
     run = _run(file, prior)
@@ -42,6 +43,6 @@ def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:
 
 
 def _run(file: Path, prior: ReinventPrior) -> Run:
-    """Return the record of the import as a run, which names the file of a policy."""
+    """Return the record of the import as a run, with the name and the sha256 of the file."""
     config = {"file": file.name, "file_sha256": prior.file_sha256, "origin": dict(prior.origin)}
     return described_run(uuid.uuid4().hex, file.name, RunKind.IMPORT, json.dumps(config, sort_keys=True), seed=0)

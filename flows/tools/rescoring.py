@@ -1,4 +1,4 @@
-"""Second attempts at scores that failed or were lost, under the objective of a configuration."""
+"""Compute scores again that failed or were lost, under the objective of a configuration."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from molbuffer.storage import RunKind, SampleStore, ScoreStatus
 def rescore(
     settings: Settings, store: SampleStore, run_id: str, *, failed: bool, components: Collection[str] = ()
 ) -> SecondAttempt:
-    """Compute lost scores again, and complete the rewards that lacked them; a run records it.
+    """Compute lost scores again, and complete the rewards that lacked them, as a recorded run.
 
     Args:
         settings: the configuration, whose objective the scores belong to.
         store: the store.
-        run_id: the id of the run that records it.
+        run_id: the id of the new run.
         failed: whether failed scores are computed again, too.
         components: the names of the components; all by default.
 
@@ -52,7 +52,7 @@ def rescore(
 
 
 def newest_settings(store: SampleStore) -> Settings:
-    """Return the configuration of the newest run with an objective; runs from Python have none.
+    """Return the configuration of the newest run with an objective; runs from Python have no configuration.
 
     Raises:
         UsageError: the store has no such run.

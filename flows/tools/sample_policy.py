@@ -1,4 +1,4 @@
-"""Drawing of molecules from a policy, outside a campaign."""
+"""Draw molecules from a policy, outside a campaign."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from molbuffer.storage import SampleStore
 
 
 def named_policy(policy: str, store: Path | None = None, device: str = "cpu") -> Policy:
-    """Load a policy by its name, as ``find_policy`` takes it, from ``store``, which is only read."""
+    """Load a policy by its name, in the forms of ``find_policy``; ``store`` is only read."""
     on = find_device(device)
     with ExitStack() as opened:
         looked_in = None if store is None else opened.enter_context(SampleStore.open(store, read_only=True))

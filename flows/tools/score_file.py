@@ -1,4 +1,4 @@
-"""Scoring of a file of molecules under a configuration: the filters and components of every line."""
+"""Score a file of molecules under a configuration, with the filters and components of every line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from molbuffer.scoring import Filter, Standardisation, commonest_error
 from molbuffer.storage import RunKind, RunStatus, SampleStore
 
 CHUNK_LINES = 2048
-"""Lines scored together: their scores are in the store before further ones are computed."""
+"""The number of lines that are scored together, and whose scores are stored before the next lines are scored."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def check_share(frame: pl.DataFrame, max_failed_share: float) -> None:
 
     Args:
         frame: the rows of ``FileScorer.score``.
-        max_failed_share: the share of the distinct molecules that may have none.
+        max_failed_share: the largest share of the distinct molecules that may lack a reward.
 
     Raises:
-        FailedScoresError: it is larger.
+        FailedScoresError: the share is larger.
     """
     molecules = frame.filter(pl.col("molecule").is_not_null()).unique("molecule", maintain_order=True)
     failed = molecules.filter(pl.col("error").is_not_null())

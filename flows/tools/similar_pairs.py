@@ -25,11 +25,11 @@ class PairSearch:
     """The criteria for pairs of a file's molecules.
 
     Attributes:
-        bounds: the bounds of their similarity.
-        per_molecule: the most targets of one source; the most similar ones are kept.
+        bounds: the bounds of the similarity of a pair.
+        per_molecule: the largest number of targets of one source; the most similar ones are kept.
         most_molecules: the number of the file's molecules to use, drawn at random; None uses all.
         seed: the seed of that draw.
-        min_improvement: the least reward of a target less that of its source; None is any.
+        min_improvement: the least improvement, the reward of a target minus that of its source; None is any.
         same_scaffold: require both ends to have the same Bemis-Murcko scaffold.
     """
 
@@ -89,17 +89,17 @@ def pairs_of_file(
     rewards: Rewards | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> pl.DataFrame:
-    """Find the pairs of a file: ``source``, ``target``, ``similarity``; with rewards also those of both ends.
+    """Return the pairs of a file, with the columns ``source``, ``target`` and ``similarity``.
 
-    Rows of the file that are no molecule are reported and left out. With a least improvement, molecules without a
-    reward are left out too.
+    With rewards, the columns ``source_reward`` and ``target_reward`` follow. Rows of the file that are no molecule are
+    reported and left out. With a least improvement, molecules without a reward are left out, too.
 
     Args:
         path: the file.
-        column: the column of the molecules in a table; None is the usual one.
+        column: the column of the molecules in a table; None is ``smiles`` or ``canonical_smiles``.
         search: the criteria for pairs.
         rewards: the function for rewards; None leaves them out.
-        progress: called with the number of molecules that were compared with all others, and the number of all.
+        progress: is called with the number of molecules that were compared with all others, and the number of all.
 
     Raises:
         SmilesFileError: the file cannot be read, or holds fewer than two different molecules.

@@ -1,4 +1,4 @@
-"""What the flows of a campaign do, whoever runs them: Prefect, or a command without it."""
+"""The bodies of a campaign's flows, which Prefect or a command without Prefect runs."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The work of an actor: builds of the buffer for a training elsewhere, until that ends."""
+"""The work of an actor: builds of the buffer for a training in another process, until that ends."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ def run_actor(
     device: str | None = None,
     parent_process: int | None = None,
 ) -> dict[str, Any]:
-    """Draw for a training until it ends, and return what the actor did.
+    """Draw for a training until it ends, and return a summary, as the flow ``act`` does.
 
     Args:
         store: the folder of the store.
-        learner: the run of the training, or the start of its id; None is the newest asynchronous one at work.
-        name: the name of its campaign, where no run is named.
-        builds: the number of builds after which the actor ends; None is no end.
+        learner: the run of the training, or the start of its id; None is the newest running asynchronous training.
+        name: the name of the training's campaign; it is used only when ``learner`` is None.
+        builds: the number of builds after which the actor ends; None is no limit.
         run_id: the run of the actor, which is resumed if the store knows it; by default a new run.
         device: the device to draw on; by default that of the configuration.
-        parent_process: the process without which the actor ends; None is none.
+        parent_process: the id of the parent process, with which the actor ends; None if it does not end with another
+            process.
 
     Raises:
-        NoLearnerError: the training does not learn from actors, or there is none.
+        NoLearnerError: the training does not learn from actors, or no such training is at work.
     """
     with SampleStore.open(Path(store)) as opened:
         of = find_learner(opened, learner, name)
@@ -55,7 +56,7 @@ def run_actor(
 
 
 def make_actor(campaign: Campaign, learner_id: str, parent_process: int | None = None) -> Actor:
-    """Return the actor of a campaign, whose run is that of the actor."""
+    """Return the actor for a campaign whose ``run_id`` is that of the actor's run."""
     settings = campaign.settings
     present = PresentPolicy(campaign.start)
     samplers = campaign.samplers(lambda: present.policy, lambda: present.iteration + 1)

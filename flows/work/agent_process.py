@@ -1,4 +1,4 @@
-"""The process of one agent beside the first: it trains by the job that it reads, and ends when its pipe does."""
+"""The process of a further agent of a group: it reads a job from standard input, trains, and ends with that pipe."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import signal
 import threading
 
 SECONDS_TO_END = 8.0
-"""The time that the run has to be recorded as interrupted, after which the process ends as it is."""
+"""The time that the run has to be recorded as interrupted, before the process ends without it."""
 
 
 def main() -> None:
-    """Train as the job on standard input says."""
+    """Read a job, one line of JSON, from standard input, and train by it."""
     from molbuffer.lab import kept_ctrl_c, limit_threads
 
-    # A command in the background of a script hands on that it ignores Ctrl-C, and this is how the agent ends.
+    # A command in the background of a script ignores SIGINT, and its children inherit that; the agent ends by SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = json.loads(_read_line())
     threading.Thread(target=_end_with_pipe, name="end-with-pipe", daemon=True).start()
@@ -31,11 +31,11 @@ def main() -> None:
 
 
 def _read_line() -> bytes:
-    # Python's own standard input has a lock, which a thread that waits for it would hold when the process ends.
+    # Python's own standard input has a lock, which a waiting thread would still hold when the process ends.
     line = b""
     while not line.endswith(b"\n"):
         if not (part := os.read(0, 65536)):
-            raise EOFError("the job of this agent is missing: it is written by the command of its first agent")
+            raise EOFError("the job of this agent is missing on standard input: the first agent's command writes it")
         line += part
     return line
 

@@ -1,4 +1,4 @@
-"""Working the backlog of a store off, on any host that has the store."""
+"""Score the backlog of a store, on any host that has the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from molbuffer.lab import BacklogProgress, BacklogScorer
 from molbuffer.storage import SampleStore
 
 BATCH_ROWS = 256
-"""Rows that are taken at once, unless told."""
+"""The default number of rows that are claimed at once."""
 
 
 def run_score_pending(
@@ -23,7 +23,7 @@ def run_score_pending(
     batch: int = BATCH_ROWS,
     progress: Callable[[BacklogProgress], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Do what the flow ``score_pending`` does, and return its result; ``progress`` is told what was done so far."""
+    """Do the work of the flow ``score_pending``, and return its result; ``progress`` gets the counts so far."""
     with SampleStore.open(Path(store)) as opened:
         run_id = None if run is None else opened.run(run).run_id
         find = backlogs_of_runs(opened)

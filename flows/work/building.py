@@ -15,12 +15,12 @@ from molbuffer.storage import Event, RunKind, SampleStore
 def run_build(
     config: str, store: str, maker: Maker, *, run_id: str | None = None, device: str | None = None
 ) -> dict[str, Any]:
-    """Do what the flow ``build`` does, and return its result.
+    """Do the work of the flow ``build``, and return its result.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.
         store: the folder of the store.
-        maker: makes the chunks.
+        maker: returns the function that makes the chunks of the campaign.
         run_id: the run to resume; by default a new run.
         device: the device to draw on; by default that of the configuration.
     """
@@ -47,7 +47,7 @@ def run_build(
         sample_store.note_ending(campaign.run_id, ended)
         waiting = sum(each.rows for each in sample_store.count_pending(campaign.run_id))
         if waiting:
-            inform(f"{waiting} rewards are still to come: molbuffer score-pending --store {store}")
+            inform(f"{waiting} rewards are pending; to compute them: molbuffer score-pending --store {store}")
     return {
         "run_id": campaign.run_id,
         "store": store,

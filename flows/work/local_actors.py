@@ -1,4 +1,4 @@
-"""The actors that a learner starts on its own machine, a process each, and stops when it ends."""
+"""The actors that a learner starts on its own machine, each in a process, and stops when it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COMMAND = "from molbuffer.flows.cli import main; main()"
 class LocalActors(LocalProcesses):
     """The processes of the actors of a learner, by number.
 
-    Each has the same run when the learner is resumed, and goes on with it.
+    When the learner is resumed, each actor resumes its own run.
     """
 
     what: str = "actor"
@@ -27,7 +27,7 @@ class LocalActors(LocalProcesses):
     _device: str | None = None
 
     def start(self, campaign: Campaign) -> None:
-        """Start the actors of a learner whose run is recorded."""
+        """Start the actors of a learner, after its run is recorded."""
         self._device = campaign.device
         self.start_all(campaign.run_id, range(campaign.settings.rates.table.local))
 
@@ -41,9 +41,9 @@ class LocalActors(LocalProcesses):
 
 @contextmanager
 def local_actors(store: Path) -> Iterator[LocalActors]:
-    """Give the actors of a learner, none of which is started yet, and end them after it.
+    """Yield the actors of a learner, not started yet, and stop them at the end of the block.
 
-    It belongs around the record of the learner's run, so that they see that this has ended.
+    The block must contain the recording of the learner's run, so that the actors see its end before they are stopped.
     """
     actors = LocalActors(store=store)
     with stopped_after(actors):

@@ -1,7 +1,7 @@
-"""The agents beside the first one of a group: trainings of their own, a process each, which end with the command.
+"""The further agents of a group: trainings in processes of their own, which end with the command.
 
-The command is the first agent. A process of another one reads its job from a pipe, which the command keeps open for as
-long as it lives: the end of the pipe is the end of the agent, whatever has ended the command.
+The command itself is the first agent. The process of a further agent reads its job from a pipe, which the command keeps
+open as long as it lives: when the pipe is closed, for whatever reason the command ended, the agent ends.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _COMMAND = "from molbuffer.flows.work.agent_process import main; main()"
 
 @dataclass
 class LocalAgents(LocalProcesses):
-    """The processes of all agents but the first, by number.
+    """The processes of all agents except the first, by number.
 
-    Each has the same run when the first one is resumed, and goes on with it.
+    When the first agent is resumed, each further agent resumes its own run.
     """
 
     what: str = "agent"
@@ -35,7 +35,7 @@ class LocalAgents(LocalProcesses):
     _campaign: Campaign | None = None
 
     def start(self, campaign: Campaign) -> None:
-        """Start the other agents of a group, whose first run is recorded."""
+        """Start the further agents of a group, after the run of the first one is recorded."""
         self._campaign = campaign
         self.start_all(campaign.run_id, range(1, campaign.settings.campaign.agents))
 
@@ -43,7 +43,7 @@ class LocalAgents(LocalProcesses):
         """Start the process of one agent, and give it its job."""
         assert self._campaign is not None
         job = {
-            # Names of policies are resolved, so that all agents start from the same ones.
+            # Names of policies are resolved already, so that all agents start from the same policies.
             "config": self._campaign.settings.to_json(),
             "store": str(self.store.resolve()),
             "first": self._run_id,
@@ -53,25 +53,25 @@ class LocalAgents(LocalProcesses):
         self.spawn(number, _COMMAND, stdin=subprocess.PIPE)
         pipe = self._processes[number].stdin
         assert pipe is not None
-        # What has ended an agent before it read its job is in its log, which the next look tells.
+        # If the agent has ended before it read its job, the next ``watch`` reports the error in its log.
         with contextlib.suppress(BrokenPipeError):
             pipe.write(json.dumps(job).encode() + b"\n")
             pipe.flush()
 
     def tell_to_stop(self, process: subprocess.Popen[bytes]) -> None:
-        """End the pipe of an agent."""
+        """Close the pipe of an agent, which ends it."""
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
 
     def wait(self) -> None:
-        """Wait until all agents are done; the errors are those of ``watch``."""
+        """Wait until all agents have finished; ``watch`` describes the errors."""
         told = time.monotonic() + SECONDS_BEFORE_TOLD
         while self.number_at_work:
             self.watch()
             time.sleep(SECONDS_BETWEEN_LOOKS)
             if time.monotonic() >= told:
-                warn(f"the first agent is done, and waits for {self.number_at_work} others")
+                warn(f"the first agent has finished, and waits for {self.number_at_work} others")
                 told = math.inf
 
     @property
@@ -82,7 +82,7 @@ class LocalAgents(LocalProcesses):
 
 @contextmanager
 def local_agents(store: Path) -> Iterator[LocalAgents]:
-    """Give the agents beside the first one, none of which is started yet, and end them after it."""
+    """Yield the further agents of a group, not started yet, and stop them at the end of the block."""
     agents = LocalAgents(store=store)
     with stopped_after(agents):
         yield agents

@@ -1,4 +1,4 @@
-"""Processes that a run starts on its machine: started again when they are killed, and stopped when the run ends."""
+"""Processes that a run starts on its machine, restarts when they are killed, and stops when it ends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from molbuffer.flows.campaign import warn
 from molbuffer.lab import LocalProcessError
 
 MOST_RESTARTS = 3
-"""How often processes that the system has killed are started again, all of them together."""
+"""The number of restarts of killed processes, counted over all processes of a run."""
 SECONDS_TO_END, SECONDS_TO_STOP = 5.0, 20.0
-"""The time that processes have to end by themselves, and that they have after they were told to before they are killed.
+"""The time that processes have to end by themselves, and the time after the request to stop before they are killed.
 
-Those that are told end a call of a library first, and write that they are interrupted. Whoever is killed instead counts
-as lost, until the run is resumed.
+On request, a process first ends its present library call, and records that its run is interrupted. The run of a killed
+process counts as lost until it is resumed.
 """
 
 
@@ -30,7 +30,7 @@ class LocalProcesses:
     """The processes that a run has started, by number.
 
     Attributes:
-        what: what one of them is, for people.
+        what: the name of one of them in messages, such as "actor".
     """
 
     what: str
@@ -40,25 +40,25 @@ class LocalProcesses:
     _restarts: int = 0
 
     def start_all(self, run_id: str, numbers: Sequence[int]) -> None:
-        """Start the processes of a run that is recorded."""
+        """Start the processes of a run, after the run is recorded."""
         self._run_id = run_id
         for number in numbers:
             self._logs[number] = tempfile.TemporaryFile()  # noqa: SIM115 (it lasts as long as the process)
             self.launch(number)
 
     def launch(self, number: int) -> None:
-        """Start one process, for the first time or again."""
+        """Start or restart one process."""
         raise NotImplementedError
 
     def tell_to_stop(self, process: subprocess.Popen[bytes]) -> None:
-        """Tell a process to end."""
+        """Request a process to end."""
         process.send_signal(signal.SIGINT)
 
     def watch(self) -> None:
-        """Start processes again that were killed.
+        """Restart processes that were killed.
 
         Raises:
-            LocalProcessError: one has failed, or they were killed too often.
+            LocalProcessError: a process has failed, or processes were killed more than ``MOST_RESTARTS`` times.
         """
         for number, process in list(self._processes.items()):
             code = process.poll()
@@ -69,17 +69,17 @@ class LocalProcesses:
                 end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"has failed with code {code}"
                 raise LocalProcessError(f"{who} {end}: {self._last_words(number)}")
             self._restarts += 1
-            warn(f"{who} was killed by {signal.Signals(-code).name}; it goes on")
+            warn(f"{who} was killed by {signal.Signals(-code).name}; it is started again")
             _end_pipe(process)
             self.launch(number)
 
     @property
     def number_at_work(self) -> int:
-        """How many processes have not ended with success."""
+        """The number of processes that have not ended with success."""
         return sum(process.poll() != 0 for process in self._processes.values())
 
     def stop(self, *, at_once: bool) -> None:
-        """Wait for the processes, and end those that stay; ``at_once`` does not wait first."""
+        """Wait for the processes, and stop those that do not end by themselves; with ``at_once``, do not wait first."""
         if not at_once:
             self._wait(SECONDS_TO_END)
         for process in self._processes.values():
@@ -95,16 +95,16 @@ class LocalProcesses:
             log.close()
 
     def spawn(self, number: int, code: str, words: Sequence[str] = (), stdin: int = subprocess.DEVNULL) -> None:
-        """Start a process of this Python that runs ``code``; its log has what it says.
+        """Start a process of this Python that runs ``code``; its standard error goes to its log.
 
-        The start method of Python's own pools would import this process's main module again.
+        The spawn method of ``multiprocessing`` would import this process's main module again.
         """
         self._processes[number] = subprocess.Popen(
             [sys.executable, "-c", code, *words],
             stdin=stdin,
             stdout=subprocess.DEVNULL,
             stderr=self._logs[number],
-            # Ctrl-C in a terminal reaches the whole group: those with a pipe are told by this process alone.
+            # Ctrl-C in a terminal reaches the whole group; a process with a pipe is stopped by this process alone.
             start_new_session=stdin == subprocess.PIPE,
         )
 
@@ -118,7 +118,7 @@ class LocalProcesses:
         log = self._logs[number]
         log.seek(0)
         lines = log.read().decode(errors="replace").strip().splitlines()
-        return "\n".join(lines[-5:]) or "it said nothing"
+        return "\n".join(lines[-5:]) or "it wrote nothing to standard error"
 
 
 def _end_pipe(process: subprocess.Popen[bytes]) -> None:
@@ -128,7 +128,7 @@ def _end_pipe(process: subprocess.Popen[bytes]) -> None:
 
 
 class Stopped(Protocol):
-    """What is stopped when its run ends."""
+    """Processes that are stopped when their run ends."""
 
     def stop(self, *, at_once: bool) -> None:
         """Stop, at once or after a wait."""
@@ -136,7 +136,7 @@ class Stopped(Protocol):
 
 @contextmanager
 def stopped_after(processes: Stopped) -> Iterator[None]:
-    """Stop processes after the run around which this is, at once where it fails."""
+    """Stop processes at the end of this context, and without waiting for them if it ends with an error."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""Offline training: from stored samples alone."""
+"""The work of an offline training, which learns from stored samples alone."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def run_offline(
     device: str | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Do what the flow ``train_offline`` does, and return its result.
+    """Do the work of the flow ``train_offline``, and return its result.
 
-    The arguments are those of the flow, and ``watch`` is called after each iteration.
+    The flow describes the arguments; ``watch`` is called after each iteration.
     """
     settings, run = read_settings(config, OFFLINE), run_id or current_run_id()
     condition = offline_condition(settings, where)

@@ -1,4 +1,4 @@
-"""Online training: builds of the buffer, and batches that mix live and stored samples by ``p_batch``."""
+"""The work of an online training: builds of the buffer, and batches that mix live and stored samples by ``p_batch``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_online(
     watch: Watch | None = None,
     agent: AgentPlace | None = None,
 ) -> dict[str, Any]:
-    """Do what the flow ``train`` does, and return its result.
+    """Do the work of the flow ``train``, and return its result.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.
@@ -43,8 +43,9 @@ def run_online(
         builder: returns the builder of the buffer of a training: ``task_builder`` or ``local_builder``.
         run_id: the run to resume; by default a new run.
         device: the device to draw and learn on; by default that of the configuration.
-        watch: called after each iteration.
-        agent: the place of the run among agents, which it does not start; None of a run that starts them, if any.
+        watch: is called after each iteration.
+        agent: the place of a run that another run has started as an agent; None for any other run, which starts its
+            further agents itself.
     """
     settings, run = read_settings(config), run_id or current_run_id()
     starts_agents = agent is None and settings.campaign.agents > 1
@@ -89,7 +90,7 @@ def run_online(
 
 
 def _pinned(store: SampleStore, agent: AgentPlace | None) -> int | None:
-    """Return the snapshot that the first agent has pinned, so that all see the same rows of other runs."""
+    """Return the snapshot that the first agent has pinned, so that all agents read the same rows of other runs."""
     return None if agent is None or agent.number == 0 else store.run(agent.first).pinned_snapshot
 
 

@@ -1,4 +1,4 @@
-"""The training of a prior on a file of molecules or pairs."""
+"""The work of a pretraining: train a prior on a file of molecules or pairs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from molbuffer.training import pretrain
 
 
 def run_pretraining(request: PretrainRequest, run_id: str | None = None) -> dict[str, Any]:
-    """Do what the flow ``pretrain_prior`` does, and return its result."""
-    # A useless file is reported before a store is made.
+    """Do the work of the flow ``pretrain_prior``, and return its result."""
+    # An unusable file is reported before a store is made.
     data = check_request(request)
     with SampleStore.open_or_create(Path(request.store)) as store:
         training = prepare_pretraining(request, store, run_id or current_run_id(), data)

@@ -1,4 +1,4 @@
-"""A sampler, a model, a loss and a score component for molbuffer, in a package of their own.
+"""An example package with a sampler, a model, a loss and a score component for molbuffer.
 
 pip install examples/plugin
 molbuffer kinds

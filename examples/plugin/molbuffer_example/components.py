@@ -24,11 +24,11 @@ class Heteroatoms:
 
     @property
     def version(self) -> str:
-        """What the values depend on beside the source of this module, which molbuffer adds."""
+        """A text that changes when the values change; molbuffer adds the hash of this module's source to it."""
         return f"heteroatoms, halogens={self.halogens}"
 
     def values(self, molecules: Sequence[str]) -> list[float | None]:
-        """Return the value of each canonical SMILES."""
+        """Return the value of each canonical SMILES; None for a string that cannot be parsed."""
         return [self._share(smiles) for smiles in molecules]
 
     def _share(self, smiles: str) -> float | None:

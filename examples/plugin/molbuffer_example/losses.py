@@ -18,7 +18,7 @@ class RewardWeighted:
     Peters and Schaal 2007, doi:10.1145/1273496.1273590, for the first term.
 
     Attributes:
-        temperature: the reward that multiplies the weight of a row by e.
+        temperature: the difference in reward by which the weight of a row grows by the factor e.
         beta: the weight of the squared log-ratio of policy and prior.
     """
 

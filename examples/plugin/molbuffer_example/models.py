@@ -1,4 +1,4 @@
-"""A generative model: an n-gram model with learnt embeddings (Bengio et al. 2003), the next token by the last few."""
+"""A generative model: a neural n-gram model (Bengio et al. 2003), which predicts a token from the last few tokens."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class NGramSizes:
     """The sizes of an n-gram model.
 
     Attributes:
-        vocabulary_size: tokens, reserved ones included.
-        order: the tokens before the next one that it depends on.
-        embedding_size: width of a token's embedding.
-        hidden_size: width of the hidden layer.
-        max_length: the most tokens of a sequence, END included.
+        vocabulary_size: the number of tokens, including reserved ones.
+        order: the number of previous tokens that the next token depends on.
+        embedding_size: the width of a token's embedding.
+        hidden_size: the width of the hidden layer.
+        max_length: the largest number of tokens of a sequence, including END.
     """
 
     vocabulary_size: int
@@ -32,7 +32,10 @@ class NGramSizes:
 
 
 class NGramModel(LanguageModel):
-    """p(sequence) = Π p(token | the last ``order`` tokens). ``molbuffer pretrain --model ngram`` trains one."""
+    """A language model p(sequence) = Π p(token | the last ``order`` tokens).
+
+    ``molbuffer pretrain --model ngram`` trains one.
+    """
 
     kind = "ngram"
     Sizes = NGramSizes
@@ -60,17 +63,17 @@ class NGramModel(LanguageModel):
 
 
 class _Step:
-    """The last tokens of n sequences that are being drawn."""
+    """The decoding state of n sequences: the last ``order`` tokens of each."""
 
     def __init__(self, model: NGramModel, n: int, device: torch.device) -> None:
         self._model = model
         self._context = torch.full((n, model.sizes.order), START, dtype=torch.int64, device=device)
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Return the logits [m, V] of the next token of each row, given the last token of each, int64 [m]."""
+        """Return the logits [m, V] of the next token of each row, given the last drawn token of each, int64 [m]."""
         self._context = torch.cat([self._context[:, 1:], tokens[:, None]], 1)
         return self._model.after(self._context)
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all rows but some, bool [m]."""
+        """Keep only the rows where the mask ``rows``, bool [m], is true."""
         self._context = self._context[rows]

@@ -14,13 +14,13 @@ from molbuffer.scoring import parse_smiles
 
 @dataclass(frozen=True)
 class RewrittenSampler(Sampler):
-    """Draws random SMILES of the molecules of another sampler.
+    """A sampler of random SMILES of the molecules of another sampler.
 
-    The fields are the keys in a configuration, less those that a run gives: name, size and vocabulary.
+    The fields are the keys in a configuration, except those that a run sets: name, size and vocabulary.
 
     Attributes:
         base_sampler: draws the molecules.
-        spellings: the SMILES of each molecule, one after another.
+        spellings: the number of SMILES of each molecule, which follow one another.
     """
 
     name: str
@@ -43,7 +43,7 @@ class RewrittenSampler(Sampler):
 
 
 def _rewritten(text: str, seed: int) -> str:
-    """Return another SMILES of a molecule; a text that is none stays as it is, and is rejected where it is judged."""
+    """Return a random SMILES of a molecule; a text that is no molecule is returned unchanged, and rejected later."""
     molecule = parse_smiles(text)
     if molecule is None:
         return text

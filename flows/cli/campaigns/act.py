@@ -26,12 +26,12 @@ def act(
         typer.Option(
             "--run",
             metavar="RUN_ID",
-            help="The training to draw for, named by its id or the start of it; default: the newest one at work with "
+            help="The training to draw for, by its id or the start of it; default: the newest running one with "
             "training.mode = async.",
         ),
     ] = None,
     builds: Annotated[
-        int | None, typer.Option("--builds", min=1, metavar="N", help="End after so many builds; default: no end.")
+        int | None, typer.Option("--builds", min=1, metavar="N", help="End after N builds; default: with the training.")
     ] = None,
     resume: ResumeOption = None,
     device: DeviceOption = None,
@@ -39,15 +39,17 @@ def act(
     run_id: Annotated[
         str | None,
         typer.Option(
-            "--run-id", metavar="ID", hidden=True, help="The run of the actor, made or resumed (default: a new one)."
+            "--run-id", metavar="ID", hidden=True, help="The run of the actor, begun or resumed (default: a new one)."
         ),
     ] = None,
     parent_process: Annotated[
         int | None,
-        typer.Option("--local-to", metavar="PID", hidden=True, help="End when this process is gone (default: none)."),
+        typer.Option("--local-to", metavar="PID", hidden=True, help="End when this process has ended (default: none)."),
     ] = None,
 ) -> None:
-    """Draw and score molecules for a training elsewhere, with the policy of its newest checkpoint, until it ends."""
+    """Draw and score molecules for a training in another process, with the policy of its newest checkpoint, until it
+    ends.
+    """
     limit_threads()
     chosen = known_run(store, resume) or run_id or uuid.uuid4().hex
     with told_how_to_go_on(store, True, chosen), output_kept_for_results():

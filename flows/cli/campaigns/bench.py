@@ -1,4 +1,4 @@
-"""``molbuffer bench``: the benchmarks of the field, on campaigns of molbuffer."""
+"""``molbuffer bench``: published benchmarks, run as campaigns of molbuffer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Run the benchm
 
 @app.callback()
 def _benchmarks() -> None:
-    # With a single command the group itself would be that command.
+    # Without a callback, Typer would make the single command the group itself.
     pass
 
 
@@ -37,8 +37,8 @@ def pmo(
         typer.Option(
             "--config",
             metavar="FILE.toml",
-            help="The configuration of every campaign, whose objective, seed and length are those of the benchmark; "
-            "a file, or the name of one that comes with molbuffer.",
+            help="The configuration of every campaign, a file or the name of one that comes with molbuffer; the "
+            "benchmark sets the objective, the seed and the length.",
             callback=file_or_preset,
         ),
     ] = Path("sample_efficient"),
@@ -52,7 +52,7 @@ def pmo(
         typer.Option(
             min=0,
             metavar="M",
-            help="Interrupt what is at work after so many minutes; the same command goes on with it; default: none.",
+            help="Interrupt the running campaigns after M minutes; the same command resumes them; default: none.",
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Campaigns side by side, one thread each.")] = 1,
@@ -61,17 +61,17 @@ def pmo(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Archive the store of each run that is at its end in this folder, with the checksums of all archives "
-            "in SHA256SUMS; default: none.",
+            help="Archive the store of each finished run in this folder, with the checksums of all archives in "
+            "SHA256SUMS; default: none.",
         ),
     ] = None,
-    only_table: Annotated[bool, typer.Option("--table", help="Print what is there, and run nothing.")] = False,
+    only_table: Annotated[bool, typer.Option("--table", help="Print the results so far, and run nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Run campaigns on the tasks of PMO, and print their sample efficiency beside published values.
+    """Run campaigns on the tasks of PMO, and print their sample efficiency next to published values.
 
     The score is the area under the mean reward of the best 10 molecules over the calls, divided by the budget.
-    Each task and seed is a run in a store of its own. Cut off in any way, the same command goes on where it was.
+    Each task and seed is a run in a store of its own. After any interruption, the same command resumes the runs.
     """
     if not only_table:
         _run(_names(tasks), _numbers(seeds), config, overrides_of(sets), budget, out, limit_minutes, jobs)
@@ -97,7 +97,7 @@ def _run(
     from molbuffer.flows.cli.common.interruptions import current_ending
 
     settings = checked_settings(config, overrides)
-    current_ending().say = lambda: note("interrupted, and what is stored is kept; the same command goes on")
+    current_ending().say = lambda: note("interrupted, and what is stored is kept; the same command resumes the runs")
     with output_kept_for_results():
         from molbuffer.flows.tools import check_bench_settings, in_order, run_all
 
@@ -107,7 +107,7 @@ def _run(
     if failed:
         raise UsageError(f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}; the same command tries again")
     if not done:
-        note("the time is over; the same command goes on")
+        note("the time limit is reached; the same command resumes the runs")
 
 
 def _names(text: str) -> list[str]:

@@ -34,7 +34,7 @@ def run(
     iterations: IterationsOption = None,
     agents: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Train N agents at once, a process each; default: that of the file."),
+        typer.Option(metavar="N", min=1, help="Train N agents at once, each in a process; default: that of the file."),
     ] = None,
 ) -> None:
     """Run a campaign: fill the buffer, train on live and stored molecules, and store them all."""
@@ -71,7 +71,7 @@ def offline(
         str | None,
         typer.Option(
             metavar="SQL",
-            help="Train only on rows of sample_history that fulfil this; default: as the file says.",
+            help="Train only on rows of sample_history that fulfil this condition; default: that of the file.",
         ),
     ] = None,
     sources: Annotated[
@@ -79,8 +79,8 @@ def offline(
         typer.Option(
             "--from",
             metavar="ARCHIVE|STORE",
-            help="Read the rows from this archive or store; the run and its policy still go into --store. Repeat it "
-            "for several; the rows of --store are read, too, if it is one of them; default: --store alone.",
+            help="Read the rows from this archive or store; the run and its policy still go into --store. May be "
+            "repeated; name --store as well to read its own rows, too; default: --store alone.",
         ),
     ] = None,
     draws: Annotated[
@@ -94,12 +94,12 @@ def offline(
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     iterations: IterationsOption = None,
 ) -> None:
-    """Train on stored molecules alone, and set the new policy beside them. The file needs no sampler; nothing is
+    """Train on stored molecules alone, and compare the new policy with them. The file needs no sampler; nothing is
     drawn or scored unless the table [offline] or --draws says so.
     """
     if sources and snapshot is not None:
         raise UsageError(
-            "other sources are read as they are: leave --snapshot out, or read from the store without --from"
+            "--snapshot chooses a snapshot of --store alone, got --from, too: leave one of the two options out"
         )
     from molbuffer.flows.settings import OFFLINE
     from molbuffer.storage import RunKind, check_unapplied
@@ -126,7 +126,7 @@ def offline(
 
 
 def _write_offline(result: Mapping[str, Any], json: bool) -> None:
-    """Write the result of a training, of an offline one with its report as a table."""
+    """Write the result of a training; for an offline one, also its report as a table."""
     report = result.get("report")
     if json or report is None:
         write_result(result, json)

@@ -1,4 +1,4 @@
-"""The report of an offline training as a table: the policy beside the data that it learned from."""
+"""The report of an offline training as a table, which compares the policy with the data that it learned from."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _ROWS = {
 
 
 def report_text(report: Mapping[str, Any]) -> str:
-    """Return the report of the result of ``train_offline`` as text for people.
+    """Return the report of an offline training as a table and lines of text.
 
     Args:
-        report: the report, as JSON values.
+        report: the entry ``report`` of the result of ``train_offline``, as JSON values.
     """
     policy = report["policy"] or {}
     sides = {"stored rows": report["data"], "the last 1,000": report["last"], "fresh draws of the policy": policy}
     rows = [[title, *(side.get(key) for side in sides.values())] for key, title in _ROWS.items()]
     lines = [table(["", *sides], [row for row in rows if any(value is not None for value in row[1:])])]
     if report["validation_loss"] is not None:
-        best = f"the policy is the best by {report['criterion']}, that after {report['best_iteration']} steps"
+        best = f"the policy is the best by {report['criterion']}, from step {report['best_iteration']}"
         lines.append(f"loss of {report['held_out']} held-out rows: {report['validation_loss']:.4g}; {best}")
     of = report["off_policy"]
     if of["mean"] is not None:

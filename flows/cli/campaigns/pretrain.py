@@ -1,4 +1,4 @@
-"""The command ``pretrain``: a generative model from a file of molecules or pairs."""
+"""The command ``pretrain``: train a generative model on a file of molecules or pairs."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ def pretrain(
         typer.Option(
             "--from",
             metavar="POLICY",
-            help="Transfer learning: go on from this policy (a bundled one, a folder, a sha256, or run:RUN_ID), with "
-            "its kind, sizes and vocabulary; stop when held-out molecules no longer gain, and keep the best weights; "
-            "default: random weights.",
+            help="Transfer learning: start from this policy (a bundled one, a folder, a sha256, or run:RUN_ID), with "
+            "its kind, sizes and vocabulary; stop when the loss of held-out molecules no longer falls, and keep the "
+            "best weights; default: random weights.",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Passes over the molecules, those of the decay included; default: 10, with --from 30."
+            min=1, help="Passes over the molecules, including those of the decay; default: 10, with --from 30."
         ),
     ] = None,
     decay_epochs: Annotated[
         float | None,
         typer.Option(
-            min=0, help="The number of last passes in which the learning rate falls to 0; default: 3, with --from 0."
+            min=0, help="The number of final passes in which the learning rate falls to 0; default: 3, with --from 0."
         ),
     ] = None,
     batch_size: Annotated[
@@ -68,7 +68,7 @@ def pretrain(
     patience: Annotated[
         int,
         typer.Option(
-            min=1, help="Validations without improvement after which the decay begins; with --from the training ends."
+            min=1, help="Validations without improvement after which the decay begins, or with --from training ends."
         ),
     ] = 3,
     seed: Annotated[
@@ -89,10 +89,10 @@ def pretrain(
         ),
     ] = None,
     layers: Annotated[
-        int | None, typer.Option(min=1, help="Layers of the model; default: 2, of a transformer 4.")
+        int | None, typer.Option(min=1, help="Layers of the model; default: 2, for a transformer 4.")
     ] = None,
     hidden_size: Annotated[
-        int | None, typer.Option(min=1, help="Width of each layer; default: 384, of a transformer 256.")
+        int | None, typer.Option(min=1, help="Width of each layer; default: 384, for a transformer 256.")
     ] = None,
     embedding_size: Annotated[
         int | None, typer.Option(min=1, help="Width of a token's embedding in a gru or lstm; default: 192.")
@@ -105,16 +105,16 @@ def pretrain(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Another size of this kind of model, such as heads=4 of a transformer; may be repeated.",
+            help="Another size of this kind of model, such as heads=4 for a transformer; may be repeated.",
         ),
     ] = None,
     loss: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=NUMBER",
-            help="An option of the loss of a vae: beta (default 0.1), the weight of the divergence from the prior; "
-            "warmup_steps (2000), in which beta rises from 0; free_bits (0), nats that each latent number may "
-            "carry at no cost.",
+            help="An option of the loss of a vae: beta (default 0.1), the weight of the divergence from the latent "
+            "prior; warmup_steps (2000), in which beta rises from 0; free_bits (0), nats of each latent dimension "
+            "without cost.",
         ),
     ] = None,
     grammar: Annotated[
@@ -187,12 +187,12 @@ def pretrain(
 
 
 def _values(option: str, given: Sequence[str]) -> dict[str, Any]:
-    """Parse texts NAME=VALUE into values by name; a value that is no JSON is a text."""
+    """Parse texts NAME=VALUE into values by name; a value that is not JSON stays a text."""
     values: dict[str, Any] = {}
     for text in given:
         name, separator, value = text.partition("=")
         if not separator:
-            raise UsageError(f"expected {option} NAME=VALUE, as heads=4, got {text!r}")
+            raise UsageError(f"expected {option} NAME=VALUE, such as heads=4, got {text!r}")
         try:
             values[name] = json_value(value)
         except ValueError:

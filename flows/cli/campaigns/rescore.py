@@ -1,4 +1,4 @@
-"""The command ``rescore``: second attempts at scores that failed."""
+"""The command ``rescore``: compute scores again that failed or were lost."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def rescore(
     ] = None,
     failed: Annotated[
         bool,
-        typer.Option("--failed", help="Also try scores whose molecule failed, not only those that a machine lost."),
+        typer.Option("--failed", help="Also compute failed scores again, not only those that a machine lost."),
     ] = False,
     component: Annotated[
         list[str] | None,
-        typer.Option("--component", metavar="NAME", help="Only this one; may be repeated; default: all."),
+        typer.Option("--component", metavar="NAME", help="Only this component; may be repeated; default: all."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Compute scores again that failed or were lost, and complete the rewards that lacked them. Good scores stay."""
+    """Compute scores again that failed or were lost, and complete the rewards that lacked them. Other scores stay."""
     from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():

@@ -1,4 +1,4 @@
-"""The command ``score-pending``: the scores that builds did not wait for."""
+"""The command ``score-pending``: compute the scores that builds did not wait for."""
 
 from __future__ import annotations
 
@@ -26,18 +26,16 @@ def score_pending(
             "--run", metavar="RUN_ID", help="Only rows of this run, by its id or the start of it (default: all)."
         ),
     ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Go on when nothing is left, and take what comes, until Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for more rows when none is left, until Ctrl-C.")] = False,
     batch: Annotated[
-        int, typer.Option("--batch", metavar="N", min=1, help="The most rows that are taken at once.")
+        int, typer.Option("--batch", metavar="N", min=1, help="The largest number of rows that are claimed at once.")
     ] = 256,
     json: JsonOption = False,
 ) -> None:
     """Score the molecules of builds that did not wait for their scores (mode = "backlog"), and complete their rewards.
 
-    It may run many times at once, on any host that has the store: no molecule is scored twice. What the machinery
-    loses is tried again. Exit code 1: some molecules were lost each time, and wait still.
+    It may run many times at once, on any host that has the store: no molecule is scored twice. Lost scores are tried
+    again. Exit code 1: some molecules were lost at each attempt, and their rewards are still pending.
     """
     with output_kept_for_results(), told_how_to_go_on(store, resumable=False):
         with first_imports():
@@ -50,8 +48,11 @@ def score_pending(
         write_text(as_json(done))
     note(
         f"{done['computed']} scores computed; {done['completed']} rewards completed, {done['failed']} failed, "
-        f"{done['left']} wait still"
+        f"{done['left']} still pending"
     )
     if done["given_up"]:
-        note(f"{done['given_up']} molecules were lost each time: the table scores has the errors, with the status lost")
+        note(
+            f"{done['given_up']} molecules were lost at each attempt: the table scores has their errors, with the "
+            "status lost"
+        )
         raise typer.Exit(1)

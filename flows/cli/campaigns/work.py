@@ -1,4 +1,4 @@
-"""What a command of a campaign does, and in what surroundings: as a Prefect flow, or the same work without Prefect."""
+"""The work of a command of a campaign, as a Prefect flow or without Prefect, and the context that it runs in."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def by_prefect(asked: bool | None, settings: Settings | None = None) -> bool:
     """Return whether a command runs its work as a Prefect flow.
 
     Args:
-        asked: what ``--prefect`` or ``--no-prefect`` says; None has it chosen: where a server is configured, or the
+        asked: True for ``--prefect``, False for ``--no-prefect``; None chooses a flow if a server is configured or the
             runner needs Prefect.
-        settings: those of the campaign; None where nothing is built.
+        settings: the settings of the campaign; None where nothing is built.
     """
     if asked is not None:
         return asked
@@ -39,7 +39,7 @@ def by_prefect(asked: bool | None, settings: Settings | None = None) -> bool:
 def surroundings(
     store: Path, run_id: str | None = None, *, flows: bool, resumable: bool = True, longer: bool = False
 ) -> AbstractContextManager[None]:
-    """Return what the work is done within.
+    """Return the context in which a command does its work.
 
     Args:
         store: the folder of the store, which need not exist.
@@ -61,7 +61,7 @@ def _without_prefect(store: Path, resumable: bool, run_id: str | None, *, longer
 
 @first_imports()
 def online_work(*, flows: bool) -> Work:
-    """Return the flow ``train``, or what it does."""
+    """Return the flow ``train``, or the function that does the same without Prefect."""
     if flows:
         from molbuffer.flows.train import train
 
@@ -74,7 +74,7 @@ def online_work(*, flows: bool) -> Work:
 
 @first_imports()
 def build_work(*, flows: bool) -> Work:
-    """Return the flow ``build``, or what it does."""
+    """Return the flow ``build``, or the function that does the same without Prefect."""
     if flows:
         from molbuffer.flows.build_buffer import build
 
@@ -87,7 +87,7 @@ def build_work(*, flows: bool) -> Work:
 
 @first_imports()
 def offline_work(*, flows: bool) -> Work:
-    """Return the flow ``train_offline``, or what it does."""
+    """Return the flow ``train_offline``, or the function that does the same without Prefect."""
     if flows:
         from molbuffer.flows.train_offline import train_offline
 
@@ -99,7 +99,7 @@ def offline_work(*, flows: bool) -> Work:
 
 @first_imports()
 def pretrain_work(*, flows: bool) -> Work:
-    """Return the flow ``pretrain_prior``, or what it does."""
+    """Return the flow ``pretrain_prior``, or the function that does the same without Prefect."""
     if flows:
         from molbuffer.flows.pretrain import pretrain_prior
 

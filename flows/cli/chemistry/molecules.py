@@ -1,4 +1,4 @@
-"""Commands on molecules outside a campaign: ``score`` and ``pairs`` of a file, ``sample`` from a policy."""
+"""Commands on molecules outside a campaign: ``score``, ``pairs``, ``sample`` and ``objectives``."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def score(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The objective of this name instead, such as pmo:qed, on the molecules as they are written; "
-            "`molbuffer objectives` lists them; default: that of --config.",
+            help="A named objective, such as pmo:qed, instead of that of a configuration; it scores the molecules as "
+            "they are written; `molbuffer objectives` lists the names; default: that of --config.",
         ),
     ] = None,
     out: OutOption = None,
@@ -70,16 +70,16 @@ def score(
     ] = None,
     column: ColumnOption = None,
 ) -> None:
-    """Score the molecules of a file under the objective of a configuration, or one that has a name.
+    """Score the molecules of a file under the objective of a configuration, or under a named objective.
 
     A row has the raw and the transformed value of each component, the reward, the rejecting filter, and the other
-    columns of the file. Of these, one whose name is taken gets the suffix _input; the name after a SMILES in a .smi
-    file is the column name. Rows without a molecule are left out.
+    columns of the file. A column of the file whose name is taken gets the suffix _input; the name after a SMILES in a
+    .smi file becomes the column name. Rows without a molecule are left out.
 
     The exit code is 1 if more molecules have no score than campaign.max_failed_share allows.
     """
     if (config is None) == (objective is None):
-        raise UsageError("expected one of --config FILE.toml and --objective NAME, which say what is scored")
+        raise UsageError("expected exactly one of --config FILE.toml and --objective NAME, for the objective")
     written = chosen_format(form, out)
     from molbuffer.flows.settings import load_settings, named_settings
 
@@ -97,7 +97,7 @@ def score(
 
 
 def objectives(json: JsonOption = False) -> None:
-    """List the objectives that have a name, for `named` of the table [objective] and for score --objective."""
+    """List the named objectives, for the key `named` of the table [objective] and for score --objective."""
     import polars
 
     from molbuffer.scoring import NAMED_OBJECTIVES
@@ -134,7 +134,7 @@ def sample(
     temperature: Annotated[
         float, typer.Option(help="Temperature: below 1 draws likelier molecules, above 1 more diverse ones.")
     ] = 1.0,
-    top_k: Annotated[int, typer.Option(min=0, help="Draw each token from the k likeliest only; 0 = from all.")] = 0,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw each token from the k likeliest only; 0: from all.")] = 0,
     top_p: Annotated[
         float, typer.Option(help="Draw each token from the smallest set of tokens with this probability.")
     ] = 1.0,
@@ -145,9 +145,9 @@ def sample(
     ] = None,
     device: ModelDeviceOption = None,
 ) -> None:
-    """Draw molecules from a policy: a SMILES in each line, as it was drawn.
+    """Draw molecules from a policy, and write one SMILES a line, as it was drawn.
 
-    A .csv, .json or .parquet file has also the log-likelihoods.
+    A .csv, .json or .parquet file also has the log-likelihoods.
     """
     written = chosen_format(None, out, default=Format.SMILES, of_text=Format.SMILES)
     if not 0 < temperature < math.inf or not 0 < top_p <= 1:
@@ -217,7 +217,7 @@ def pairs(
 ) -> None:
     """Find the pairs of similar molecules in a file: source, target and similarity."""
     if config is not None and improve is not None:
-        raise UsageError("--config and --improve exclude each other: both define the reward; give one of them")
+        raise UsageError("--config and --improve both define the reward: give one of them")
     if min_improvement is not None and config is None and improve is None:
         raise UsageError(
             "--min-improvement needs a reward: add --config FILE.toml, for its objective, or --improve PROPERTY"

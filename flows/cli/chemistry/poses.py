@@ -27,19 +27,19 @@ def poses(
     molecules: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SMILES]...", help="Only the poses of these molecules, in any form; default: the best."
+            metavar="[SMILES]...", help="Only the poses of these molecules, as any SMILES; default: the best."
         ),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="The number of molecules, if none is named.")] = 10,
     component: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only poses of this component; default: all, each apart.")
+        str | None, typer.Option(metavar="NAME", help="Only poses of this component; default: of all components.")
     ] = None,
     out: OutOption = None,
 ) -> None:
     """Write the poses of docked molecules as an SD file, in the coordinates of the receptor.
 
-    Poses of each component and version are listed apart, those of lowest energy first. A record has the SMILES, the
-    value, and the name and version of the component.
+    The poses of each component and version follow one another, those of lowest energy first. A record has the SMILES,
+    the value, and the name and version of the component.
     """
     if out is not None and out.suffix.lower() not in (".sdf", ".sd"):
         raise UsageError(f"poses are written as an SD file, got --out {out}; expected a name that ends in .sdf")
@@ -62,14 +62,14 @@ def poses(
         if records
         else "no poses"
         + (" of these molecules" if molecules else "")
-        + ": a component of kind vina stores one with each score, and a molecule is known by its canonical SMILES"
+        + ": a component of kind vina stores a pose with each score, under the molecule's canonical SMILES"
     )
 
 
 def _canonical(texts: list[str]) -> list[str]:
     from molbuffer.scoring import Standardisation, standardise_smiles
 
-    # Stored names may have been standardised in another way, so that both names are looked for.
+    # Stored SMILES may have been standardised in another way, so the query looks for both forms.
     found = []
     for text in texts:
         name = standardise_smiles(text, Standardisation())
@@ -80,7 +80,7 @@ def _canonical(texts: list[str]) -> list[str]:
 
 
 def _found(store: SampleStore, n: int, component: str | None, molecules: list[str]) -> polars.DataFrame:
-    """Return the best poses of each component and version, or those of some molecules, the best first."""
+    """Return the best ``n`` poses of each component and version, or all poses of given molecules, the best first."""
     return store.query(
         """SELECT smiles, component, version, value, pose FROM scored_poses
         WHERE (component = $component OR $component IS NULL) AND ($every OR smiles IN (SELECT unnest($molecules)))

@@ -41,7 +41,7 @@ def export_prior(
 ) -> None:
     """Write a gru or lstm policy as a file that REINVENT 4 reads, with the same likelihoods."""
     if out.exists() or not out.parent.is_dir():
-        reason = "it exists" if out.exists() else f"there is no folder {out.parent}"
+        reason = "it exists already" if out.exists() else f"there is no folder {out.parent}"
         raise UsageError(f"--out {out} cannot be written: {reason}")
     from molbuffer.flows.tools import named_policy
     from molbuffer.samplers import write_reinvent_prior

@@ -1,4 +1,4 @@
-"""How much an archive of somebody may take: the option ``--max-size``."""
+"""The option ``--max-size``: the largest size of an archive that a command accepts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MaxSizeOption = Annotated[
         "--max-size",
         metavar="GB",
         min=0,
-        help="Refuse an archive that takes more, unpacked or decoded; in units of 10⁹ bytes.",
+        help="Refuse an archive that is larger, unpacked or decoded; in units of 10⁹ bytes.",
     ),
 ]
 DEFAULT_MAX_SIZE = 200.0

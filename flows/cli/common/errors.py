@@ -1,4 +1,4 @@
-"""The one place where errors become messages: an error that a user can correct is one line, not a traceback."""
+"""Report errors of commands: an error that a user can correct becomes a message instead of a traceback."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _ROOTS = (
     ("molbuffer.storage.errors", "StoreError"),
     ("molbuffer.training.errors", "TrainingError"),
 )
-"""The roots of the rooms' errors, by module and name."""
+"""The base classes of the packages' errors, by module and name."""
 
 
 class ReportingGroup(TyperGroup):
-    """Commands whose errors are reported on standard error, with exit code 1, and the end by a signal with its own."""
+    """A group of commands that reports errors on standard error, with exit code 1, and signals with their exit code."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -61,12 +61,12 @@ class ReportingGroup(TyperGroup):
 
 
 def _unmarked(text: str) -> str:
-    """Return a text of a help in which square brackets are no markup of rich: it leaves a name of a table out."""
+    """Return a help text with escaped square brackets: rich would read the name of a table as markup and drop it."""
     return re.sub(r"(?<!\\)\[(?=[a-z])", r"\\[", text)
 
 
 def _in_words(error: Exception) -> str:
-    """Return an error for people; one of the operating system with what can be done about it."""
+    """Return the message of an error; for an error of the operating system, with advice on what to do."""
     if not isinstance(error, OSError):
         return str(error)
     from molbuffer.storage import system_advice
@@ -83,8 +83,8 @@ def debugging() -> bool:
 def is_for_users(error: Exception) -> bool:
     """Return whether a user, rather than a developer, can correct an error."""
     if isinstance(error, BrokenPipeError):
-        # Not an error: the program that reads the output has ended. Typer ends the command.
+        # The program that reads the output has ended, which is no error. Typer ends the command.
         return False
-    # An error of a room can only come from a room that has been imported; importing the others would take seconds.
+    # An error can only come from a package that has been imported; importing the others would take seconds.
     imported = ((sys.modules.get(module), name) for module, name in _ROOTS)
     return isinstance(error, (OSError, *(getattr(module, name) for module, name in imported if module is not None)))

@@ -1,4 +1,4 @@
-"""The imports of torch and Prefect, of which a command is to take as little time as it can."""
+"""Faster imports of torch and Prefect."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def first_imports() -> Iterator[None]:
-    """Collect no garbage while torch is imported, nor go over what has been imported afterwards.
+    """Switch the garbage collector off while torch is imported, and exclude the imported objects from it afterwards.
 
-    The modules have hundreds of thousands of objects, of which next to none is garbage. To go over them again and again
-    takes a sixth of the time of the imports, and as much in a short run. Where torch has been imported before, this
-    does nothing.
+    The modules have hundreds of thousands of objects, of which next to none is garbage. Scanning them repeatedly takes
+    a sixth of the time of the imports, and as much again in a short run. If torch has been imported before, this
+    context does nothing.
     """
     if "torch" in sys.modules or not gc.isenabled():
         yield

@@ -1,4 +1,4 @@
-"""The formats of rows: the one place that says what the ending of a file means, for every command."""
+"""The formats of rows, and the endings of file names that select them, for every command."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ ENDINGS = {
     ".smiles": Format.SMILES,
     ".sdf": Format.SDF,
 }
-"""The format of a file by the ending of its name, in small letters."""
+"""The format of a file by the ending of its name in lower case."""
 COMPRESSED = ".gz"
-"""The ending that follows that of a text which is compressed."""
+"""The additional ending of a compressed text file."""
 EVERY = frozenset(Format)
 
 
@@ -50,11 +50,12 @@ def chosen_format(
     default: Format = Format.TABLE,
     of_text: Format = Format.TABLE,
 ) -> Format:
-    """Return the format of rows: the given one, else that of the file's ending, else the default. To be called before
-    any work.
+    """Return the format of rows: the given one, else that of the file's ending, else the default.
+
+    A command calls this before any other work.
 
     Args:
-        form: what ``--format`` says.
+        form: the value of ``--format``; None if it is not given.
         out: the file; None is standard output.
         allowed: the formats that the rows can have.
         default: the format on standard output.
@@ -66,17 +67,19 @@ def chosen_format(
     endings = ENDINGS | {".txt": of_text}
     name = "" if out is None else out.name.lower().removesuffix(COMPRESSED)
     chosen = form or (default if out is None else endings.get(Path(name).suffix))
-    # Parquet is compressed by itself.
+    # Parquet files are compressed already, so the ending .gz is refused for them.
     packed = chosen is Format.PARQUET and out is not None and is_compressed(out)
     if chosen is None or chosen not in allowed or packed:
         known = " ".join(ending for ending, each in endings.items() if each in allowed)
         given = f"--format {chosen}" if form is not None and not packed else f"--out {out}"
-        raise UsageError(f"expected a file that ends in one of {known} (after a text also {COMPRESSED}), got {given}")
+        raise UsageError(
+            f"expected a file name that ends in one of {known} (a text also with {COMPRESSED}), got {given}"
+        )
     if chosen is Format.PARQUET and out is None:
         raise UsageError("the format parquet needs --out FILE, because Parquet is not text")
     return chosen
 
 
 def is_compressed(out: Path) -> bool:
-    """Return whether a file is to be compressed, by its name."""
+    """Return whether a file is written compressed, which the ending of its name decides."""
     return out.name.lower().endswith(COMPRESSED)

@@ -17,7 +17,7 @@ from molbuffer.flows.errors import UsageError
 
 
 def file_or_preset(path: Path | None) -> Path | None:
-    """Return the file of a preset that is named, any other path as it is."""
+    """Return the file of a preset if the path is its name; any other path is returned as it is."""
     from molbuffer.flows.settings import configuration_file
 
     return None if path is None else configuration_file(path)
@@ -37,26 +37,26 @@ SmilesFile = Annotated[
 ]
 ColumnOption = Annotated[
     str | None,
-    typer.Option(help="The column of the molecules, in any case; default: smiles or canonical_smiles."),
+    typer.Option(help="The column of the molecules, in upper or lower case; default: smiles or canonical_smiles."),
 ]
 
 
 def with_a_folder(out: Path | None) -> Path | None:
-    """Refuse, before any work is done, a file that cannot be written."""
+    """Return the path of an output file, and refuse one that cannot be written, before any work is done."""
     if out is not None and (reason := _unwritable(out)) is not None:
         raise UsageError(f"--out {out} cannot be written: {reason}")
     return out
 
 
 def _unwritable(out: Path) -> str | None:
-    """Return why a file cannot be written; None if it can. A file that is there is left as it is."""
+    """Return why a file cannot be written; None if it can. An existing file is not changed."""
     if out.is_dir():
         return "it is a folder"
     if not out.parent.is_dir():
         return f"there is no folder {out.parent}"
     try:
         if not out.exists():
-            # Nothing but writing tells: of a folder such as /proc, or on a full or read-only disk.
+            # Only writing shows whether it works: a folder may be one like /proc, and a disk full or read-only.
             with TemporaryFile(dir=out.parent):
                 pass
         elif out.is_file():
@@ -77,7 +77,7 @@ SnapshotOption = Annotated[
     typer.Option(
         "--snapshot",
         metavar="N",
-        help="Read the store as of this snapshot, by its version number; default: the newest.",
+        help="Read the store at this snapshot, by its number; default: the newest.",
     ),
 ]
 FormatOption = Annotated[
@@ -87,7 +87,7 @@ FormatOption = Annotated[
 
 
 def there(device: str | None) -> str | None:
-    """Refuse a device that this machine lacks before any work is done."""
+    """Return the name of a device, and refuse one that this machine lacks, before any work is done."""
     if device not in (None, "cpu"):
         from molbuffer.samplers import SamplerError, find_device
 
@@ -99,7 +99,7 @@ def there(device: str | None) -> str | None:
 
 
 def _device(default: str) -> Any:
-    names = "cpu, cuda, cuda:1 for one of several, mps, or auto, the fastest one"
+    names = "cpu, cuda, cuda:1 for one of several GPUs, mps, or auto for the fastest one"
     text = f"The device of models: {names}; default: {default}."
     return typer.Option("--device", metavar="NAME", help=text, callback=there)
 
@@ -110,7 +110,7 @@ ModelDeviceOption = Annotated[str | None, _device("cpu")]
 
 
 def known_run(store: Path, run_id: str | None) -> str | None:
-    """Return the whole id of a run to resume, by its start. A mistyped id would otherwise begin a new run."""
+    """Return the whole id of a run to resume, given its start; an unknown id raises, and does not begin a new run."""
     if run_id is None:
         return None
     from molbuffer.storage import SampleStore
@@ -124,7 +124,7 @@ ResumeOption = Annotated[
     typer.Option(
         "--resume",
         metavar="RUN_ID",
-        help="Resume this run, named by its id or the start of it; default: a new run.",
+        help="Resume this run, by its id or the start of it; default: a new run.",
     ),
 ]
 SetOption = Annotated[
@@ -132,7 +132,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Give a key of the configuration another value, as training.sigma=256; may be repeated.",
+        help="Give a key of the configuration another value, such as training.sigma=256; may be repeated.",
     ),
 ]
 IterationsOption = Annotated[
@@ -151,8 +151,8 @@ PrefectOption = Annotated[
     typer.Option(
         "--prefect/--no-prefect",
         metavar="",
-        help="Run as a Prefect flow, which its server shows, or without Prefect, which starts in half the time; "
-        "default: as a flow where a Prefect server is configured, or the runner is dask or ray.",
+        help="Run as a Prefect flow, which a Prefect server shows, or without Prefect, which starts in half the time; "
+        "default: as a flow if a Prefect server is configured, or the runner is dask or ray.",
         show_default=False,
     ),
 ]
@@ -172,8 +172,10 @@ class CampaignOptions:
 
 
 def taking(record: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator of commands whose first parameter is a record: its fields become arguments and options of the
-    command, those without a default before its own, the others after them.
+    """Return a decorator for commands whose first parameter is a dataclass of shared arguments and options.
+
+    The fields of the dataclass become arguments and options of the command: those without a default come before the
+    command's own, the others after them.
     """
     hints = get_type_hints(record, include_extras=True)
 
@@ -192,7 +194,7 @@ def taking(record: type[Any]) -> Callable[[Callable[..., None]], Callable[..., N
             command(record(**{each.name: values.pop(each.name) for each in shared}), **values)
 
         every = [*first, *own, *(each for each in shared if each not in first)]
-        # Typer reads the signature of what it is given, not of what that wraps.
+        # Typer must read this signature, and not that of the wrapped function.
         invoked.__dict__.pop("__wrapped__")
         invoked.__dict__["__signature__"] = inspect.Signature(every)
         invoked.__annotations__ = {each.name: each.annotation for each in every}

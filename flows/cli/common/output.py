@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     import polars
 
 WIDEST_PIPE = 100_000
-"""Columns assumed where the output is no terminal, so that a table in a file or a pipe is never cut off."""
+"""The width in characters that is assumed if the output is no terminal, so that a table in a file is never cut off."""
 
 
 @contextmanager
 def output_kept_for_results() -> Iterator[None]:
-    """Send to standard error whatever is printed in the meantime.
+    """Redirect everything that is printed in this context to standard error.
 
     Scoring functions of users print, and so do programs that these start. Such a line before a command's JSON would
-    make it unreadable, so the file descriptor itself is redirected, which child processes inherit.
+    make the JSON unreadable, so the file descriptor itself is redirected, which child processes inherit.
     """
     sys.stdout.flush()
     results = os.dup(1)
@@ -46,7 +46,7 @@ def output_kept_for_results() -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON has it: NaN and infinities become null, dates ISO 8601, bytes hexadecimal."""
+    """Return a value with JSON types: NaN and infinities become null, dates ISO 8601, bytes hexadecimal."""
     return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="hex", timedelta_mode="float")
 
 
@@ -58,7 +58,7 @@ def as_json(value: Any) -> str:
 
 
 def shown_bytes(count: int) -> str:
-    """Return a size for people: in MB, and a small one in kB."""
+    """Return a size as text in MB, or in kB below 1 MB."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
@@ -74,17 +74,17 @@ def write_text(text: str, out: Path | None = None) -> None:
 
 
 def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None, *, exact: bool = False) -> None:
-    """Write rows to a file, or to standard output; Parquet, which is no text, only to a file.
+    """Write rows to a file or to standard output; Parquet, which is no text, can only go to a file.
 
-    CSV, JSON and Parquet have every value exactly, and so has a table that is ``exact``. In text, bytes are
-    hexadecimal, durations are ISO 8601, and lists and structures in CSV and tables are JSON; NaN and infinities, which
-    JSON has no numbers for, are the texts "NaN", "Infinity" and "-Infinity" there.
+    CSV, JSON and Parquet keep every value exactly, and so does a table with ``exact``. In text formats, bytes are
+    hexadecimal, durations are ISO 8601, and lists and structures in CSV and tables are JSON. JSON has no numbers for
+    NaN and infinities: there they are the texts "NaN", "Infinity" and "-Infinity".
 
     Args:
         frame: the rows.
         form: the format.
         out: the file; None is standard output.
-        exact: whether a table has all digits of a number, or four, and all of a time, or its seconds.
+        exact: whether a table shows all digits of numbers and times; otherwise four digits, and times to the second.
 
     Raises:
         UsageError: the rows cannot have the format.
@@ -116,15 +116,15 @@ def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None, 
 
 
 def _refuse_objects(frame: polars.DataFrame) -> None:
-    """Refuse columns of Python objects, which no format has."""
+    """Refuse columns of Python objects, which no format can hold."""
     import polars
 
     if objects := [name for name, kind in frame.schema.items() if kind == polars.Object]:
-        raise UsageError(f"no format has values such as those of {', '.join(objects)}; cast them to text")
+        raise UsageError(f"no format can hold the values of the columns {', '.join(objects)}; cast them to text")
 
 
 def _with_times_as_text(frame: polars.DataFrame) -> polars.DataFrame:
-    """Return the rows with durations as text, and other times where Python would cut off their nanoseconds."""
+    """Return the rows with durations as text, and also times whose nanoseconds Python would cut off."""
     import polars
 
     def is_finer(name: str, kind: polars.DataType) -> bool:
@@ -136,10 +136,10 @@ def _with_times_as_text(frame: polars.DataFrame) -> polars.DataFrame:
 
 
 def _smiles_of(frame: polars.DataFrame) -> list[str]:
-    """Return the molecules of rows.
+    """Return the SMILES of rows without nulls.
 
     Raises:
-        UsageError: the rows have no column of them.
+        UsageError: the rows have no column ``smiles``.
     """
     if "smiles" not in frame.columns:
         raise UsageError(f"the format smiles needs a column `smiles`, got {', '.join(frame.columns)}")
@@ -149,7 +149,7 @@ def _smiles_of(frame: polars.DataFrame) -> list[str]:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None, *, exact: bool = False
 ) -> str:
-    """Return rows as a table for people, as wide as the terminal or, elsewhere, as its content."""
+    """Return rows as a text table, as wide as the terminal or, without a terminal, as its content."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -204,7 +204,7 @@ def _without_nesting(frame: polars.DataFrame) -> polars.DataFrame:
 
 @contextmanager
 def progress_of(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error, if that is a terminal; return the function that moves it."""
+    """Show a progress bar on standard error if that is a terminal; return the function that moves it."""
     from rich.console import Console
     from rich.progress import Progress
 

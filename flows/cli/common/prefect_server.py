@@ -1,8 +1,8 @@
-"""The Prefect server of one command, for users without one: its start and its end.
+"""Start and stop a Prefect server for one command, if none is configured.
 
-Prefect would start one by itself, in the process group of the command: Ctrl-C then ends the server first, and Prefect
-spends a minute on reaching it; and one whose command was killed would stay for ever. This one is in a session of its
-own, and ends with the command however that ends (``server_process``).
+A server that Prefect starts by itself is in the process group of the command: Ctrl-C ends the server first, after
+which Prefect tries to reach it for a minute; and if the command is killed, that server never ends. The server of this
+module has a session of its own, and ends with the command in any case (``server_process``).
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class CommandServer:
     """A Prefect server for the flows of this process.
 
     Attributes:
-        url: the address that Prefect's settings name, or of a server that was started here.
+        url: the address of the server that Prefect's settings name, or of the one that was started here.
     """
 
     def __init__(self, timeout_seconds: float, *, pages: bool = False) -> None:
-        """Start the process, and wait until it has said which server is used.
+        """Start the process, and wait until it has printed the address of the server.
 
         Args:
-            timeout_seconds: how long the server may take to start.
-            pages: whether it has pages, a schedule and automations, too.
+            timeout_seconds: the longest time that the server may take to start.
+            pages: whether the server also has pages, a scheduler and automations.
 
         Raises:
-            PrefectServerError: it did not start.
+            PrefectServerError: the server did not start.
         """
-        # -P keeps the folder of the program off the import path, where files of ours would hide libraries.
+        # -P keeps the folder of the program off the import path, since its files would hide libraries.
         program = Path(__file__).with_name("server_process.py")
         with tempfile.TemporaryFile() as errors:
             self._process = subprocess.Popen(
@@ -68,7 +68,7 @@ class CommandServer:
             if time.monotonic() > deadline:
                 raise PrefectServerError(
                     f"Prefect's server did not start in {timeout_seconds:g} s; "
-                    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS gives it more"
+                    "set PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS to give it more time"
                 )
         line = self._process.stdout.readline()
         if not line:
@@ -86,7 +86,7 @@ class CommandServer:
         return " / ".join(lines[-SHOWN_LINES:]) if lines else f"exit code {self._process.returncode}"
 
     def stop(self) -> None:
-        """End the server, if it was started here."""
+        """End the server if it was started here."""
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]

@@ -1,6 +1,6 @@
-"""Whether Prefect's settings name a server, found without importing Prefect, which takes more than a second.
+"""Find out whether Prefect's settings name a server, without the import of Prefect, which takes more than a second.
 
-Prefect 3 takes a setting from the first of these that has it (``prefect.settings.sources``):
+Prefect 3 takes a setting from the first of these sources that has it (``prefect.settings.sources``):
 
     environment       PREFECT_API_URL, in any case
     .env              PREFECT_API_URL, in any case
@@ -8,11 +8,12 @@ Prefect 3 takes a setting from the first of these that has it (``prefect.setting
     pyproject.toml    [tool.prefect.api] url
     profiles.toml     PREFECT_API_URL of the active profile, which PREFECT_PROFILE names, or the key ``active``
 
-The first four are of the working folder. The profiles are where PREFECT_PROFILES_PATH or ``profiles_path`` of the two
-TOML files says, in PREFECT_HOME, or in ``~/.prefect``.
+The three files after the environment are in the working folder. The path of profiles.toml comes from
+PREFECT_PROFILES_PATH or from ``profiles_path`` in one of the two TOML files; by default the file is in PREFECT_HOME or
+in ``~/.prefect``.
 
-Where it is in doubt a server counts as named, so that Prefect itself decides: a file that cannot be read, a key of
-Prefect Cloud without an address, a profile of the user's that has no address.
+In doubtful cases a server counts as named, so that Prefect itself decides: a file cannot be read, a key of Prefect
+Cloud has no address, or a profile that the user chose has no address.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ _DOT_ENV = re.compile(
     r"""^\s*(export\s+)?['"]?PREFECT_(API|API_URL|API_KEY|PROFILES_PATH)['"]?\s*=""", re.IGNORECASE | re.MULTILINE
 )
 _PLAIN_PROFILES = ("ephemeral", "default")
-"""The profile that Prefect 3 has where nobody chose one, and that of Prefect 2: they name no server by themselves."""
+"""The default profiles of Prefect 3 and Prefect 2, which name no server unless the user has set one in them."""
 
 
 def server_is_configured() -> bool:
-    """Return whether the flows of this process would run on a server that somebody has chosen.
+    """Return whether the flows of this process would run on a server that the user has configured.
 
-    A program that has imported Prefect, such as a flow or a test, has set it up.
+    If Prefect has been imported already, as in a flow or a test, its settings count as configured.
     """
     return "prefect" in sys.modules or names_a_server(os.environ, Path())
 
@@ -56,7 +57,7 @@ def names_a_server(environment: Mapping[str, str], folder: Path) -> bool:
     try:
         return _names_a_server(environment, folder)
     except (OSError, ValueError):
-        # Prefect says what is wrong with the file.
+        # Prefect reports what is wrong with the file.
         return True
 
 
@@ -77,7 +78,7 @@ def _names_a_server(environment: Mapping[str, str], folder: Path) -> bool:
 
 
 def _said(settings: Mapping[str, Any], url: str, *doubtful: str) -> bool | None:
-    """Return whether a source names a server; None where it says nothing of one. An empty address is that of none."""
+    """Return whether a source names a server; None if it has no such setting. An empty address means no server."""
     if url in settings:
         return bool(settings[url])
     return True if any(settings.get(name) for name in doubtful) else None
@@ -100,12 +101,12 @@ def _profile_names_a_server(environment: Mapping[str, str], path: Path) -> bool:
 
 
 def _text(path: Path) -> str:
-    # A folder may have a file's name: that of a virtual environment is often .env.
+    # The path may be a folder: a virtual environment is often named .env.
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _table(data: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """Return a table within others; empty where there is none."""
+    """Return a nested table of a TOML document; an empty one if it is missing."""
     for name in names:
         data = data.get(name, {})
         if not isinstance(data, Mapping):

@@ -1,7 +1,7 @@
-"""Prefect's settings for a command: quiet, without telemetry, and without the internet.
+"""Prefect's settings for a command: few log lines, no telemetry, and no access to the internet.
 
-Prefect reads its settings from the environment when it is first imported, so they are set before. Settings of the
-user are kept.
+Prefect reads its settings from the environment at its first import, so they are set before that. Variables that the
+user has set are kept.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _SETTINGS = {
     _TIMEOUT: "180",
 }
 _UNREACHABLE = ("Failed to reach API", "ephemeral Prefect API server")
-"""Texts of Prefect's errors when there is no server: their type is plain RuntimeError."""
+"""Texts in Prefect's errors when there is no server; the type of these errors is only RuntimeError."""
 
 
 @contextmanager
 def prefect_ready(
     store: Path, resumable: bool = True, run_id: str | None = None, *, longer: bool = False
 ) -> Iterator[None]:
-    """Set up Prefect for the flows of one command, and say if it starts a server of its own.
+    """Set up Prefect for the flows of one command, and write a message if the command starts a server of its own.
 
     The output of flows goes to standard error; the command writes its result afterwards.
 
@@ -46,9 +46,9 @@ def prefect_ready(
 
     Args:
         store: the folder of the store of the flows' runs, which need not exist.
-        resumable: whether the command has ``--resume``, which a signal that ends the run points to.
-        run_id: the run of the flow, where the command knows it.
-        longer: whether the command has ``--iterations``, which extends a run that is finished.
+        resumable: whether the command has ``--resume``, which the message about an interrupted run then names.
+        run_id: the run of the flow; None if the command does not know it.
+        longer: whether the command has ``--iterations``, which extends a finished run.
 
     Raises:
         PrefectServerError: the server cannot be started or reached.
@@ -56,8 +56,8 @@ def prefect_ready(
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if not debugging():
-        # The command reports the error that ends a run. These loggers would print its traceback before; they still
-        # send it to the server, where the run can be looked at.
+        # The command reports the error that ends a run. These loggers would print its traceback before that; they
+        # still send it to the server, which shows the run.
         for logger in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(logger).propagate = False
     try:
@@ -75,7 +75,7 @@ def prefect_ready(
 
 @contextmanager
 def served_nights() -> Iterator[str]:
-    """Set up Prefect for a process that runs flows when it is time; gives the address of the server's pages.
+    """Set up Prefect for a process that runs scheduled flows, and yield the address of the server's pages.
 
     Prefect must not have been imported before, except by a program that has set it up.
 
@@ -91,10 +91,10 @@ def served_nights() -> Iterator[str]:
 
 
 def _start_server(*, pages: bool = False) -> None:
-    """Use the server that Prefect's settings name elsewhere, or one that lasts as long as this process."""
+    """Use the server that Prefect's settings name, or start one that runs as long as this process."""
     if not pages and not server_is_configured():
-        note("no Prefect server is configured: this command starts one for its own time")
+        note("no Prefect server is configured: this command starts one, which ends with it")
     server = CommandServer(float(os.environ[_TIMEOUT]), pages=pages)
-    # Prefect sends its last messages at exit, too; what is registered before it was imported is called after that.
+    # Prefect sends its last messages at exit. Functions that are registered before its import are called after that.
     atexit.register(server.stop)
     os.environ["PREFECT_API_URL"] = server.url

@@ -1,7 +1,6 @@
-"""What is checked before a command starts a run: the configuration, the store, what they name in each other, and that a
-run can go on as it is asked to.
+"""Checks before a command starts a run: the configuration, the store, the names in both, and whether a run can resume.
 
-Nothing here imports torch or Prefect, so that a mistake is reported within a second or two.
+These checks import neither torch nor Prefect unless they must, so that a mistake is reported within a second or two.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Prepared:
 
     Attributes:
         settings: the checked configuration.
-        run_id: the id of the run: that of the run to go on with, or a new one.
+        run_id: the id of the run to resume, or a new id.
     """
 
     settings: Settings
@@ -61,12 +60,12 @@ def prepared_run(
     """Check everything that can be checked before a run starts, and return it.
 
     Args:
-        given: the options of the command. The store is made later where there is none; of the configuration, the
-            device does not count if the command names one.
-        overrides: values that keys have instead of those in the file.
+        given: the options of the command. The store need not exist; the device of the configuration is not checked if
+            the command names one.
+        overrides: values of keys that replace those in the file.
         kind: the kind of the run; None is a training, offline if the configuration says so.
         iterations: the number of iterations of the training, instead of that of the file.
-        own_rows: whether the store must be there already, since the rows of the run are in it.
+        own_rows: whether the store must exist, since the run reads its rows.
 
     Raises:
         ConfigurationError: the file has problems, or names what the store does not have.
@@ -95,21 +94,21 @@ def check_rows_there(
     snapshot: int | None = None,
     limits: ArchiveLimits | None = None,
 ) -> None:
-    """Refuse an offline training whose sources are not there, or damaged, or have no row to learn from.
+    """Refuse an offline training whose sources are missing or damaged, or have no row to learn from.
 
-    An archive in a tar file is unpacked for that, and once more by the training: what is wrong with it is found before
-    a server starts.
+    An archive in a tar file is unpacked for this check, and again by the training, so that a problem with it is found
+    before a server starts.
 
     Args:
         ready: the run.
         store: the folder of its store.
-        sources: the archives and stores of its rows; none is its store alone.
+        sources: the archives and stores of its rows; if empty, its store alone.
         where: an SQL condition on ``sample_history``; None is that of the configuration.
         snapshot: the snapshot of the store to read; None is the present one.
         limits: the limits on the size of each archive; None is the default.
 
     Raises:
-        ArchiveError: an archive is damaged or not what it says.
+        ArchiveError: an archive is damaged, or differs from its own description.
         StoreError: a store cannot be opened.
         BatchShortError: no row has a reward under the objective.
     """
@@ -129,7 +128,7 @@ def check_rows_there(
 
 
 def checked_settings(file: Path, overrides: Sequence[Override], *, check_device: bool = True) -> Settings:
-    """Load the settings of a file, whose modules may print when they are imported."""
+    """Load the settings of a file; output that the user's modules print during their import goes to standard error."""
     from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():
@@ -137,7 +136,7 @@ def checked_settings(file: Path, overrides: Sequence[Override], *, check_device:
 
 
 def _with_iterations(settings: Settings, number: int) -> Settings:
-    """Return the settings with another length of the training, offline or not."""
+    """Return the settings with another number of iterations, or of steps for an offline training."""
     from molbuffer.flows.settings import Settings
 
     data = json.loads(settings.to_json())
@@ -150,7 +149,7 @@ def check_names(settings: Settings, file: Path, store: SampleStore | None, place
     """Refuse a configuration that names policies, latents or runs that a store does not have.
 
     Raises:
-        ConfigurationError: it does.
+        ConfigurationError: the configuration names such policies, latents or runs.
     """
     from molbuffer.flows.campaign import unknown_names
 
@@ -158,10 +157,10 @@ def check_names(settings: Settings, file: Path, store: SampleStore | None, place
 
 
 def check_policies(settings: Settings, file: Path) -> None:
-    """Refuse policies that do not go together, or with the samplers, as far as no store has to be asked.
+    """Refuse policies that do not fit each other or the samplers, as far as this is known without a store.
 
     Raises:
-        ConfigurationError: they do not.
+        ConfigurationError: the configuration names such policies.
     """
     from molbuffer.flows.campaign import unfit_policies
 
@@ -190,10 +189,10 @@ def _refuse_an_archive(store: SampleStore) -> None:
 
 
 def known_policy(path: Path, name: str | None) -> str | None:
-    """Return the name of a policy that is there: the last one of a run by its sha256, any other as it is.
+    """Check that a policy exists, and return its name; for ``run:RUN_ID``, return the sha256 of the run's last policy.
 
     Raises:
-        UnknownPolicyError: there is none.
+        UnknownPolicyError: no policy has this name.
     """
     if name is None:
         return None
@@ -213,7 +212,7 @@ def known_policy(path: Path, name: str | None) -> str | None:
 
 @contextmanager
 def opened_if_there(path: Path, *, must_exist: bool = False) -> Iterator[SampleStore | None]:
-    """Open a store for reading; None where there is none yet, and nothing that keeps one from being made."""
+    """Open a store for reading; yield None if the store does not exist and can be made."""
     from molbuffer.storage import SampleStore
 
     nothing = not path.exists() or (path.is_dir() and not any(path.iterdir()))
@@ -221,7 +220,7 @@ def opened_if_there(path: Path, *, must_exist: bool = False) -> Iterator[SampleS
         yield None
         return
     if not must_exist and not (path / "store.toml").exists():
-        # It is an archive, or not empty: this says why no store can be made.
+        # The folder is an archive, or not empty: this call raises the error that says why no store can be made.
         SampleStore.open_or_create(path).close()
     with SampleStore.open(path, read_only=True) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Files of rows that are written a portion at a time, as ``SampleStore.export`` does: one for each format."""
+"""Files of rows that ``SampleStore.export`` writes in batches: one class or function for each format."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _DELIMITERS = {Format.CSV: ",", Format.TSV: "\t"}
 
 
 def row_writer(form: Format, out: Path, report: Callable[[str], None]) -> RowWriter:
-    """Return what opens a file of a format.
+    """Return the function that opens a file of a format for writing.
 
     Args:
         form: the format.
-        out: the file; its ending says whether a text is compressed.
-        report: is given a message on rows that the format cannot hold.
+        out: the file; the ending of its name says whether a text is compressed.
+        report: is called with a message about rows that the format cannot hold.
     """
     if form is Format.PARQUET:
         return _parquet_file
@@ -67,7 +67,7 @@ def _text_file(path: Path, schema: pyarrow.Schema, *, form: Format, compressed: 
 
 @dataclass
 class TextBatches:
-    """A file of lines, JSON or a table that is written a portion of rows at a time.
+    """A file of lines, JSON or a table that is written in batches of rows.
 
     Attributes:
         file: the open file.
@@ -82,7 +82,7 @@ class TextBatches:
     _is_empty: bool = True
 
     def write_batch(self, batch: pyarrow.RecordBatch) -> None:
-        """Add some rows; a table has to know all of them before it is as wide as it must be."""
+        """Write a batch of rows; a table keeps them until the end, since its column widths depend on all rows."""
         rows = batch.to_pylist()
         match self.form:
             case Format.JSONL:
@@ -97,7 +97,7 @@ class TextBatches:
                     self._is_empty = False
 
     def end(self) -> None:
-        """Write what comes after the last row."""
+        """Write what follows the last row: the end of a JSON array, or a whole table."""
         if self.form is Format.TABLE:
             self.file.write(table(self.columns, self._rows) + "\n")
         elif self.form is Format.JSON:

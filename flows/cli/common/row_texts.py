@@ -1,4 +1,4 @@
-"""Texts of rows: a value as JSON, and a row as a record of an SD file, which has all of its values as properties."""
+"""Rows as text: a value as JSON, and a row as a record of an SD file with all of its values as properties."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import pyarrow
 
 SMILES, TITLE = "smiles", "name"
-"""The columns of the molecules of an SD file, and of the titles of their records."""
+"""The columns of the molecules of an SD file, and of the titles of its records."""
 
 
 def json_text(value: Any) -> str:
-    """Return a value of a row as JSON that has all of it: numbers with all their digits, times as ISO 8601."""
+    """Return a value of a row as JSON without loss: numbers with all digits, times in ISO 8601, bytes in hex."""
     match value:
         case bool() | None | str():
             return json.dumps(value, ensure_ascii=False)
@@ -46,7 +46,7 @@ def json_text(value: Any) -> str:
         case list():
             return f"[{', '.join(map(json_text, value))}]"
         case dict():
-            # The keys of a map may be numbers, and those of JSON are texts.
+            # The keys of a map may be numbers; those of JSON are texts.
             names = (name if isinstance(name, str) else json_text(name).strip('"') for name in value)
             pairs = zip(map(json_text, names), map(json_text, value.values()), strict=True)
             return "{" + ", ".join(f"{name}: {item}" for name, item in pairs) + "}"
@@ -55,16 +55,16 @@ def json_text(value: Any) -> str:
 
 
 class SdfRecords:
-    """Makes records of rows, and counts those that have no molecule.
+    """A converter of rows to records of an SD file, which counts rows without a molecule.
 
     Args:
         columns: the names of the columns.
 
     Attributes:
-        left_out: the number of rows so far that are left out.
+        left_out: the number of rows so far that have no molecule and are left out.
 
     Raises:
-        UsageError: no column has molecules.
+        UsageError: there is no column ``smiles``.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -73,8 +73,8 @@ class SdfRecords:
         self.left_out = 0
 
     def of(self, rows: Iterator[Mapping[str, Any]]) -> Iterator[str]:
-        """Yield the record of each row that has a molecule; what is null is no property of it."""
-        # Only this format pays for RDKit.
+        """Yield the record of each row that has a molecule; null values are left out of its properties."""
+        # The import is here since only this format needs RDKit.
         from molbuffer.scoring import sdf_record
 
         for row in rows:
@@ -87,7 +87,7 @@ class SdfRecords:
 
     @property
     def message(self) -> str | None:
-        """What to say of the rows that were left out; None when there are none."""
+        """The message about the rows that were left out; None if there are none."""
         if not self.left_out:
             return None
         rows = "1 row" if self.left_out == 1 else f"{self.left_out} rows"
@@ -103,8 +103,8 @@ def sdf_file(
     Args:
         path: the file.
         schema: the columns of the rows.
-        compressed: whether it is compressed by gzip.
-        report: is given the message on rows that were left out.
+        compressed: whether the file is compressed by gzip.
+        report: is called with the message about rows that were left out.
     """
     records = SdfRecords(schema.names)
     with gzip.open(path, "wt", encoding="utf-8") if compressed else path.open("w", encoding="utf-8") as file:
@@ -115,18 +115,18 @@ def sdf_file(
 
 @dataclass(frozen=True)
 class SdfBatches:
-    """An SD file that is written a portion of rows at a time."""
+    """An SD file that is written in batches of rows."""
 
     records: SdfRecords
     file: IO[str]
 
     def write_batch(self, batch: pyarrow.RecordBatch) -> None:
-        """Add the records of some rows."""
+        """Write the records of a batch of rows."""
         self.file.writelines(self.records.of(iter(batch.to_pylist())))
 
 
 def _text(value: Any) -> str:
-    """Return a value as CSV has it."""
+    """Return a value as in CSV: a text as it is, any other value as JSON without quotes."""
     if isinstance(value, str):
         return value
     text = json_text(value)

@@ -1,4 +1,4 @@
-"""What a command says of its run: that it has begun, how to go on with it, and how to extend it."""
+"""Messages of a command about its run: that it has begun, how to resume it, and how to extend it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _LOG_OF_RUNS = "molbuffer.storage.runs"
 def told_how_to_go_on(
     store: Path, resumable: bool, run_id: str | None = None, *, longer: bool = False
 ) -> Iterator[None]:
-    """Say when a run begins what it is called; when a signal or an error ends it how to go on; and at its end how to
-    extend it.
+    """Write messages about a run: its id when it begins, how to resume it after a signal or an error, and how to extend
+    it at its end.
 
-    Nothing is said of a run before it is recorded: there is none to go on with yet.
+    There is no message before the run is recorded, since it cannot be resumed yet.
 
     Args:
         store: the folder of the store, which need not exist.
         resumable: whether the command has ``--resume``.
-        run_id: the run, where the command knows it.
+        run_id: the run; None if the command does not know it.
         longer: whether the command has ``--iterations``.
     """
     ending = current_ending()
@@ -40,7 +40,7 @@ def told_how_to_go_on(
         try:
             yield
         except Exception as error:
-            # The handlers stay: what reports the error comes later.
+            # ``ending.say`` stays as it is, since the error is reported later.
             if run_id is not None and start.begun and signal_of(error) is None:
                 advice = f"; go on with:\n  {_command(run_id)}" if _can_go_on(error) else ""
                 note(f"run {run_id} failed, and what it stored is kept{advice}")
@@ -60,7 +60,7 @@ def _how_to_extend(run_id: str, ended: str | None) -> str:
 
 
 class _Start(logging.Handler):
-    """Says that a run has begun, or goes on, when the store has recorded it, and hears why it ends early."""
+    """A log handler that writes a message when the store has recorded a run, and notes why the run ends early."""
 
     def __init__(self, run_id: str | None) -> None:
         super().__init__(logging.INFO)
@@ -78,7 +78,7 @@ class _Start(logging.Handler):
 
 @contextmanager
 def _told_of_the_start(run_id: str | None) -> Iterator[_Start]:
-    """Listen to what the store logs of its runs."""
+    """Install the handler on the log of the store's runs."""
     logger, start = logging.getLogger(_LOG_OF_RUNS), _Start(run_id)
     level, propagate = logger.level, logger.propagate
     logger.addHandler(start)
@@ -98,9 +98,8 @@ _FINAL = (
     ("molbuffer.training.errors", "AgentMismatchError"),
     ("molbuffer.training.errors", "TooFewRowsError"),
 )
-"""Errors that the same command would end with again: a build that kept nothing stays as it is, policies that do not go
-together or with a sampler never do, and stored rows do not become more by themselves. An error of a room can only come
-from a room that has been imported."""
+"""Errors that the same command would raise again: a build kept nothing, policies do not fit each other or a sampler,
+or there are too few stored rows. An error can only come from a package that has been imported."""
 
 
 def _can_go_on(error: BaseException) -> bool:
@@ -111,7 +110,7 @@ def _can_go_on(error: BaseException) -> bool:
 
 def _say_run(store: Path, resumable: bool, run_id: str | None) -> None:
     interrupted, known = [], False
-    # The import takes a second, which a command that has not got as far as to a store need not wait.
+    # The import takes a second, which a command without a store does not have to wait.
     if (store / "store.toml").exists():
         from molbuffer.storage import SampleStore, StoreError
 
@@ -120,13 +119,13 @@ def _say_run(store: Path, resumable: bool, run_id: str | None) -> None:
                 interrupted = opened.interrupt_runs()
                 known = not interrupted and run_id is not None and _is_known(opened, run_id)
         except StoreError as error:
-            note(f"interrupted; which run that was cannot be read: {error}")
+            note(f"interrupted; the store cannot be read to find the run: {error}")
             return
     if known and run_id is not None:
-        note(f"interrupted before run {run_id} went on: it is as it was; go on with:\n  {_command(run_id)}")
+        note(f"interrupted before run {run_id} was resumed: it is unchanged; go on with:\n  {_command(run_id)}")
         return
     if not interrupted:
-        note("interrupted before a run began: nothing is to be resumed")
+        note("interrupted before a run began: there is nothing to resume")
         return
     runs = f"run {', '.join(interrupted)} is interrupted, and what it stored is kept"
     note(f"{runs}; go on with:\n  {_command(interrupted[-1])}" if resumable else f"{runs}; run the command again")
@@ -144,7 +143,7 @@ def _is_known(store: SampleStore, run_id: str) -> bool:
 def _command(run_id: str) -> str:
     """Return the command line that resumes a run."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    # A resumed run is named already.
+    # The command of a resumed run has the option already.
     return shlex.join(
         words if any(word.split("=")[0] == "--resume" for word in words) else [*words, "--resume", run_id]
     )

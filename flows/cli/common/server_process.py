@@ -1,12 +1,12 @@
 """The program of the Prefect server of one command; ``prefect_server`` starts it, and nothing imports it.
 
-It prints one line of JSON, ``{"url": …}``: the address that Prefect's own settings name, after which it ends, or that
-of the server that it is. The server ends when the process that started it does, however that ended: its standard input
-is a pipe from there, and its parent's id changes. A program that the parent forked may hold the other end of the pipe,
-so neither alone is enough.
+The program prints one line of JSON, ``{"url": …}``. If Prefect's settings name a server, that is its address, and the
+program ends. Otherwise the program is the server, and the address is its own. The server ends when its parent process
+ends, for whatever reason: its standard input, a pipe from the parent, is closed, or the id of its parent changes. A
+program that the parent forked may hold the other end of the pipe, so the server checks both.
 
-Arguments: the id of the process that started it, and ``pages`` for a server that also has the pages, a schedule and
-automations, as one for the nights must.
+Arguments: the id of the parent process, and ``pages`` for a server that also has pages, a scheduler and automations,
+which scheduled runs need.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from pathlib import Path
 from typing import TextIO
 
 SECONDS_TO_END = 5.0
-"""The time that the server has for its last requests."""
+"""The time that the server has to finish its last requests."""
 LOOK_SECONDS = 1.0
-"""The time between looks at the parent's id."""
+"""The time between two checks of the parent's id."""
 
 
 PORT = 4200
-"""The port of the pages, where it is free."""
+"""The port of the pages, if it is free."""
 
 
 def main(parent: int, *, pages: bool = False) -> None:
-    """Print the address of the server to use, and serve if it is this process."""
+    """Print the address of the server to use, and serve if this process is the server."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # Standard output is for the address alone.
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     os.environ["PREFECT__SERVER_FINAL"] = "1"
     if not pages:
-        # Nobody looks at the pages of this server, and its name for such a server is Prefect's own.
+        # Nobody reads the pages of this server; the second variable is Prefect's own mark of a temporary server.
         os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
-    # An empty address is that of no server, as for Prefect's client.
+    # An empty address means no server, as in Prefect's client.
     if settings.api.url:
         _say(results, url=settings.api.url)
     elif not settings.server.ephemeral.enabled:
@@ -59,7 +59,7 @@ def main(parent: int, *, pages: bool = False) -> None:
 
 
 def _listening(port: int) -> socket.socket:
-    """Return a socket of a port, or of one that is free: the system gives servers that start at one moment others."""
+    """Return a socket on a port, or on any free one: the system gives different ports to servers that start at once."""
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError:
@@ -69,11 +69,11 @@ def _listening(port: int) -> socket.socket:
 def _serve(results: TextIO, home: Path, listening: socket.socket) -> None:
     import uvicorn
 
-    # Of what is imported next to nothing is garbage, and to look for it again and again is a sixth of the start.
+    # Next to no imported object is garbage, and scanning them repeatedly takes a sixth of the start.
     gc.disable()
 
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
-    # What the pages ask for in the browser.
+    # The address that the pages call from the browser.
     os.environ["PREFECT_UI_API_URL"] = url
     app = "prefect.server.api.server:create_app"
     server = uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on"))
@@ -97,8 +97,9 @@ def _say(results: TextIO, **said: str) -> None:
 
 @contextmanager
 def _only_one_starts(home: Path) -> Iterator[Callable[[], None]]:
-    """Hold a lock until what is given is called: servers that start together would make the tables of one database
-    at once, and fail.
+    """Hold a lock until the yielded function is called.
+
+    Without the lock, servers that start together would create the tables of one database at the same time, and fail.
     """
     home.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(home / "molbuffer-server.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -110,10 +111,10 @@ def _only_one_starts(home: Path) -> Iterator[Callable[[], None]]:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after the one that started it, or when that closes the pipe."""
+    """End this process soon after its parent has ended or has closed the pipe."""
     while os.getppid() == parent and not select.select([0], [], [], LOOK_SECONDS)[0]:
         pass
-    # The server finishes its requests; before there is one, the process ends.
+    # On SIGTERM the server finishes its requests; without a server yet, the signal ends the process.
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SECONDS_TO_END)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Commands on configurations, and on the kinds that they name."""
+"""Commands for configuration files, and for the kinds that these can name."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def example(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Print this configuration for one purpose instead, such as sample_efficient; default: all keys.",
+            help="Print this preset instead, such as sample_efficient; default: a file with all keys.",
         ),
     ] = None,
 ) -> None:
@@ -39,7 +39,7 @@ def example(
         return
     text = example_text()
     if other_packages():
-        # Only kinds of other packages are imported for this, and their families.
+        # This import loads all families, which only the kinds of other packages need.
         from molbuffer.flows.cli.configurations.kinds import families
         from molbuffer.flows.tools import example_of_kinds
 
@@ -53,7 +53,7 @@ def check(
     store: Annotated[
         Path | None,
         typer.Option(
-            "--store", metavar="DIR", help="Look up the policies and runs that it names in this store; default: none."
+            "--store", metavar="DIR", help="Look up the policies and runs of the file in this store; default: none."
         ),
     ] = None,
     sets: SetOption = None,
@@ -96,7 +96,7 @@ def from_reinvent(
     out: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Convert a configuration of REINVENT 4, and say line by line what has no counterpart, and why."""
+    """Convert a configuration of REINVENT 4, and report for each line that has no counterpart why it has none."""
     from molbuffer.flows.tools import STAND_IN, convert_reinvent
 
     made = convert_reinvent(file)
@@ -108,9 +108,9 @@ def from_reinvent(
     for each in made.differences:
         note(str(each))
     counted = "everything has a counterpart" if not made.differences else f"{len(made.differences)} remarks, above"
-    # The command works as it is, and trains another policy than the file names.
+    # The converted file runs, but trains another policy than the original file names.
     stands_in = any(STAND_IN in each.message and "stands in" in each.message for each in made.differences)
-    how = f"next, with {STAND_IN} in the place of the missing prior" if stands_in else "next"
+    how = f"next, with {STAND_IN} in place of the missing prior" if stands_in else "next"
     note(f"converted: {counted}; {how}: {made.advice.format(out=out or 'campaign.toml')}")
 
 

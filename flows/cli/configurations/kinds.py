@@ -1,4 +1,4 @@
-"""``molbuffer kinds``: what a configuration may name as a kind, and where each comes from."""
+"""``molbuffer kinds``: list the kinds that a configuration can name, and the package that each comes from."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def add_commands(app: typer.Typer) -> None:
 def kinds(json: JsonOption = False) -> None:
     """List the kinds of all families, from samplers and losses to surrogates of screening, with their packages.
 
-    A kind that cannot be used is listed with the reason. Besides these, a class in a file of yours is a kind of any
-    family: kind = "python", object = "my_module:MySampler".
+    A kind that cannot be used is listed with the reason. A class in a file of your own is a kind of any family, too:
+    kind = "python", object = "my_module:MySampler".
     """
     import polars
 
@@ -53,7 +53,7 @@ def _rows(family: Family) -> list[dict[str, str | None]]:
     found = []
     for kind in family.registered:
         taken = family.kinds[kind.name]
-        problem = kind.problem if taken is kind else f"the name is taken by that of {taken.source}"
+        problem = kind.problem if taken is kind else f"the name is taken by a kind of {taken.source}"
         found.append(
             {"family": family.name, "kind": kind.name, "from": kind.source, "class": kind.value, "problem": problem}
         )
@@ -61,7 +61,7 @@ def _rows(family: Family) -> list[dict[str, str | None]]:
 
 
 def _stray_rows() -> list[dict[str, str | None]]:
-    """Return a row for each kind that a package registers for a family that there is not: nothing else tells of it."""
+    """Return a row for each kind that a package registers for an unknown family, which nothing else reports."""
     from molbuffer.flows.settings import did_you_mean
     from molbuffer.kinds import stray_entries
 

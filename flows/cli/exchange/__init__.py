@@ -1,4 +1,4 @@
-"""Commands that pass rows on to other stores and programs, and take theirs in."""
+"""Commands that exchange rows with other stores and programs."""
 
 from __future__ import annotations
 

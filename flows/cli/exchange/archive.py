@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 WhereOption = Annotated[
     str | None,
-    typer.Option("--where", metavar="SQL", help="Use only rows of sample_history that fulfil this; default: all."),
+    typer.Option(
+        "--where", metavar="SQL", help="Use only rows of sample_history that fulfil this condition; default: all."
+    ),
 ]
 ArchiveArgument = Annotated[
     Path, typer.Argument(metavar="ARCHIVE", help="A folder or tar file that molbuffer archive made.")
@@ -49,7 +51,7 @@ def archive(
         typer.Option(
             "--run",
             metavar="RUN_ID",
-            help="Archive only this run, named by its id or the start of it; may be repeated; default: all runs.",
+            help="Archive only this run, by its id or the start of it; may be repeated; default: all runs.",
         ),
     ] = None,
     where: WhereOption = None,
@@ -58,7 +60,8 @@ def archive(
         typer.Option(
             "--license",
             metavar="ID",
-            help="The licence of the data, such as CC-BY-4.0; default: that of the runs' configurations, if it is one.",
+            help="The licence of the data, such as CC-BY-4.0; default: the one in the runs' configurations, if they "
+            "agree.",
         ),
     ] = None,
     author: Annotated[
@@ -72,7 +75,7 @@ def archive(
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy rows, with their provenance, into plain files that can be kept, passed on and read anywhere.
+    """Copy rows, with their provenance, into plain files that any program can read.
 
     ro-crate-metadata.json in the archive describes its files for catalogues of research data.
     """
@@ -82,11 +85,11 @@ def archive(
         terms = archive_terms(opened, run or (), licence, author)
         receipt = opened.archive(out, runs=run or (), where=where, snapshot=snapshot, terms=terms)
     if receipt.quarantined:
-        note(f"left out: {receipt.quarantined} builds whose arrays are quarantined")
+        note(f"left out: {receipt.quarantined} builds whose arrays are in quarantine")
     if not receipt.recorded:
         note(
-            f"{store} cannot be written to: it has no record of this archive, and may expire snapshot "
-            f"{receipt.snapshot}"
+            f"{store} cannot be written to: it has no record of this archive, and snapshot {receipt.snapshot} may "
+            "expire"
         )
     _report(asdict(receipt), json)
 
@@ -97,13 +100,16 @@ def merge(
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     json: JsonOption = False,
 ) -> None:
-    """Copy the rows of an archive into a store, each once; a store that does not exist is made."""
+    """Copy the rows of an archive into a store, each only once; the store is made if it does not exist."""
     from molbuffer.storage import SampleStore, trusted_archive
 
     with trusted_archive(source, limits(max_size)) as (archived, _), SampleStore.open_or_create(store) as opened:
         receipt = opened.merge(archived)
     if receipt.left_out:
-        note(f"not changed: {receipt.left_out} builds with quarantined arrays, of which the archive has a part")
+        note(
+            f"not changed: {receipt.left_out} builds whose arrays are in quarantine, since the archive has only a part "
+            "of their rows"
+        )
     _report(asdict(receipt), json)
 
 
@@ -114,15 +120,15 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="The file, whose ending says its format; it is replaced if it exists. With --as, a new folder.",
+            help="The file, which is replaced if it exists; its ending chooses the format. With --as, a new folder.",
         ),
     ],
     molecules: Annotated[
         bool,
         typer.Option(
             "--molecules",
-            help="Write each kept molecule once for each objective it has a reward under, the best first, with the "
-            "raw and transformed value of every component; default: a row for each sample.",
+            help="Write one row for each kept molecule and each objective under which it has a reward, the best first, "
+            "with the raw and transformed values of all components; default: a row for each sample.",
         ),
     ] = False,
     form: FormatOption = None,
@@ -131,8 +137,8 @@ def export(
         typer.Option(
             "--as",
             metavar="KIND",
-            help="Write a data set instead: minari, of episodes for offline reinforcement learning, or huggingface, "
-            "of Parquet files with a card; default: one file.",
+            help="Write a data set instead: minari, episodes for offline reinforcement learning, or huggingface, "
+            "Parquet files with a card; default: one file.",
         ),
     ] = None,
     where: WhereOption = None,
@@ -140,14 +146,12 @@ def export(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The objective of the rewards, for --as minari, as of `molbuffer top`; default: the only one.",
+            help="The objective of the rewards, for --as minari, named as in `molbuffer top`; default: the only one.",
         ),
     ] = None,
     licence: Annotated[
         str | None,
-        typer.Option(
-            "--license", metavar="ID", help="The licence of the data, for --as huggingface; default: none is stated."
-        ),
+        typer.Option("--license", metavar="ID", help="The licence of the data, for --as huggingface; default: none."),
     ] = None,
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
@@ -155,11 +159,11 @@ def export(
     """Write the sample history, or its molecules, as one file for other programs, or as a data set of a kind."""
     if kind is not None:
         if form is not None or molecules:
-            raise UsageError("--as says what is written: leave --format and --molecules out")
+            raise UsageError("--as determines the format and the rows: leave --format and --molecules out")
         _report(export_as(kind, store, out, where, snapshot, objective=objective, license=licence), json)
         return
     if objective is not None or licence is not None:
-        raise UsageError("--objective and --license belong to a data set: add --as minari or --as huggingface")
+        raise UsageError("--objective and --license apply only to a data set: add --as minari or --as huggingface")
     with_a_folder(out)
     written = chosen_format(form, out)
     from molbuffer.flows.cli.common.row_files import row_writer
@@ -172,7 +176,7 @@ def export(
 
 
 def _writable_where_possible(store: Path) -> SampleStore:
-    """Open the store, for reading only where nothing can be written, as on a read-only mount."""
+    """Open the store, read-only if it cannot be written to, as on a read-only mount."""
     from molbuffer.storage import SampleStore
 
     return SampleStore.open(store, read_only=not os.access(store, os.W_OK))

@@ -1,4 +1,4 @@
-"""What ``molbuffer export --as KIND`` writes: data sets that other programs load."""
+"""``molbuffer export --as KIND``: write data sets that other programs load."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def export_as(
     objective: str | None,
     license: str | None,  # noqa: A002 (it is what the card has)
 ) -> dict[str, Any]:
-    """Write a data set, and return what was written.
+    """Write a data set, and return a summary of what was written.
 
     Args:
-        kind: its kind.
+        kind: the kind of data set, one of ``KINDS``.
         store: the folder of the store.
         out: a new folder.
         where: an SQL condition on ``sample_history``.
@@ -35,12 +35,12 @@ def export_as(
         license: the licence of the data, for Hugging Face.
 
     Raises:
-        UsageError: there is no such kind, or an option is of another one.
+        UsageError: the kind is unknown, or does not take a given option.
     """
     if kind not in KINDS:
         raise UsageError(f"expected --as to be one of {', '.join(KINDS)}, got {kind!r}")
     if (license if kind == "minari" else objective) is not None:
-        raise UsageError(f"{'--license' if kind == 'minari' else '--objective'} is none of an export --as {kind}")
+        raise UsageError(f"{'--license' if kind == 'minari' else '--objective'} does not apply to --as {kind}")
     from molbuffer.exchange import export_huggingface, export_minari
     from molbuffer.storage import SampleStore
 

@@ -1,4 +1,4 @@
-"""The command ``ingest``: what other programs have scored, or others measured, as a run of the store."""
+"""The command ``ingest``: import scores of other programs or measured values as a run of the store."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def ingest(
         typer.Option(
             "--as",
             metavar="FORMAT",
-            help="reinvent, the CSV of a staged learning; molscore, its scores.csv; or csv, a table of an assay.",
+            help="reinvent: the CSV of a staged learning; molscore: the scores.csv of MolScore; or csv: a table of an "
+            "assay.",
         ),
     ],
     name: Annotated[
         str,
         typer.Option(
-            "--objective-name", metavar="NAME", help="The name of the scores, by which a configuration trains on them."
+            "--objective-name", metavar="NAME", help="The name by which a configuration refers to the scores."
         ),
     ],
     column: ColumnOption = None,
@@ -56,15 +57,15 @@ def ingest(
     policy: Annotated[
         str,
         typer.Option(
-            metavar="POLICY", help="The policy that is to learn from the molecules: they are stored in its vocabulary."
+            metavar="POLICY", help="The policy that will learn from the molecules: they are stored in its vocabulary."
         ),
     ] = "zinc-gru",
     json: JsonOption = False,
 ) -> None:
     """Import a log of REINVENT or MolScore, or the table of an assay, as a run whose scores can be trained on offline.
 
-    The scores are stored as those of the component imported:NAME, and never taken for what another component computes.
-    Rows that cannot be used are stored as rejected, with the reason. A file that is imported again adds nothing.
+    The scores belong to the component imported:NAME, and are never used as values of another component. Rows that
+    cannot be used are stored as rejected, with the reason. A file that is imported again adds nothing.
     """
     transform = _transform(low, high)
     from molbuffer.exchange import IngestPlan, ingest_file
@@ -80,9 +81,12 @@ def ingest(
 
 
 def _transform(low: float | None, high: float | None) -> Transform:
-    """Return the transform of scores to rewards: linear between two scores, falling if the better one is lower."""
+    """Return the transform of scores to rewards from ``low``, which maps to 0, to ``high``, which maps to 1.
+
+    It is linear if ``low < high``, and a reverse sigmoid otherwise, for scores of which lower ones are better.
+    """
     if (low is None) != (high is None):
-        raise UsageError("expected --low and --high together: the scores whose rewards are 0 and 1")
+        raise UsageError("expected --low and --high together, the scores whose rewards are 0 and 1, got only one")
     from molbuffer.scoring import TRANSFORMS, Identity
 
     if low is None or high is None:
@@ -111,14 +115,14 @@ def _report(receipt: IngestReceipt, name: str, transform: Transform, json: bool)
         )
     if receipt.contradictions:
         repeat = "1 row repeats" if receipt.contradictions == 1 else f"{receipt.contradictions} rows repeat"
-        note(f"{repeat} a molecule with another score, as a diversity filter makes it: the first one counts")
+        note(f"{repeat} a molecule with another score, as a diversity filter produces them: the first score is used")
     if not json:
         write_text(_objective(name, transform))
 
 
 def _objective(name: str, transform: Transform) -> str:
     """Return the tables of a configuration that trains on the scores."""
-    # Texts and numbers of JSON are those of TOML.
+    # Strings and numbers of JSON are valid in TOML.
     lines = ["[objective]", "[[objective.components]]", 'kind = "imported"', f"scores = {dumps(name)}"]
     settings = transform.settings()
     if settings["kind"] != "identity":

@@ -1,4 +1,4 @@
-"""The command ``log``: what a logger lacks of runs, from the store."""
+"""The command ``log``: write what a logger does not have yet of runs, from the store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_commands(app: typer.Typer) -> None:
 def log(
     store: StoreOption,
     to: Annotated[
-        str, typer.Option("--to", metavar="KIND", help="The logger: tensorboard, mlflow, or another of the run.")
+        str, typer.Option("--to", metavar="KIND", help="The logger: tensorboard, mlflow, or another one of the run.")
     ],
     out: Annotated[
         str | None,
@@ -45,14 +45,14 @@ def log(
         typer.Option(
             min=0,
             metavar="N",
-            help="The least iterations between two pictures of the best molecules, 0 for none; default: that of the "
-            "run's configuration.",
+            help="The least number of iterations between two pictures of the best molecules, 0 for no pictures; "
+            "default: that of the run's configuration.",
         ),
     ] = None,
 ) -> None:
-    """Write what TensorBoard, MLflow or another logger lacks of runs, as if it had been given it meanwhile.
+    """Write the metrics and pictures of runs that TensorBoard, MLflow or another logger does not have yet.
 
-    Nothing is written twice.
+    The result is the same as if the logger had been on during the runs. Nothing is written twice.
     """
     from molbuffer.exchange import PICTURES_EVERY, fill_log, shown_logger
     from molbuffer.storage import SampleStore
@@ -77,7 +77,7 @@ def _runs(store: SampleStore, names: list[str]) -> list[str]:
 
 def _settings(store: SampleStore, run_id: str) -> LoggingSettings | None:
     """Return the table [logging] of a run; a run from Python has none."""
-    # Alone: whatever else the configuration names need not be here any more.
+    # Only this table is read, since other objects that the configuration names may no longer exist.
     table = json.loads(store.run(run_id).config).get("logging")
     if table is None:
         return None
@@ -87,7 +87,7 @@ def _settings(store: SampleStore, run_id: str) -> LoggingSettings | None:
 
 
 def _logger(kind: str, place: str | None, settings: LoggingSettings | None, run_id: str) -> RunLogger:
-    """Return the logger of a kind: at the place that is named, or else the one that the run was given."""
+    """Return the logger of a kind: one that writes to ``place``, or else the one in the run's configuration."""
     from molbuffer.exchange import MLflow, TensorBoard, shown_logger
 
     if place is not None:
@@ -95,7 +95,7 @@ def _logger(kind: str, place: str | None, settings: LoggingSettings | None, run_
             return TensorBoard(place)
         if kind == "mlflow":
             return MLflow(place)
-        raise UsageError(f"--out is the place of tensorboard or of mlflow, got --to {kind}; leave it out")
+        raise UsageError(f"--out applies only to tensorboard and mlflow, got --to {kind}: leave --out out")
     given = [] if settings is None else settings.loggers
     found = next((each for each in given if shown_logger(each)[0] == kind), None)
     if found is None:
@@ -105,6 +105,7 @@ def _logger(kind: str, place: str | None, settings: LoggingSettings | None, run_
             raise UsageError(f"--to {kind}: there is no logger of this name; expected one of {known}")
         configured = f"only {', '.join(names)}" if names else "no logger"
         raise UsageError(
-            f"run {run_id[:8]} has {configured} in [logging] of its configuration: --out says where {kind} is to write"
+            f"run {run_id[:8]} has {configured} in [logging] of its configuration: add --out PLACE, to which {kind} "
+            "writes"
         )
     return found

@@ -1,4 +1,4 @@
-"""The licence and the authors of an archive: those that are named, or else those of the configurations of its runs."""
+"""The licence and the authors of an archive: from the command line, or else from the configurations of its runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def archive_terms(
 
     Args:
         store: the store.
-        runs: its runs, by the starts of their ids; empty for all.
-        licence: the licence; None is that of the runs, if they state one and the same.
+        runs: the runs of the archive, by the starts of their ids; empty for all.
+        licence: the licence; None is that of the runs, if all of them state the same one.
         authors: the authors; None is those of all runs, in the order of the runs.
 
     Raises:
-        UsageError: what is named is no licence, or no author.
+        UsageError: the licence or the name of an author is not valid.
     """
     from molbuffer.storage import ArchiveTerms
 

@@ -1,7 +1,7 @@
-"""Commands for people who look at what runs do and did.
+"""Commands that show what runs do and did.
 
-``report`` writes a page, and ``explore`` serves one that follows the store; ``compare`` puts runs beside each other on
-the terminal, and ``watch`` shows one there while it goes on.
+``report`` writes an HTML page, and ``explore`` serves a page that follows the store; ``compare`` compares runs on the
+terminal, and ``watch`` shows one run there while it goes on.
 """
 
 from __future__ import annotations

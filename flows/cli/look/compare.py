@@ -1,4 +1,4 @@
-"""The command ``compare``: runs beside each other on the terminal."""
+"""The command ``compare``: compare runs in a table on the terminal."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def compare(
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     json: JsonOption = False,
 ) -> None:
-    """Compare runs: what each came to, and which settings differ; `report --run RUN --run RUN` shows it as charts.
+    """Compare the results and the settings of runs; `report --run RUN --run RUN` shows the results as charts.
 
-    A name that several runs have stands for all of them. Rewards are compared only where all have one objective.
+    A name that several runs have stands for all of them. Rewards are compared only if all runs have the same objective.
     """
     from molbuffer.pages import compare_runs, scope_of
 

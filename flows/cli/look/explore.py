@@ -1,4 +1,4 @@
-"""The command ``explore``: a local web app in which people look at a store, also while campaigns write to it."""
+"""The command ``explore``: a local web app that shows a store, also while campaigns write to it."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ def explore(
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="Listen at this address; others than this machine reach it only at one that is not loopback, with a "
-            "token.",
+            help="Listen at this address; at a loopback address only this machine can connect, at another one every "
+            "machine that has the token.",
         ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen at this port; 0 = a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen at this port; 0: a free one.")] = 0,
     token: Annotated[
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Demand this token; default: one that is made and printed beyond loopback, on loopback none.",
+            help="Demand this token; default: none at a loopback address, else a new one, which is printed.",
         ),
     ] = None,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     edit: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.py",
-            help="Write the explorer to this file, a marimo notebook of your own, and open marimo's editor; a file "
-            "that is there is opened as it is (default: none; the explorer is only shown).",
+            help="Write the explorer to this file, as a marimo notebook of your own, and open it in marimo's editor; "
+            "an existing file is opened unchanged (default: none; the explorer is only shown).",
         ),
     ] = None,
 ) -> None:
-    """Look at a store in a browser: find molecules, see where each came from, compare runs, watch one go on.
+    """Show a store in a browser: find molecules and their origin, compare runs, and watch a run.
 
-    The store is only read, and may be in use: what is written to it shows up after a few seconds. On a machine that
-    others use, give a --token: they reach its loopback address, too. Ctrl-C ends it.
+    The store is only read, and may be in use: new rows show up after a few seconds. On a machine that others use, give
+    a --token, since they can connect to its loopback address, too. Ctrl-C ends the command.
     """
     _check_extra()
     from molbuffer.pages import explorer
@@ -54,11 +54,11 @@ def explore(
 
     if token is not None and len(token) < _LEAST_TOKEN:
         raise UsageError(f"--token must have {_LEAST_TOKEN} characters or more, got {len(token)}")
-    # A place without a store is an error here, and not in a browser.
+    # A folder without a store must raise its error here, and not in the browser.
     StoreView(store).close()
     if not explorer.is_loopback(host):
         token = secrets.token_urlsafe(16) if token is None else token
-        seen_by = f"whoever reaches this machine at {host} and has the token sees the store"
+        seen_by = f"anyone who can connect to this machine at {host} and has the token can read the store"
     else:
         seen_by = ""
     if edit is not None:
@@ -73,7 +73,7 @@ def explore(
     def ready(address: str) -> None:
         if seen_by:
             note(seen_by)
-        write_text(f"{address}\nCtrl-C ends it.")
+        write_text(f"{address}\nCtrl-C ends the explorer.")
         if open_browser:
             webbrowser.open(address)
 
@@ -94,11 +94,11 @@ def _check_extra() -> None:
 
 
 def _write_notebook(file: Path, text: str) -> None:
-    """Write a notebook, unless the file is there, which may have a user's work in it."""
+    """Write a notebook unless the file exists, since it may contain a user's work."""
     if file.exists():
-        note(f"{file} is opened as it is")
+        note(f"{file} exists and is opened unchanged")
         return
     if not file.absolute().parent.is_dir():
         raise UsageError(f"--edit {file} cannot be written: there is no folder {file.parent}")
     file.write_text(text, encoding="utf-8")
-    note(f"{file} is written: a notebook of your own, in which the name of the store is the line STORE")
+    note(f"{file} is written, a notebook of your own; its line STORE names the store")

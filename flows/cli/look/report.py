@@ -1,4 +1,4 @@
-"""The command ``report``: a page on what runs did, in one file for a browser or a mail."""
+"""The command ``report``: a report on runs as one HTML file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def report(
         typer.Option(
             metavar="NAME",
             help="Report on this objective alone, given by the start of its sha256 or of a run_id, or by the name of a "
-            "run; default: each objective apart.",
+            "run; default: each objective separately.",
         ),
     ] = None,
     reference: Annotated[
@@ -57,13 +57,13 @@ def report(
         str | None,
         typer.Option(
             metavar="SMILES",
-            help="Draw what molecules share with this one in the same place; default: the target of a component, or "
-            "the commonest scaffold.",
+            help="Align the pictures of molecules to this structure, where they share a part of it; default: the "
+            "target of a component, or the commonest scaffold.",
         ),
     ] = None,
     molecule: Annotated[
         str | None,
-        typer.Option(metavar="SMILES", help="Show where this molecule came from; default: the best one."),
+        typer.Option(metavar="SMILES", help="Show the lineage of this molecule; default: of the best one."),
     ] = None,
     best: Annotated[int, typer.Option(min=0, help="The number of best molecules with a picture.")] = 24,
     title: Annotated[
@@ -74,8 +74,9 @@ def report(
 ) -> None:
     """Write a report on the runs of a store as one HTML file, which needs no network.
 
-    It shows what was run, how it learnt, what became of the drawn rows, the best molecules with pictures, their
-    diversity, trade-offs and lineage, failed scores and costs. The store is only read, and may be in use.
+    The report shows the runs and their learning curves, how many drawn rows were rejected, kept and scored, the best
+    molecules with pictures, their diversity, trade-offs and lineage, failed scores and costs. The store is only read,
+    and may be in use.
     """
     from molbuffer.pages import ReportOptions, make_report
 
@@ -91,7 +92,7 @@ def report(
     with looked_at(store, max_size) as opened:
         made = make_report(opened, runs=run or (), snapshot=snapshot, objective=objective, options=options)
         if options.molecule is not None and not _is_known(opened, run or (), snapshot, options.molecule):
-            note(f"no run of this report has drawn {options.molecule}: its section Lineage says so")
+            note(f"no run of this report has drawn {options.molecule}, as the section Lineage says")
     write_text(made, out)
     size, seconds = out.stat().st_size, time.monotonic() - began
     if json:
@@ -108,13 +109,13 @@ def _is_known(store: SampleStore, runs: Sequence[str], snapshot: int | None, smi
 
 @contextmanager
 def looked_at(path: Path, max_size: float) -> Iterator[SampleStore]:
-    """Open a store for reading, or an archive once all of it was verified; a tar file is unpacked meanwhile."""
+    """Open a store for reading, or an archive after verifying all of it; a tar file is unpacked for this context."""
     from molbuffer.storage import SampleStore, is_archive, trusted_archive
 
     if path.is_file() and path.suffix == ".toml":
         raise UsageError(
-            f"--store {path} is a configuration: expected the folder of a store, which `molbuffer run {path.name} "
-            "--store lab` makes, or an archive"
+            f"--store {path} is a configuration file: expected an archive or the folder of a store, which `molbuffer "
+            f"run {path.name} --store lab` makes"
         )
     if path.is_file() or is_archive(path):
         with trusted_archive(path, limits(max_size)) as (archive, _):
@@ -135,7 +136,7 @@ def _molecule(option: str, smiles: str | None) -> str | None:
     """Return the canonical form of a molecule that an option names.
 
     Raises:
-        UsageError: it is no molecule.
+        UsageError: the text is no molecule.
     """
     if smiles is None:
         return None

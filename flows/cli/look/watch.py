@@ -1,4 +1,4 @@
-"""The command ``watch``: a run as it goes on, in a terminal."""
+"""The command ``watch``: show the progress of a run in a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LOOKS = 2.0
 REST = 4.0
-"""How much longer it waits than reading took: a large store is not read all the time."""
+"""The wait before the next read, as a multiple of the time of the last one, so that a large store is not read all the
+time."""
 
 
 def watch(
@@ -27,14 +28,14 @@ def watch(
         str | None,
         typer.Option(
             metavar="RUN_ID",
-            help="The run, by its name or the start of its id; default: the newest at work, or else the newest.",
+            help="The run, by its name or the start of its id; default: the newest running one, or else the newest.",
         ),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Print one picture, and end.")] = False,
 ) -> None:
-    """Watch a run: rewards, what becomes of its molecules, the best ones, its speed and the time that is left.
+    """Watch a run: its rewards, its numbers of rejected and kept molecules, the best ones, its speed and the time left.
 
-    It only reads, and follows the store until Ctrl-C. Where the output is no terminal it prints one picture.
+    The command only reads, and follows the store until Ctrl-C. If the output is no terminal, it prints one picture.
     """
     from rich.console import Console
 
@@ -52,12 +53,12 @@ def watch(
 
 
 def _follow(console: Console, store: SampleStore, run_id: str, facts: WatchFacts) -> None:
-    """Show a run until somebody interrupts; the facts are read anew when the store has a new snapshot."""
+    """Show a run until Ctrl-C; the facts are read again when the store has a new snapshot."""
     from rich.live import Live
 
     from molbuffer.flows.cli.look.watch_facts import watch_facts
 
-    # Ctrl-C is how it ends, and nothing was interrupted by it.
+    # Ctrl-C is the normal end of this command, so no message about an interrupted run is due.
     with (
         suppress(KeyboardInterrupt),
         Live(_picture(console, facts), console=console, screen=True, auto_refresh=False) as live,
@@ -70,7 +71,7 @@ def _follow(console: Console, store: SampleStore, run_id: str, facts: WatchFacts
                 facts = watch_facts(store, run_id)
                 read = time.monotonic()
                 due = read + REST * (read - began)
-            # The time that has passed changes, and the size of the terminal may have.
+            # The elapsed time changes without a new snapshot, and so may the size of the terminal.
             live.update(_picture(console, facts), refresh=True)
 
 

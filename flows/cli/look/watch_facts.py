@@ -1,4 +1,4 @@
-"""What ``molbuffer watch`` shows of a run, as of one snapshot."""
+"""The facts of a run that ``molbuffer watch`` shows, read at one snapshot."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from molbuffer.storage import SampleStore
 
 AT_WORK = ("started", "resumed")
-"""The statuses of runs that go on."""
+"""The statuses of running runs."""
 POINTS = 120
-"""The most points of a curve: a terminal has hardly more columns."""
+"""The most points of a curve: terminals rarely have more columns."""
 SHOWN_BEST = 30
 _REWARDS = ("reward_live", "reward_buffer", "reward")
 _SECONDS = ("seconds_waiting", "seconds_drawing", "seconds_learning")
@@ -27,20 +27,20 @@ _RECENT = 10
 
 @dataclass(frozen=True)
 class WatchFacts:
-    """A run at work, and the store that it is in.
+    """The facts of a run and of its store at one snapshot.
 
     Attributes:
         snapshot: the snapshot of the store.
         run: the run.
-        iterations: the iterations of which the store has metrics.
-        wanted: the iterations that the run is to do; None where its configuration does not say.
-        curves: the rewards of iterations by the name of the metric, and "best", the best reward over oracle calls.
-        losses: the loss of iterations.
-        seconds: the seconds of an iteration, of the newest ones; None before the first.
-        funnel: what became of its rows.
-        calls: its rewards over oracle calls; None without any.
-        best: its best molecules.
-        working: the runs of the store that go on, this one included.
+        iterations: the number of iterations of which the store has metrics.
+        wanted: the number of iterations that the configuration asks for; None if it does not say.
+        curves: the rewards by iteration, by the name of the metric; and "best", the best reward by oracle calls.
+        losses: the losses by iteration.
+        seconds: the mean seconds of one of the newest iterations; None before the first.
+        funnel: the numbers of rows of the run that were drawn, rejected, kept and rewarded.
+        calls: the rewards of the run by oracle calls; None without rewards.
+        best: the best molecules of the run.
+        working: all running runs of the store, including this one.
     """
 
     snapshot: int
@@ -57,14 +57,14 @@ class WatchFacts:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time until the last iteration, at the present speed; None where that is unknown, or the run has ended."""
+        """The seconds until the last iteration at the present speed; None if unknown, or if the run has ended."""
         if self.seconds is None or self.wanted is None or self.run.status not in AT_WORK:
             return None
         return max(0, self.wanted - self.iterations) * self.seconds
 
 
 def chosen_run(store: SampleStore, name: str | None) -> str:
-    """Return the id of the run to watch: the one that is named, or else the newest at work, or else the newest.
+    """Return the id of the run to watch: the named one, or else the newest running one, or else the newest.
 
     Raises:
         UsageError: the store has no run.
@@ -82,7 +82,7 @@ def chosen_run(store: SampleStore, name: str | None) -> str:
 
 
 def watch_facts(store: SampleStore, run_id: str) -> WatchFacts:
-    """Return what there is to show of a run at the newest snapshot."""
+    """Return the facts of a run at the newest snapshot."""
     from molbuffer.pages import best_molecules, funnel, learning_curve, list_run_facts, rewards_by_calls, scope_of
 
     every = scope_of(store, actors_apart=True)
@@ -119,12 +119,12 @@ def _values(found: polars.DataFrame, name: str) -> list[float]:
 
 
 def _seconds(found: polars.DataFrame) -> float | None:
-    """Return the seconds of an iteration: the mean over the newest ones of what its parts take."""
+    """Return the mean seconds of an iteration, as the sum of the means of its parts over the newest iterations."""
     parts = [_values(found, name)[-_RECENT:] for name in _SECONDS]
     means = [sum(values) / len(values) for values in parts if values]
     return sum(means) if means else None
 
 
 def seconds_between(earlier: datetime, later: datetime) -> float:
-    """Return the time between two moments, 0 if clocks disagree."""
+    """Return the seconds between two times; 0 if the clocks of two hosts disagree so that it would be negative."""
     return max(0.0, (later - earlier).total_seconds())

@@ -1,4 +1,4 @@
-"""The picture of a run in a terminal, as ``molbuffer watch`` draws it: at 80 columns, and wider where there is room."""
+"""The picture of a run that ``molbuffer watch`` draws in a terminal of 80 columns or more."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from molbuffer.pages import Funnel, RunFacts
 
 BLOCKS, PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
-"""The levels of a curve, for a terminal that has these characters and for one that has not."""
+"""The characters for the levels of a curve, for terminals with block characters and for those with ASCII only."""
 NARROWEST, WIDE = 40, 120
 WIDEST_STEP = 4
-"""The most columns of a value of a curve."""
+"""The most columns that one value of a curve takes."""
 _LABELS = {"reward_live": "live", "reward_buffer": "buffer", "reward": "batch", "best": "best"}
 _COLOURS = {"reward_live": "cyan", "reward_buffer": "magenta", "reward": "blue", "best": "green"}
 _STATUS = {"finished": "green", "failed": "red", "lost": "red", "interrupted": "yellow"}
@@ -31,13 +31,13 @@ _SHORT = 8
 
 
 def frame(facts: WatchFacts, width: int, height: int, now: datetime, *, ascii_only: bool = False) -> RenderableType:
-    """Return the picture.
+    """Return the picture of a run.
 
     Args:
-        facts: what is shown.
-        width: the columns of the terminal.
-        height: its rows, which the picture fills and does not exceed.
-        now: the present, in UTC.
+        facts: the facts to show.
+        width: the number of columns of the terminal.
+        height: the number of rows of the terminal, which the picture fills and does not exceed.
+        now: the present time, in UTC.
         ascii_only: use no character beyond ASCII.
     """
     width = max(width, NARROWEST)
@@ -46,7 +46,7 @@ def frame(facts: WatchFacts, width: int, height: int, now: datetime, *, ascii_on
     around = box.ASCII if ascii_only else box.ROUNDED
     wide = width // 2 - 6 if width >= WIDE else width - 6
     steps = _funnel(facts.funnel, wide, ascii_only, offline=facts.run.kind == "offline")
-    # What is left of the height belongs to the molecules; frames take two rows each, and their titles none.
+    # The table of molecules takes the rest of the height. A frame takes two rows, and its title none.
     if width >= WIDE:
         half = Table.grid(expand=True, padding=0)
         half.add_column(ratio=1)
@@ -70,7 +70,7 @@ def _panel(title: str, lines: Sequence[Text], around: box.Box) -> Panel:
 
 
 def _head(facts: WatchFacts, now: datetime) -> list[Text]:
-    """Return who the run is and how far it is."""
+    """Return two lines with the name, status and progress of the run."""
     run = facts.run
     status = run.status or "unknown"
     first = Text.assemble(
@@ -102,7 +102,7 @@ def _curves(facts: WatchFacts, width: int, ascii_only: bool) -> list[Text]:
     found = []
     cells = max(5, width - 20)
     for name, values in facts.curves.items():
-        # From 0 to its own largest value: a mean of 0.1 that doubles is worth seeing.
+        # The scale goes from 0 to the largest value of the curve, so that a mean that doubles from 0.1 is visible.
         shape = sparkline(values, cells, low=0.0, ascii_only=ascii_only)
         line = Text(f"{_LABELS[name]:<7}", no_wrap=True, overflow="crop")
         line.append(f"{shape:<{cells}}", style=_COLOURS[name])
@@ -127,19 +127,19 @@ def sparkline(
     high: float | None = None,
     ascii_only: bool = False,
 ) -> str:
-    """Return a curve as a line of characters, of means where there are more values than columns.
+    """Return a curve as a line of characters; a character is a mean if there are more values than columns.
 
     Args:
-        values: the values; what is no number is a blank.
-        width: the columns.
-        low: the value of the lowest level; None is the least one.
-        high: the value of the highest level; None is the largest one.
+        values: the values; NaN and infinities become blanks.
+        width: the number of columns.
+        low: the value of the lowest level; None is the smallest of the values.
+        high: the value of the highest level; None is the largest of the values.
         ascii_only: use no character beyond ASCII.
     """
     levels = PLAIN if ascii_only else BLOCKS
     cells = [_mean(values[len(values) * i // width : len(values) * (i + 1) // width]) for i in range(width)]
     if len(values) <= width:
-        # The first iterations of a run would be a few columns of many.
+        # Each of a few values takes several columns, since the first iterations would be hard to see otherwise.
         wide = min(WIDEST_STEP, width // max(1, len(values)))
         cells = [value if math.isfinite(value) else None for value in values for _ in range(wide)]
     there = [value for value in cells if value is not None]
@@ -163,7 +163,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _funnel(found: Funnel, width: int, ascii_only: bool, *, offline: bool) -> list[Text]:
-    """Return a bar for each step from what was drawn to what has a reward, and the reasons that refused the most."""
+    """Return a bar for each step from drawn to rewarded rows, and a line with the most frequent reasons of refusal."""
     if not found.drawn:
         return [Text("draws no rows: it learns from stored ones" if offline else "none drawn yet", style="dim")]
     steps = {"drawn": found.drawn, "molecules": found.parseable, "kept": found.kept, "rewarded": found.rewarded}
@@ -193,7 +193,7 @@ def _best(facts: WatchFacts, rows: int, width: int) -> RenderableType:
         if width >= WIDE:
             values = (f"{part.component} {part.raw:.3g}" for part in each.components if part.raw is not None)
             where = f"{'  '.join(values)}  {where}"
-        # Whatever a file or a sampler has for a name is a text, and no markup.
+        # A SMILES or the name of a sampler may contain brackets, which must not be read as markup.
         table.add_row(f"{each.reward:.3f}", Text(printable(each.smiles)), Text(printable(where)))
     return table
 
@@ -209,7 +209,7 @@ def _place(run: RunFacts) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as people say it: 40 s, 12 min, 3.5 h, 2.1 d."""
+    """Return a duration in a suitable unit, such as 40 s, 12 min, 3.5 h or 2.1 d."""
     for size, unit in ((86400.0, "d"), (3600.0, "h")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Commands for the nights: ``deploy`` and ``serve``."""
+"""Commands for scheduled runs: ``deploy`` and ``serve``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``deploy`` and ``serve`` are asked for: their common options, and the deployments that follow from them."""
+"""The common options of ``deploy`` and ``serve``, and the deployments that follow from them."""
 
 from __future__ import annotations
 
@@ -37,21 +37,20 @@ class NightOptions:
     ] = None
     store: Annotated[
         Path | None,
-        typer.Option(
-            "--store", metavar="DIR", help="The folder of the store; default: none, which only --check takes."
-        ),
+        typer.Option("--store", metavar="DIR", help="The folder of the store; only --check works without it."),
     ] = None
     cron: Annotated[
         list[str] | None,
         typer.Option(
             "--cron",
             metavar="[FLOW=]CRON",
-            help='When to build, as "0 2 * * *", or when to run another flow, as train="0 3 * * 6"; may be repeated. '
-            "Default: a flow has no schedule, but close-dead-runs one of every hour. A schedule that is there stays.",
+            help='When to build, such as "0 2 * * *", or when to run another flow, such as train="0 3 * * 6"; may be '
+            "repeated. Default: no schedule, except that close-dead-runs runs every hour. A schedule that a deployment "
+            "already has stays.",
         ),
     ] = None
     timezone: Annotated[
-        str, typer.Option("--timezone", metavar="NAME", help="The time zone of the schedules, as Europe/Berlin.")
+        str, typer.Option("--timezone", metavar="NAME", help="The time zone of the schedules, such as Europe/Berlin.")
     ] = "UTC"
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="The name of the deployments; default: the campaign's.")
@@ -61,37 +60,35 @@ class NightOptions:
         typer.Option(
             "--out",
             metavar="DIR",
-            help="The folder of archives, exports and reports; default: that of the store with -files.",
+            help="The folder of archives, exports and reports; default: the path of the store with -files appended.",
         ),
     ] = None
     retries: Annotated[
-        int, typer.Option("--retries", min=0, max=20, metavar="N", help="How often a run is resumed by itself.")
+        int, typer.Option("--retries", min=0, max=20, metavar="N", help="How often a failed run is resumed.")
     ] = 2
-    hours: Annotated[float, typer.Option("--hours", min=0.01, metavar="N", help="The most hours that a run takes.")] = (
-        23.0
-    )
+    hours: Annotated[float, typer.Option("--hours", min=0.01, metavar="N", help="The most hours of a run.")] = 23.0
     heartbeat: Annotated[
         int,
         typer.Option(
             "--heartbeat",
             min=30,
             metavar="SECONDS",
-            help="The seconds between signs of life of a run, which counts as dead when four are missing.",
+            help="The seconds between two heartbeats of a run, which counts as dead when four are missing.",
         ),
     ] = 30
     sets: SetOption = None
 
 
 def asked_nights(given: NightOptions, *, pool: str | None, store_there: str | None = None) -> Nights:
-    """Check the configuration and what it names, and return what is to be registered.
+    """Check the configuration and the names in it, and return the flows and options to register.
 
     Args:
         given: the options.
-        pool: the work pool; None where the command runs the flows itself.
-        store_there: the folder of the store on the hosts of the workers; None where it is that of this host.
+        pool: the work pool; None if the command runs the flows itself.
+        store_there: the folder of the store on the hosts of the workers; None if it is that of this host.
 
     Raises:
-        ConfigurationError: the file has problems, or names what is not there.
+        ConfigurationError: the file has problems, or names policies or runs that do not exist.
         UsageError: there is no file or no store, or an option cannot be used.
     """
     if given.file is None or given.store is None:
@@ -116,10 +113,10 @@ def asked_nights(given: NightOptions, *, pool: str | None, store_there: str | No
 
 
 def crons_of(texts: Sequence[str]) -> dict[str, str]:
-    """Return the schedules of flows by their names; one without a name is that of builds.
+    """Return the schedules of flows by the names of the flows; a schedule without a name is that of builds.
 
     Raises:
-        UsageError: a text is no schedule in cron's notation, or a flow has two.
+        UsageError: a text is no schedule in cron's notation, or a flow has two schedules.
     """
     from molbuffer.flows.deployments import BUILD
 
@@ -141,7 +138,7 @@ def _checked_cron(cron: str) -> str:
         CronSchedule(cron=cron)
     except ValidationError as error:
         raise UsageError(
-            f'expected a schedule in cron\'s notation, as "0 2 * * *" for every night at two, got {cron!r}'
+            f'expected a schedule in cron\'s notation, such as "0 2 * * *" for every night at two, got {cron!r}'
         ) from error
     return cron
 
@@ -156,7 +153,7 @@ def _known_zone(name: str) -> str:
 
 
 def _with_stored_policies(settings: Settings, place: Path) -> Settings:
-    """Return the settings with the policies of folders put into the store: workers need not have the folders."""
+    """Copy policies from folders into the store, which workers can read, and return settings with their sha256."""
     from molbuffer.flows.settings import Settings as Checked
 
     def in_the_store(folder: str) -> str:
@@ -171,14 +168,14 @@ def _with_stored_policies(settings: Settings, place: Path) -> Settings:
 
 
 def told_of_files(nights: Nights, *, portable: bool) -> None:
-    """Say which files of this host the workers must have, or refuse them.
+    """Write a message with the files of this host that workers must have, or refuse settings that name such files.
 
     Args:
-        nights: what is to be registered.
-        portable: refuse settings that name any.
+        nights: the flows and options to register.
+        portable: refuse settings that name files of this host.
 
     Raises:
-        UsageError: they do.
+        UsageError: ``portable`` is set, and the settings name such files.
     """
     from molbuffer.flows.deployments import local_files
 
@@ -189,13 +186,14 @@ def told_of_files(nights: Nights, *, portable: bool) -> None:
     if portable:
         raise UsageError(
             f"the settings name files of this host, {platform.node()}:\n  {listed}\nPut modules into a package that "
-            "the workers install, and other files where all hosts have them; without --portable they are only listed"
+            "the workers install, and other files at a path that all hosts have; without --portable they are only "
+            "listed"
         )
-    note(f"files of this host, {platform.node()}, which each host of a worker must have at the same place:\n  {listed}")
+    note(f"files of this host, {platform.node()}, which each host of a worker must have at the same path:\n  {listed}")
 
 
 def listed(plans: Sequence[Planned]) -> str:
-    """Return the deployments as lines for people."""
+    """Return the deployments as lines of text, each with its schedule."""
     width = max(len(each.full_name) for each in plans)
     return "\n".join(f"{each.full_name:{width}}  {_schedule(each)}" for each in plans)
 

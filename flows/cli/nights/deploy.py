@@ -1,4 +1,4 @@
-"""``molbuffer deploy``: register the flows of a campaign with a Prefect server, or look at what a night lacks."""
+"""``molbuffer deploy``: register the flows of a campaign with a Prefect server, or check that they can run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def deploy(
     given: NightOptions,
     work_pool: Annotated[
         str,
-        typer.Option("--work-pool", metavar="NAME", help="The pool whose workers run them; made if there is none."),
+        typer.Option("--work-pool", metavar="NAME", help="The pool whose workers run the flows; made if missing."),
     ] = "molbuffer",
     store_there: Annotated[
         str | None,
@@ -37,7 +37,7 @@ def deploy(
         bool, typer.Option("--portable", help="Refuse settings that name files of this host; default: list them.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say what a night lacks, with exit code 1 if it lacks anything.")
+        bool, typer.Option("--check", help="Only check what runs need, with exit code 1 if anything is missing.")
     ] = False,
     yaml: Annotated[
         Path | None,
@@ -52,8 +52,8 @@ def deploy(
 ) -> None:
     """Register the flows of a campaign with a Prefect server, which runs them on a schedule or when asked.
 
-    The settings go along as JSON, and flows are named by module: a worker may be started in any folder of a host that
-    has molbuffer and the store. The automations that close dead runs are registered, too.
+    A deployment contains the settings as JSON, and names its flow by module, so that a worker may be started in any
+    folder of a host that has molbuffer and the store. The automations that close dead runs are registered, too.
     """
     if check:
         _check(given, work_pool, json)
@@ -75,7 +75,7 @@ def deploy(
             note(f"made the work pool {work_pool}, of the type process")
         register_automations(client, plans, register(plans))
     write_text(as_json(as_rows(plans)) if json else listed(plans))
-    note(f"they run where a worker is at work: prefect worker start --pool {work_pool}")
+    note(f"start a worker on each host that is to run them: prefect worker start --pool {work_pool}")
 
 
 def _check(given: NightOptions, pool: str, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""``molbuffer serve``: the nights of a campaign on one machine, in one process."""
+"""``molbuffer serve``: run the scheduled flows of a campaign on one machine, in one process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def add_commands(app: typer.Typer) -> None:
 
 @taking(NightOptions)
 def serve(given: NightOptions) -> None:
-    """Register the flows of a campaign and run them when it is time, in this process, until Ctrl-C.
+    """Register the flows of a campaign and run them on their schedules, in this process, until Ctrl-C.
 
-    No pool and no worker is needed. Without a server in Prefect's settings it starts one for its own time, whose page
-    it names.
+    No work pool and no worker is needed. If Prefect's settings name no server, the command starts one, prints the
+    address of its pages, and stops it at the end.
     """
     nights = asked_nights(given, pool=None)
     from molbuffer.flows.cli.common.prefect_setup import served_nights
@@ -27,7 +27,7 @@ def serve(given: NightOptions) -> None:
 
     plans = planned(nights)
     with served_nights() as url:
-        note(f"{listed(plans)}\nthe pages of the runs are at {url}; Ctrl-C ends this")
+        note(f"{listed(plans)}\nthe pages of the runs are at {url}; Ctrl-C ends this command")
         from molbuffer.flows.deployments import serve_plans
 
         serve_plans(plans, nights.heartbeat)

@@ -1,4 +1,4 @@
-"""Commands on a store: to make it, look after it, ask it and check it."""
+"""Commands that make, maintain, query and check a store."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ def query(
         list[str] | None,
         typer.Option(
             metavar="VALUE",
-            help="The value of a ? in the statement, in their order, or NAME=VALUE for each $NAME; a number if it is "
-            "one, else a text; may be repeated.",
+            help="The values of the ? in the statement, in their order, or NAME=VALUE for each $NAME; a value that is "
+            "no number is a text; may be repeated.",
         ),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the query after this time.")] = 300.0,
@@ -60,7 +60,7 @@ def query(
         raise UsageError("expected either SQL or --attach")
     if sql is None:
         if param:
-            raise UsageError("--param belongs to a statement, and --attach has none")
+            raise UsageError("--param needs an SQL statement, got --attach: leave one of the two out")
         write_text(_attach_sql(store), out)
         return
     written = chosen_format(form, out)
@@ -69,7 +69,7 @@ def query(
 
 
 def runs(store: StoreOption, json: JsonOption = False) -> None:
-    """List the runs of a store, the newest first; one whose process is gone is shown as lost."""
+    """List the runs of a store, the newest first; a run whose process has died is shown as lost."""
     from molbuffer.lab import list_runs
     from molbuffer.storage import SampleStore
 
@@ -90,7 +90,7 @@ def top(
         typer.Option(
             metavar="NAME",
             help="List only rewards of this objective, given by the start of its sha256 or of a run_id, or by the name "
-            "of a run; also those that were given to samples of other runs; default: all, apart.",
+            "of a run, including rewards of samples of other runs; default: each objective separately.",
         ),
     ] = None,
     form: FormatOption = None,
@@ -99,11 +99,11 @@ def top(
 ) -> None:
     """List the best molecules of a store, each once, with the values of their components, their runs and samplers.
 
-    Rewards of two objectives cannot be compared: of each, the best molecules are listed apart. A component has the
-    columns raw_NAME and transformed_NAME; in a table, it has one, with the transformed value in brackets.
+    Rewards of two objectives cannot be compared, so the best molecules of each are listed separately. A component has
+    the columns raw_NAME and transformed_NAME; in a table it has one column, with the transformed value in brackets.
     """
     if json and (form is not None or out is not None):
-        raise UsageError("--json is --format json on standard output; expected it, or --format and --out")
+        raise UsageError("--json means --format json on standard output: leave it out, or leave --format and --out out")
     written = Format.JSON if json else chosen_format(form, out)
     from molbuffer.storage import SampleStore
 
@@ -111,12 +111,12 @@ def top(
         named = None if objective is None else known_objective(opened, objective)
         best = opened.best_molecules(n, run=run, objective_sha256=named)
     if (objectives := best["objective_sha256"].n_unique()) > 1:
-        note(f"rewards of {objectives} objectives, which cannot be compared; --objective lists those of one")
+        note(f"rewards of {objectives} objectives, which cannot be compared; --objective NAME lists those of one")
     write_frame(_for_people(best) if written is Format.TABLE else best, written, out)
 
 
 def _for_people(best: polars.DataFrame) -> polars.DataFrame:
-    """Return molecules with one column for each component, and the start of the objective."""
+    """Return the molecules with one column for each component, and with the start of the objective's sha256."""
     import polars
 
     names = [name.removeprefix("raw_") for name in best.columns if name.startswith("raw_")]
@@ -136,17 +136,17 @@ def _shown_value(raw: float | None, transformed: float | None) -> str | None:
 
 
 def known_objective(store: SampleStore, name: str) -> str:
-    """Return the objective that a sha256, its start, or a run names.
+    """Return the sha256 of the objective that a name stands for: a start of the sha256, a run_id, or a run's name.
 
     Raises:
-        UsageError: none or several have the name.
+        UsageError: no objective, or more than one, has the name.
     """
     found = store.read_arrow(_OBJECTIVES, parameters=[name, name, name])["objective_sha256"].to_pylist()
     if len(found) != 1:
         what = ", ".join(sha256[:_SHOWN] for sha256 in found) or "none"
         raise UsageError(
             f"--objective {name!r} must be the start of the sha256 of one objective, or name runs of one, got {what}; "
-            "`molbuffer top` without it lists all"
+            "`molbuffer top` without --objective lists all"
         )
     return str(found[0])
 
@@ -157,21 +157,21 @@ _SHOWN = 12
 def policies(
     store: StoreOption,
     every: Annotated[
-        bool, typer.Option("--all", help="List also versions that drew live samples and whose weights were not kept.")
+        bool, typer.Option("--all", help="Also list versions that drew live samples and whose weights were not kept.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """List the policies of a store, the newest first; each can be drawn from by its sha256."""
+    """List the policies of a store, the newest first; `molbuffer sample` draws from a policy by its sha256."""
     write_frame(_rows(store, _POLICIES.format(all=every)), Format.JSON if json else Format.TABLE)
 
 
 def checkpoints(
     store: StoreOption,
     run: Annotated[
-        str | None, typer.Option(metavar="RUN_ID", help="Only those of this run, by the start of its id; default: all.")
+        str | None, typer.Option(metavar="RUN_ID", help="Only checkpoints of this run, by the start of its id.")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="List also those that were removed, as older ones are while a run goes on.")
+        bool, typer.Option("--all", help="Also list removed checkpoints; a run removes older ones while it goes on.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -226,7 +226,7 @@ def _rows(
 
 
 def _parameters(sql: str, given: Sequence[str]) -> list[Any] | dict[str, Any]:
-    """Return the values of a statement: by name where it has ``$NAME`` for all of the names given, else in order."""
+    """Return the values of a statement: by name if it has ``$NAME`` for each of the given names, else in order."""
     parts = [text.partition("=") for text in given]
     if given and all(found and re.search(rf"\${re.escape(name)}\b", sql) for name, found, _ in parts):
         return {name: _number_or_text(value) for name, _, value in parts}
@@ -234,7 +234,7 @@ def _parameters(sql: str, given: Sequence[str]) -> list[Any] | dict[str, Any]:
 
 
 def _number_or_text(text: str) -> int | float | str:
-    """Return a number that is written as one usually is; "007", "nan" and "1_000" are texts."""
+    """Return a text as a number if it is one in plain decimal notation; "007", "nan" and "1_000" stay texts."""
     if not re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", text):
         return text
     return int(text) if text.lstrip("-").isdigit() else float(text)

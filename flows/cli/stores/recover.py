@@ -1,4 +1,4 @@
-"""The command ``recover``: make the catalog of a store anew, or restore a backup of it."""
+"""The command ``recover``: rebuild the catalog of a store, or restore a backup of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from molbuffer.storage import RecoveryReport
 
 MOST_SHOWN = 20
-"""The most files that are shown one by one; ``--json`` has them all."""
+"""The most files that are shown one by one; ``--json`` lists all."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def recover(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="STORE", help="The folder of the store; --store says the same.")
+        Path | None, typer.Argument(metavar="STORE", help="The folder of the store, unless --store names it.")
     ] = None,
     store: Annotated[
         Path | None, typer.Option("--store", metavar="DIR", help="The folder of the store; default: STORE.")
@@ -36,27 +36,25 @@ def recover(
         typer.Option(
             "--from",
             metavar="SOURCE",
-            help="journal (all snapshots, from the file journal.jsonl), backup (the newest that `maintain` made, with "
-            "what was committed since) or files (the rows of all Parquet files, each once). Default: the first of them "
-            "that is there.",
+            help="journal (all snapshots, from the file journal.jsonl), backup (the newest one that `maintain` made, "
+            "and the later commits) or files (the rows of all Parquet files, each once). Default: the first of these "
+            "that exists.",
         ),
     ] = None,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Do it although the catalog that is there is sound.")
-    ] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Recover the store although its catalog is sound.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Recover a store whose catalog is lost or damaged, from its own files; end the programs that use it first.
 
-    Nothing is overwritten: the catalog that was there is kept in the store's folder backups. The exit code is 1 when
-    something could not be recovered, or when the recovered store has errors.
+    Nothing is overwritten: the previous catalog is kept in the store's folder backups. The exit code is 1 if something
+    could not be recovered, or if the recovered store has errors.
     """
     from molbuffer.flows.errors import UsageError
     from molbuffer.storage import Source, recover_store
 
     place = store or folder
     if place is None or (store is not None and folder is not None):
-        raise UsageError("expected one store: molbuffer recover STORE, or --store DIR")
+        raise UsageError("expected exactly one store: molbuffer recover STORE, or --store DIR")
     if source is not None and source not in list(Source):
         raise UsageError(f"--from needs journal, backup or files, got {source!r}")
     report = recover_store(place, source=None if source is None else Source(source), anyway=anyway)
@@ -72,7 +70,7 @@ def _json(report: RecoveryReport) -> dict[str, object]:
 
 
 def _lines(report: RecoveryReport) -> Iterator[str]:
-    """Yield the lines of the report for people."""
+    """Yield the report as lines of text."""
     rows = ", ".join(f"{count:,} {table}" for table, count in report.rows.items() if count)
     yield f"recovered from the {report.source}: snapshots {report.oldest} to {report.snapshot}, {rows}"
     yield from report.notes
@@ -81,8 +79,8 @@ def _lines(report: RecoveryReport) -> Iterator[str]:
         yield f"of these, from files that the source does not name: {salvaged}"
     if report.unnamed:
         yield (
-            f"{report.unnamed} Parquet files are in no snapshot: their rows are in others, or their writer was killed. "
-            "They stay until a vacuum"
+            f"{report.unnamed} Parquet files are in no snapshot: their rows are in other files, or their writer was "
+            "killed. They stay until a vacuum"
         )
     shown = list(report.lost.items())[:MOST_SHOWN]
     yield from (f"not recovered: {path}: {why}" for path, why in shown)
@@ -90,6 +88,6 @@ def _lines(report: RecoveryReport) -> Iterator[str]:
         yield f"not recovered: {len(report.lost) - len(shown)} more files; --json lists them"
     yield from (f"error: {finding.message}" for finding in report.verification.errors)
     if report.kept is not None:
-        yield f"what was there before is in {report.kept}"
-    verdict = "all is there" if not (report.lost or report.verification.errors) else "something is missing"
-    yield f"{verdict}; `molbuffer verify` looks at every byte"
+        yield f"the previous catalog is kept in {report.kept}"
+    verdict = "everything is recovered" if not (report.lost or report.verification.errors) else "something is missing"
+    yield f"{verdict}; `molbuffer verify` checks every byte"

@@ -42,7 +42,7 @@ def init(
     ] = None,
     schema: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The schema of that database: one for each store; default: molbuffer."),
+        typer.Option(metavar="NAME", help="The schema in that database, one for each store; default: molbuffer."),
     ] = None,
     data: Annotated[
         str | None,
@@ -55,16 +55,16 @@ def init(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a store; only one with its catalog or data elsewhere needs this, others are made on first use.
+    """Make a store whose catalog or data are not in its folder; any other store is made on first use.
 
-    On each further host, the same command makes a folder that leads to the same store.
+    On each further host, the same command makes a folder that refers to the same store.
     """
     from molbuffer.storage import SampleStore
 
     given: dict[str, Any] = {"catalog": catalog, "catalog_schema": schema, "data_path": data}
     with SampleStore.create(store, **{name: value for name, value in given.items() if value is not None}) as made:
         result = {"store": str(store), "uuid": made.uuid, "version": made.snapshot()}
-    write_text(as_json(result) if json else f"{store} leads to the store {made.uuid}, at snapshot {result['version']}")
+    write_text(as_json(result) if json else f"{store} refers to the store {made.uuid}, at snapshot {result['version']}")
 
 
 def migrate(
@@ -73,12 +73,12 @@ def migrate(
         bool,
         typer.Option(
             "--names",
-            help="Also name each scored molecule anew, and give its scores to the name that it has in this release.",
+            help="Also standardise each scored molecule again, and copy its scores to its name in this release.",
         ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Bring a store of an older release up to date, after a backup of the files that change.
+    """Migrate a store of an older release to this one, after a backup of the files that change.
 
     End the programs that use the store first. A store that is up to date is not changed; an interrupted migration
     continues where it ended. The backup contains instructions for going back to it.
@@ -93,8 +93,8 @@ def migrate(
     write_text(_migration_text(receipt))
     if renamed is not None:
         write_text(
-            f"{renamed.renamed} of {renamed.molecules} scored molecules have another name now; "
-            f"{renamed.scores} scores were given to it"
+            f"{renamed.renamed} of {renamed.molecules} scored molecules have a new name; "
+            f"{renamed.scores} scores were copied to the new names"
         )
 
 
@@ -108,7 +108,7 @@ def _names_of(store: Path) -> RenamedMolecules:
 
 
 def _migration_text(receipt: MigrationReceipt) -> str:
-    """Return the receipt as text for people."""
+    """Return the receipt of a migration as text."""
     now = f"schema {receipt.schema}, format {receipt.format}"
     if receipt.backup is None:
         return f"nothing to do: the store is up to date ({now})"
@@ -118,8 +118,8 @@ def _migration_text(receipt: MigrationReceipt) -> str:
             *lines,
             f"schema {receipt.old_schema}, format {receipt.old_format} became {now}",
             f"backup: {receipt.backup}",
-            "how-to-go-back.txt in it says how to use it. Remove the folder when you no longer need it: until then, a "
-            "vacuum keeps the files that it refers to",
+            "how-to-go-back.txt in the backup says how to use it. Remove the folder when you no longer need it: until "
+            "then, a vacuum keeps the files that the backup refers to",
         ]
     )
 
@@ -135,23 +135,23 @@ def maintain(
         typer.Option(
             "--expire-older-than",
             metavar="AGE",
-            help="Expire snapshots older than this, such as 30d, but none that a run or archive pins; default: none.",
+            help="Expire snapshots older than AGE, such as 30d, except pinned ones; default: expire none.",
         ),
     ] = None,
     keep: Annotated[int, typer.Option(min=1, help="Never expire this many of the newest snapshots.")] = 1,
     grace: Annotated[
         str,
-        typer.Option(metavar="AGE", help="Remove only files older than this; it must be longer than any commit takes."),
+        typer.Option(metavar="AGE", help="Remove only files older than AGE, which must exceed the time of any commit."),
     ] = "24h",
     keep_checkpoints: Annotated[
         int,
-        typer.Option(min=1, help="Keep this many checkpoints of an unfinished run; of a finished run, the last one."),
+        typer.Option(min=1, help="Keep this many checkpoints of an unfinished run; a finished run keeps the last one."),
     ] = 2,
     remove_most: Annotated[
         bool,
         typer.Option(
             "--remove-most",
-            help="Remove files also when the catalog never named most of the store: see recover first.",
+            help="Remove files even if the catalog never named most of the store; try `molbuffer recover` first.",
         ),
     ] = False,
     dry_run: Annotated[
@@ -159,9 +159,9 @@ def maintain(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Compact a store, expire old snapshots, and remove files that nothing refers to, while others use the store.
+    """Compact a store, expire old snapshots, and remove files that nothing refers to, also while others use the store.
 
-    Each time, the catalog is backed up first, in the store's folder backups; the last three of these backups stay.
+    The command first backs the catalog up in the store's folder backups, which keeps the last three of these backups.
     """
     from molbuffer.flows.tasks import MaintenanceRequest, maintain_store
 
@@ -183,12 +183,12 @@ def maintain(
 
 
 def snapshots(store: StoreOption, json: JsonOption = False) -> None:
-    """List the snapshots of a store, the newest first, and what keeps each from expiring."""
+    """List the snapshots of a store, the newest first, with the pins that keep each from expiring."""
     write_frame(_snapshots(store), Format.JSON if json else Format.TABLE)
 
 
 def _maintenance_lines(done: dict[str, Any]) -> Iterator[str]:
-    """Yield lines about what was done, for people."""
+    """Yield the report of a maintenance as lines of text."""
     if compact := done["compact"]:
         merged = sum(compact["merged_files"].values())
         yield (
@@ -196,7 +196,7 @@ def _maintenance_lines(done: dict[str, Any]) -> Iterator[str]:
             f"{compact['segments_replaced']} segments as {compact['segments_written']}; other writers waited at most "
             f"{compact['longest_lock_seconds']:.2f} s"
         )
-        yield from (f"  not readable, left as it is: {reason}" for reason in compact["unreadable"].values())
+        yield from (f"  not readable, left unchanged: {reason}" for reason in compact["unreadable"].values())
     expired, removes = ("would expire", "would remove") if done["dry_run"] else ("expired", "removed")
     if expire := done["expire"]:
         pinned = len(expire["pinned"])

@@ -1,4 +1,4 @@
-"""The command ``verify``: report what is wrong with a store, and put damaged segments in quarantine."""
+"""The command ``verify``: report the defects of a store, and put damaged segments in quarantine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from molbuffer.storage import Finding, QuarantineReceipt, VerifyReport
 
 MOST_SHOWN = 5
-"""The most findings of one kind, other than errors, that are shown one by one; ``--json`` has them all."""
+"""The most findings of one kind, other than errors, that are shown one by one; ``--json`` lists all."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -65,7 +65,7 @@ def verify(
             with SampleStore.open(store) as opened:
                 receipt = opened.quarantine(report.damaged_segments)
     finally:
-        # The findings took long: they are reported even if nothing can be put in quarantine.
+        # A check takes long, so its findings are reported even if nothing can be put in quarantine.
         if json:
             write_text(as_json(_json(report, receipt)))
         else:
@@ -85,7 +85,7 @@ def _json(report: VerifyReport, receipt: QuarantineReceipt | None) -> dict[str, 
 
 
 def _lines(report: VerifyReport) -> list[str]:
-    """Return the lines of the report for people."""
+    """Return the report as lines of text."""
     lines: list[str] = []
     for (severity, kind), group in _grouped(report.findings).items():
         shown = group if severity == "error" else group[:MOST_SHOWN]

@@ -1,4 +1,4 @@
-"""Configurations that come with the package, each for one purpose, by name."""
+"""Presets: configurations for one purpose each that come with the package, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def preset_text(name: str) -> str:
     """Return the configuration of a preset.
 
     Raises:
-        KeyError: there is none of the name.
+        KeyError: no preset has this name.
     """
     if name not in preset_names():
         raise KeyError(name)
@@ -24,7 +24,7 @@ def preset_text(name: str) -> str:
 
 
 def configuration_file(path: Path) -> Path:
-    """Return the file of a preset for its name, where no file has that name; any other path as it is."""
+    """Return the file of a preset if the path is its name and no such file exists; else return the path unchanged."""
     if path.exists() or str(path) not in preset_names():
         return path
     return Path(str(importlib.resources.files(__name__).joinpath(f"{path}.toml")))

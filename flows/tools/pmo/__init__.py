@@ -1,1 +1,1 @@
-"""The PMO benchmark: campaigns on its tasks, each in a store of its own, and the table that the stores give."""
+"""The PMO benchmark: campaigns on its tasks, each in a store of its own, and the table of their results."""

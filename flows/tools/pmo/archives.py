@@ -1,4 +1,4 @@
-"""Archives of the runs of the benchmark, with the checksums by which a published table says what it was made of."""
+"""Archives of the runs of the benchmark, with checksums that a published table of results can refer to."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ ENDING = ".tar.zst"
 
 
 def archive_runs(folder: Path, results: list[BenchResult], out: Path, say: Callable[[str], None]) -> Path:
-    """Archive the store of each run that is at its end, and write the checksums of all archives; return their file.
+    """Archive the store of each finished run, write the checksums of all archives, and return the file of checksums.
 
-    An archive that is there already is kept as it is.
+    An existing archive is not changed.
 
     Args:
         folder: the folder of the stores.
-        results: those of the runs in it.
-        out: the folder of the archives, made if need be.
-        say: told each archive that is made.
+        results: the results of the runs in the folder.
+        out: the folder of the archives, which is made if it does not exist.
+        say: is called with a message for each archive that is made.
     """
     out.mkdir(parents=True, exist_ok=True)
     for result in results:

@@ -1,4 +1,4 @@
-"""The values of REINVENT that were published with PMO, for comparison, and which tasks settings may be tuned on."""
+"""The values of REINVENT that were published with PMO, and the tasks on which settings may be tuned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REINVENT = {
     "valsartan_smarts": 0.178,
     "zaleplon_mpo": 0.358,
 }
-"""The AUC top-10 of REINVENT with 10,000 calls, the mean of five runs: Gao et al., NeurIPS 2022, table 2."""
+"""The AUC top-10 of REINVENT with 10,000 calls, as the mean of five runs: Gao et al., NeurIPS 2022, table 2."""
 
 TUNING_TASKS = ("perindopril_mpo", "zaleplon_mpo", "isomers_c9h10n2o2pf2cl", "median2")
-"""The tasks that settings of molbuffer were chosen on; results on the others are reported apart."""
+"""The tasks on which settings of molbuffer were chosen; results on the other tasks are reported separately."""

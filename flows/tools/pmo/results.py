@@ -1,4 +1,4 @@
-"""What a run of the benchmark has come to, by SQL from its store."""
+"""The results of runs of the benchmark, computed from their stores by SQL."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from molbuffer.scoring import PMO_PREFIX, Alerts, UnlikelyGroups, diversity_of, 
 from molbuffer.storage import RunKind, RunStatus, SampleStore
 
 TOP = 100
-"""The best molecules that are looked at."""
+"""The number of best molecules whose chemistry is assessed."""
 CATALOGS = ("PAINS", "CHEMBL_Glaxo", "CHEMBL_SureChEMBL")
-"""The catalogues of alerts, those that the code of PMO asks."""
+"""The catalogues of alerts that the code of PMO uses."""
 _CALLS = """
     WITH kept AS (
         SELECT smiles, reward, row_number() OVER (ORDER BY iteration, event, sampler_order, chunk, "row") AS place
@@ -24,8 +24,8 @@ _CALLS = """
 _DRAWN = """
     SELECT avg((smiles IS NOT NULL)::INTEGER) AS valid FROM sample_history
     WHERE run_id = ? AND policy_sha256 IS NOT NULL AND sampler_kind = 'model'"""
-# A session begins when the run is started or resumed, and ends with the last that it has committed: one that is killed
-# says no more.
+# A session begins when the run is started or resumed, and ends with its last commit, since a killed process records no
+# end.
 _SECONDS = """
     WITH happened AS (
         SELECT created, status IN ('started', 'resumed') AS begins FROM run_events WHERE run_id = ?
@@ -47,21 +47,23 @@ class BenchResult:
     Attributes:
         task: the task.
         seed: the seed.
-        budget: the oracle calls that it may make.
-        calls: those that it has made.
-        auc_top_1: the area under the curve of the best score, over the budget; so far, where it is not at its end.
-        auc_top_10: that of the mean of the best 10.
-        auc_top_100: that of the mean of the best 100.
+        budget: the budget of oracle calls.
+        calls: the number of oracle calls that the run has made.
+        auc_top_1: the area under the curve of the best score, divided by the budget; for a run that has not finished,
+            as if it ended now.
+        auc_top_10: the same area for the mean of the best 10 scores.
+        auc_top_100: the same area for the mean of the best 100 scores.
         top_1: the best score at the end.
-        top_10: the mean of the best 10.
-        top_100: the mean of the best 100.
+        top_10: the mean of the best 10 scores at the end.
+        top_100: the mean of the best 100 scores at the end.
         validity: the share of molecules among the strings that policies drew; None if they drew none.
-        sa_score: the mean synthetic accessibility of the best 100, from 1 (easy) to 10.
-        alerts: the share of them with an alert of PAINS, Glaxo or SureChEMBL.
-        unlikely: the share of them with a group that the filter ``unlikely_groups`` refuses.
-        diversity: their internal diversity, 1 - the mean similarity of two; None for fewer than two.
-        minutes: the time at work, the sum of that of the sessions of the run.
-        ended: whether the run is at its end: of its budget, or of what it could draw.
+        sa_score: the mean synthetic accessibility score of the best 100 molecules, from 1 (easy) to 10; None without
+            molecules.
+        alerts: the share of these with an alert of PAINS, Glaxo or SureChEMBL.
+        unlikely: the share of these with a group that the filter ``unlikely_groups`` refuses.
+        diversity: the internal diversity of these, 1 - the mean pairwise similarity; None for fewer than two.
+        minutes: the minutes at work, summed over the sessions of the run.
+        ended: whether the run has finished, by its budget or for another reason.
     """
 
     task: str
@@ -89,12 +91,12 @@ def rewards_of_calls(store: SampleStore, run_id: str) -> list[float]:
 
 
 def has_ended(store: SampleStore, run_id: str) -> bool:
-    """Return whether a run is finished, and neither at work nor interrupted."""
+    """Return whether a run has finished, and is neither running nor interrupted."""
     return bool(store.query(_STATUS, [run_id]).item() == RunStatus.FINISHED)
 
 
 def results_of_folder(folder: Path) -> list[BenchResult]:
-    """Return the results of all runs in a folder, by task and seed; those not at their end as they are."""
+    """Return the results of all runs in a folder, sorted by task and seed; unfinished ones as they are now."""
     stores = sorted(path.parent for path in folder.glob("*/store.toml"))
     found = [result for path in stores for result in _results_of_store(path)]
     return sorted(found, key=lambda each: (each.task, each.seed))
@@ -135,7 +137,7 @@ def _result(store: SampleStore, run_id: str, task: str, seed: int, budget: int) 
 
 
 def _looks_of(best: Sequence[str]) -> tuple[float | None, float | None, float | None]:
-    """Return the mean SA score of molecules, and the shares with an alert and with an unlikely group."""
+    """Return the mean SA score of molecules, the share with an alert, and the share with an unlikely group."""
     if not best:
         return None, None, None
     alerts, unlikely = Alerts(CATALOGS), UnlikelyGroups()

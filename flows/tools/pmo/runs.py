@@ -1,4 +1,4 @@
-"""A run of the benchmark: the campaign of a configuration on one task, in a store of its own, to its last call."""
+"""A run of the benchmark: a campaign on one task, in a store of its own, until its oracle calls are used up."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from molbuffer.storage import RunKind, SampleStore, UnknownRunError
 from molbuffer.training import FitProgress
 
 LARGEST_STRETCH = 20
-"""A run has this many times the iterations that would use its budget up if every row were a new molecule; a policy that
-draws nothing new would otherwise never end."""
+"""The limit of iterations, as a multiple of the number that would use up the budget if every row were a new molecule. A
+policy that draws nothing new would otherwise never end."""
 LEAST_ITERATIONS = 100
 SECONDS_BETWEEN_LINES = 30.0
 SECONDS_FOR_THE_OTHER = 15.0
@@ -39,7 +39,7 @@ class BenchRun:
     Attributes:
         task: the task.
         seed: the seed of the campaign.
-        settings: the configuration as JSON, whatever its objective, seed and length.
+        settings: the configuration as JSON; the benchmark replaces its objective, seed and length.
         budget: the number of oracle calls.
         folder: the folder of all runs.
     """
@@ -52,22 +52,22 @@ class BenchRun:
 
     @property
     def title(self) -> str:
-        """What the run is called for people."""
+        """The name of the run in messages."""
         return f"{self.task} seed {self.seed}"
 
     @property
     def store(self) -> Path:
-        """The folder of its store."""
+        """The folder of the run's store."""
         return self.folder / f"{self.task}-{self.seed}"
 
     @property
     def run_id(self) -> str:
-        """The id of the run, the same in each attempt."""
+        """The id of the run, which is the same in each attempt."""
         return uuid.uuid5(uuid.NAMESPACE_URL, f"{PMO_PREFIX}{self.task}/{self.seed}").hex
 
     @property
     def campaign(self) -> Settings:
-        """The configuration of the run."""
+        """The configuration of the run, with the objective, seed and length of the benchmark."""
         data = json.loads(self.settings)
         length = -(-self.budget // data["campaign"]["batch_size"]) * LARGEST_STRETCH
         data["campaign"] |= {
@@ -84,18 +84,18 @@ def check_bench_settings(settings: Settings) -> None:
     """Refuse a configuration whose objective cannot be replaced by that of a task.
 
     Raises:
-        UsageError: it is offline, or has pairs with rewards, or stages with objectives of their own.
+        UsageError: the configuration is offline, has a table [contrastive], or has stages with their own objectives.
     """
     if settings.campaign.offline or settings.contrastive is not None:
         raise UsageError(
-            "the benchmark needs an online campaign without [contrastive], whose rewards are those of a task"
+            "the benchmark needs an online campaign without [contrastive], since the rewards come from its tasks"
         )
     if any(stage.objective for stage in settings.stages):
-        raise UsageError("the stages of a benchmark have the objective of its task: remove `objective` from [[stages]]")
+        raise UsageError("the benchmark sets the objective of all stages: remove `objective` from [[stages]]")
 
 
 def is_done(run: BenchRun) -> bool:
-    """Return whether a run has ended with its budget, or otherwise, and cannot go on."""
+    """Return whether a run has finished with at least this budget, so that it need not be resumed."""
     if not (run.store / "store.toml").is_file():
         return False
     with SampleStore.open(run.store, read_only=True) as store:
@@ -108,22 +108,22 @@ def is_done(run: BenchRun) -> bool:
 
 
 class TimeIsUpError(KeyboardInterrupt):
-    """The time of the benchmark is over: the run is interrupted, and goes on in the next attempt."""
+    """The time limit of the benchmark is reached: the run is interrupted, and the next attempt resumes it."""
 
 
 def run_one(
     run: BenchRun, say: Say, deadline: float | None = None, clock: Callable[[], float] = time.monotonic
 ) -> None:
-    """Run a campaign to its last call, from its last checkpoint if it has one.
+    """Run a campaign to the end of its budget, from its last checkpoint if it has one.
 
     Args:
         run: the run.
-        say: told a line from time to time.
-        deadline: the time of the clock at which it is interrupted; None is never.
-        clock: the clock, in seconds.
+        say: is called with a progress line from time to time.
+        deadline: the time of the clock after which the run is interrupted; None is no limit.
+        clock: returns the time in seconds.
 
     Raises:
-        TimeIsUpError: the time was over before.
+        TimeIsUpError: the deadline passed before the end of the budget.
     """
     settings = run.campaign
     began = clock()
@@ -142,7 +142,7 @@ def run_one(
 
 @dataclass
 class _Report:
-    """Says how far a run is, and interrupts it after a checkpoint when its time is over."""
+    """Reports the progress of a run, and interrupts it at a checkpoint after the deadline."""
 
     run: BenchRun
     say: Say
@@ -163,12 +163,12 @@ class _Report:
             self.say(f"{self.run.title}: {calls:,} of {self.run.budget:,} calls{told}, about {left / 60:.1f} min left")
             self._said = now
         if self.deadline is not None and now >= self.deadline and progress.iteration % self.checkpoint_every == 0:
-            raise TimeIsUpError("the time of the benchmark is over")
+            raise TimeIsUpError("the time limit of the benchmark is reached")
 
 
 @contextmanager
 def _alone(run: BenchRun) -> Iterator[None]:
-    """Let no other process make the same run; one that a killed command has left behind ends in a moment."""
+    """Hold a lock, so that no other process makes the same run; wait a while for one of a killed command to end."""
     run.folder.mkdir(parents=True, exist_ok=True)
     with (run.folder / f".{run.store.name}.lock").open("w") as file:
         end = time.monotonic() + SECONDS_FOR_THE_OTHER
@@ -187,7 +187,7 @@ def _alone(run: BenchRun) -> Iterator[None]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Give torch one thread, so that a run is the same wherever it goes on, and runs beside others."""
+    """Give torch one thread, so that results do not depend on the machine, and runs can share it."""
     import torch
 
     threads = torch.get_num_threads()
@@ -199,5 +199,5 @@ def _one_thread() -> Iterator[None]:
 
 
 def in_order(tasks: Sequence[str], seeds: Sequence[int], **given: Any) -> list[BenchRun]:
-    """Return the runs, those of the first seed before those of the second."""
+    """Return the runs of all tasks and seeds, seed by seed."""
     return [BenchRun(task, seed, **given) for seed in seeds for task in tasks]

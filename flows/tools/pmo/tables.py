@@ -1,4 +1,4 @@
-"""The table of the benchmark in Markdown: a row for each task, the tuning tasks apart, and the sums."""
+"""The table of the benchmark in Markdown: a row for each task, tuning tasks first, and the sums."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _COLUMNS: tuple[tuple[str, Callable[[BenchResult], float | None], str], ...] = (
     ("diversity", lambda each: each.diversity, ".2f"),
     ("minutes", lambda each: each.minutes, ".1f"),
 )
-"""The columns after the AUC top-10: title, value of a result, and format; means over seeds."""
+"""The columns after the AUC top-10: title, value of a result, and format. The table shows means over seeds."""
 
 
 def bench_table(results: Sequence[BenchResult]) -> str:
-    """Return the results as Markdown, a table for each budget, those of different seeds of a task in one row.
+    """Return the results as Markdown, with a table for each budget and a row for each task over all seeds.
 
-    SA score, alerts (PAINS, Glaxo, SureChEMBL), unlikely groups and diversity are those of the best 100 molecules. A
-    run that is not at its end counts as if it ended now, and is marked. The published values are of 10,000 calls.
+    SA score, alerts (PAINS, Glaxo, SureChEMBL), unlikely groups and diversity are those of the best 100 molecules. An
+    unfinished run counts as if it ended now, and is marked. The published values are for 10,000 calls.
     """
     if not results:
         return "no runs yet"

@@ -1,6 +1,6 @@
-"""The runs of the benchmark, one after the other or several side by side, each in a process of its own.
+"""Make the runs of the benchmark, one after another or several at once, each in a process of its own.
 
-A process of many runs would grow: what libraries keep for one is not given back.
+A single process for many runs would grow, since libraries do not free all memory after a run.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from molbuffer.flows.tools.pmo.runs import BenchRun, Say, TimeIsUpError, is_done
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """The environment of the process of a run."""
 ALONE = {**ONE_THREAD, "MOLBUFFER_SCORING_WORKER": "1"}
-"""That of one beside others, which shares its work with no other process."""
+"""The environment of one of several such processes, each of which scores its molecules itself."""
 SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_TO_END = 6.0
-"""The time that a process has to record the end of its run, before it is killed; the store bears that."""
+"""The time that a process has to record the end of its run, before it is killed; the store stays consistent."""
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -33,15 +33,15 @@ _START = (
 
 
 def run_all(runs: Sequence[BenchRun], jobs: int, say: Say, minutes: float | None = None) -> tuple[list[str], bool]:
-    """Run what is not done yet, at most ``jobs`` at a time.
+    """Make the runs that are not done yet, at most ``jobs`` at a time.
 
     A run that fails does not end the others.
 
     Args:
         runs: the runs, in their order.
-        jobs: the number of processes.
-        say: told a line from time to time.
-        minutes: the time after which those at work are interrupted and no other begins; None is without end.
+        jobs: the largest number of processes at once.
+        say: is called with a progress line from time to time.
+        minutes: the time limit, after which no run begins and running ones are interrupted; None is no limit.
 
     Returns:
         The titles of the runs that failed, and whether all others are done.
@@ -67,7 +67,7 @@ def _side_by_side(waiting: Sequence[BenchRun], jobs: int, say: Say, deadline: fl
                     failed.append(worker.run.title)
             time.sleep(SECONDS_BETWEEN_LOOKS)
     finally:
-        # Each process ends with its pipe: after Ctrl-C, an error, and a kill of this process, too.
+        # Each process ends when its pipe is closed: after Ctrl-C, an error, or a kill of this process.
         for worker in at_work:
             worker.close()
         end = time.monotonic() + SECONDS_TO_END
@@ -92,17 +92,17 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             env=os.environ | environment,
-            # Ctrl-C reaches this process, which ends the other.
+            # Ctrl-C must reach only the parent, which ends this process.
             process_group=0,
         )
 
     def close(self) -> None:
-        """Tell the process to end."""
+        """Request the process to end, by closing its pipe."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 
     def end(self, time_of_kill: float) -> None:
-        """Wait for the end of the process, and kill it at some time."""
+        """Wait for the end of the process, and kill it at ``time_of_kill``."""
         try:
             self.process.wait(max(0.0, time_of_kill - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -111,7 +111,7 @@ class _Worker:
 
 
 def serve(spec: str) -> None:
-    """Make one run, in a process that ends when its standard input does."""
+    """Make one run, given as JSON, in a process that ends when its standard input is closed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_input, daemon=True).start()
     given = json.loads(spec)
@@ -131,7 +131,7 @@ def _say(line: str) -> None:
 
 
 def _end_with_input() -> None:
-    # A read of sys.stdin would hold its lock when the interpreter ends.
+    # A read by sys.stdin would still hold its lock when the interpreter ends.
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

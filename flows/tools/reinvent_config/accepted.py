@@ -1,4 +1,4 @@
-"""What of a converted campaign ``config check`` accepts: components and filters that it refuses are left out."""
+"""Leave out the components and filters of a converted campaign that ``config check`` refuses."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from molbuffer.flows.tools.reinvent_config.toml_text import commented_out, toml_
 
 
 def accepted(data: dict[str, Any], file: Path) -> tuple[str, list[Problem]]:
-    """Return the configuration as text, without the components and filters that molbuffer refuses, and why they are.
+    """Return the configuration as text without the components and filters that molbuffer refuses, and the reasons.
 
     Raises:
-        UsageError: nothing is left to be scored, or something else is refused.
+        UsageError: no component is left, or molbuffer refuses another part of the configuration.
     """
     left_out: list[str] = []
     said: list[Problem] = []
@@ -29,13 +29,13 @@ def accepted(data: dict[str, Any], file: Path) -> tuple[str, list[Problem]]:
         refused = {found: problem for problem in problems if (found := _list_entry(problem.path)) is not None}
         if not refused:
             break
-        # From the end, so that the positions of the others stay.
+        # The last ones are removed first, so that the positions of the others stay valid.
         for path in sorted(refused, key=lambda path: path[-1], reverse=True):
             table = _remove(data, path)
             said.append(Problem((), f"{table.get('name', table.get('label'))!r} is left out: {refused[path].message}"))
             left_out.append(commented_out("filters" if "filters" in path else "objective.components", table))
     reasons = "\n".join(f"  {each}" for each in [*said, *problems])
-    raise UsageError(f"{file} cannot be converted: nothing can be scored, or the campaign is refused\n{reasons}")
+    raise UsageError(f"{file} cannot be converted: no component is left, or the campaign is refused\n{reasons}")
 
 
 def _text(data: Mapping[str, Any], file: Path, left_out: Sequence[str]) -> str:
@@ -52,7 +52,7 @@ def _text(data: Mapping[str, Any], file: Path, left_out: Sequence[str]) -> str:
 
 
 def _problems(text: str, file: Path) -> list[Problem]:
-    """Return what ``config check`` would say of a text, on a machine that may lack the device."""
+    """Return the problems that ``config check`` would report of a text, except for a missing device."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / f"{file.stem}.toml"
         written.write_text(text, encoding="utf-8")
@@ -64,7 +64,7 @@ def _problems(text: str, file: Path) -> list[Problem]:
 
 
 def _list_entry(path: KeyPath) -> KeyPath | None:
-    """Return the path of the component or filter that a key belongs to; None if it belongs to none."""
+    """Return the path of the component or filter that a key belongs to; None for any other key."""
     for place in ("components", "filters"):
         if place in path and len(path) > (at := path.index(place) + 1):
             return path[: at + 1]

@@ -1,4 +1,4 @@
-"""The scoring components of REINVENT 4 as components and filters of a campaign."""
+"""Convert the scoring components of REINVENT 4 to components and filters of a campaign."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROPERTIES = {
     "largestringsize": "largest_ring",
     "slogp": "logp",
 }
-"""Components that are a property, by their plain names."""
+"""The properties that correspond to components of REINVENT 4, by the plain names of these."""
 
 DESCRIPTORS = {
     "molwt": "molecular_weight",
@@ -60,7 +60,7 @@ DESCRIPTORS = {
     **{f"kappa{i}": f"kappa{i}" for i in (1, 2, 3)},
     **{f"chi{i}{letter}": f"chi{i}{letter}" for i in range(5) for letter in "nv"},
 }
-"""Descriptors of RDKit that are a property, by their names in lower case."""
+"""The properties that correspond to descriptors of RDKit, by the names of these in lower case."""
 
 _OWN_FUNCTION = 'write it as a function of yours (kind = "python")'
 _PROGRAM = 'call it as a program (kind = "external")'
@@ -90,16 +90,16 @@ WITHOUT_COUNTERPART = {
     "molscore": _OWN_FUNCTION,
     "tdc": 'the objectives of PMO have names: `molbuffer objectives`, [objective] named = "pmo:..."',
 }
-"""What to do instead, for components that no configuration here can stand for, by their plain names."""
+"""Advice for components of REINVENT 4 that have no counterpart, by their plain names."""
 
 
 @dataclass
 class Scoring:
-    """What becomes of a table of scoring.
+    """The conversion of a scoring table.
 
     Attributes:
         components: the components of the objective.
-        filters: the filters that were components.
+        filters: the filters, made from components that become filters.
     """
 
     components: list[dict[str, Any]] = field(default_factory=list)
@@ -107,11 +107,11 @@ class Scoring:
 
 
 def scoring_of(tables: list[Table], folder: Path) -> Scoring:
-    """Return the components and filters of a list of components.
+    """Return the components and filters that a list of components of REINVENT 4 is converted to.
 
     Args:
-        tables: each with one table, by the name of its component.
-        folder: where the files are that components name.
+        tables: the list; each table has one inner table, by the name of its component.
+        folder: the folder of files that components name.
     """
     found = Scoring()
     for table in tables:
@@ -148,7 +148,7 @@ def _component(kind: str, name: str, endpoint: Table, params: Table, folder: Pat
     transform, trouble = transform_of(endpoint)
     made, reason = _made(kind, params, folder)
     if made is None or trouble:
-        # All keys of a component that is left out are said by that.
+        # One remark covers all keys of a component that is left out.
         params.content = {}
         endpoint.differs(None, f"the component {name} ({label!r}) is left out: {reason or trouble}")
         return
@@ -156,10 +156,10 @@ def _component(kind: str, name: str, endpoint: Table, params: Table, folder: Pat
 
 
 def _made(kind: str, params: Table, folder: Path) -> tuple[dict[str, Any] | None, str]:
-    """Return the keys of a component without its name, weight and transform, or the reason why there is none."""
+    """Return the keys of a component without name, weight and transform, or None and the reason for no counterpart."""
     if kind in PROPERTIES:
         if kind == "tpsa" and params.flag("includeSandP", False):
-            return None, "the polar surface here is that of N and O; " + _OWN_FUNCTION
+            return None, "the property tpsa counts N and O only; " + _OWN_FUNCTION
         return {"kind": "property", "property": PROPERTIES[kind]}, ""
     if kind in _MADE:
         return _MADE[kind](params, folder)
@@ -232,7 +232,7 @@ def _chemprop(params: Table, folder: Path) -> tuple[dict[str, Any] | None, str]:
 
 def _alerts(endpoint: Table, params: Table) -> Iterator[dict[str, Any]]:
     label = endpoint.text("name").strip() or "custom_alerts"
-    # Neither counts in REINVENT.
+    # REINVENT ignores both keys.
     endpoint.number("weight", 1.0)
     endpoint.table("transform")
     usable = []
@@ -243,7 +243,7 @@ def _alerts(endpoint: Table, params: Table) -> Iterator[dict[str, Any]]:
         except ScoringError as error:
             params.differs("smarts", f"the pattern {smarts!r} is left out: {error}")
     if not usable:
-        params.differs("smarts", "no pattern is left, and so no filter")
+        params.differs("smarts", "no pattern is left, so there is no filter")
         return
     endpoint.differs(
         None,
@@ -254,7 +254,7 @@ def _alerts(endpoint: Table, params: Table) -> Iterator[dict[str, Any]]:
 
 
 def _name_apart(found: Scoring) -> None:
-    """Number names that occur again, since each component and each filter has a name of its own."""
+    """Number repeated names, since each component and each filter must have a unique name."""
     for tables, key in ((found.components, "name"), (found.filters, "label")):
         known: set[str] = set()
         for table in tables:

@@ -1,4 +1,4 @@
-"""Conversion of a file of REINVENT 4 to the configuration of a campaign."""
+"""Convert a configuration file of REINVENT 4 to the configuration of a campaign."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from molbuffer.flows.tools.reinvent_config.sections import (
 from molbuffer.flows.tools.reinvent_config.transforms import plain_name
 
 LARGEST = 1 << 20
-"""The most bytes of a file that is read: hand-written ones have a hundredth of that."""
+"""The most bytes of a file that is read; files written by hand have about a hundredth of that."""
 
 _AGGREGATIONS = {
     "arithmeticmean": "arithmetic_mean",
@@ -48,12 +48,13 @@ _OTHER_RUNS = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a file of REINVENT 4.
+    """The result of the conversion of a file of REINVENT 4.
 
     Attributes:
         text: a configuration that ``molbuffer config check`` accepts.
-        differences: what has no counterpart, or one that does something else, each with its line in the file.
-        advice: what to do with the configuration.
+        differences: the keys without a counterpart, or with one that behaves differently, each with its line in the
+            file and the reason.
+        advice: the command to run with the configuration.
     """
 
     text: str
@@ -62,13 +63,13 @@ class Conversion:
 
 
 def convert_reinvent(file: Path) -> Conversion:
-    """Return the campaign of a configuration of REINVENT 4, of a staged learning or a sampling.
+    """Convert a configuration of REINVENT 4 for staged learning or sampling to that of a campaign.
 
     Args:
         file: the TOML file; files that it names are looked for in its folder.
 
     Raises:
-        ConfigurationError: the file is no configuration of REINVENT 4; it lists all problems with their lines.
+        ConfigurationError: the file is no configuration of REINVENT 4; the error lists all problems with their lines.
         UsageError: the file is of another run type, or of a generator that has no counterpart.
     """
     text, content = _read(file)
@@ -77,7 +78,7 @@ def convert_reinvent(file: Path) -> Conversion:
     run_type = table.text("run_type").lower()
     if run_type not in ("staged_learning", "sampling"):
         advice = _OTHER_RUNS.get(run_type, "expected staged_learning or sampling")
-        raise UsageError(f"{file}: the run_type is {run_type!r}, which is not converted: {advice}")
+        raise UsageError(f"{file}: the run_type {run_type!r} cannot be converted: {advice}")
     made = _staged(table, file) if run_type == "staged_learning" else _sampling(table, file)
     table.say_unknown()
     if remarks.problems:
@@ -96,7 +97,7 @@ class _Made:
 def _read(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         if file.stat().st_size > LARGEST:
-            raise UsageError(f"{file} has more than {LARGEST:,} bytes, which no configuration has")
+            raise UsageError(f"{file} has more than {LARGEST:,} bytes, which is too large for a configuration")
         text = file.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
     except OSError as error:
@@ -110,10 +111,10 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _campaign(table: Table, file: Path, batch_size: int, iterations: int) -> dict[str, Any]:
-    """Return the table [campaign], and say which keys of the file itself have no counterpart."""
+    """Return the table [campaign], and remark on the top-level keys of the file that have no counterpart."""
     table.differs("tb_logdir", "the store has the metrics; `[logging] tensorboard` shows them in TensorBoard, too")
     table.differs("json_out_config", "the store has the configuration of each run, in the table runs")
-    table.differs("responder", "no service is told of a run while it goes on")
+    table.differs("responder", "a run does not report its progress to a service")
     table.differs("scheduler", "it belongs to transfer learning")
     seed = table.count("seed", 0, least=0)
     device = table.text("device", "cpu")
@@ -122,7 +123,7 @@ def _campaign(table: Table, file: Path, batch_size: int, iterations: int) -> dic
         device = "cpu"
     if list(missing_devices({"campaign": {"device": device}})):
         table.differs(
-            "device", f"this machine has no {device}; auto takes the fastest device of the machine that runs it"
+            "device", f"this machine has no {device}; auto takes the fastest device of the machine of the run"
         )
         device = "auto"
     return {
@@ -141,9 +142,9 @@ def _parameters(table: Table) -> Table:
         return Table({}, ("parameters",), table.remarks)
     if found.text("smiles_file"):
         raise UsageError(
-            "parameters.smiles_file belongs to LibInvent, LinkInvent, Mol2Mol and PepInvent, which no policy here "
-            "stands "
-            "for; contrastive samplers make molecules of given ones (`molbuffer config example`)"
+            "parameters.smiles_file belongs to LibInvent, LinkInvent, Mol2Mol and PepInvent, which have no "
+            "counterpart; "
+            "contrastive samplers make molecules from given ones (`molbuffer config example`)"
         )
     return found
 
@@ -214,9 +215,9 @@ def _scoring(stage: Table, folder: Path) -> tuple[dict[str, Any], list[dict[str,
     aggregation = _aggregation(table)
     tables = [*table.tables("component"), *_components_of_file(table, folder)]
     if table.count("parallel", 1) > 1:
-        table.differs("parallel", "components share molecules out among the cores by themselves")
+        table.differs("parallel", "components distribute molecules over the cores by themselves")
     if table.flag("use_pumas", False):
-        table.differs("use_pumas", "transforms are those of REINVENT without it")
+        table.differs("use_pumas", "the transforms correspond to those of REINVENT without this key")
     scoring: Scoring = scoring_of(tables, folder)
     table.say_unknown()
     stage.table("diversity_filter")
@@ -245,7 +246,7 @@ def _components_of_file(table: Table, folder: Path) -> list[Table]:
     if not isinstance(content, Mapping):
         table.wrong("filename", f"{file} has no table `component`")
         return []
-    # Lines are those of this file, which has none of the keys of the other.
+    # Problems of the scoring file get the line of the key that names it in the main file.
     inside = Table(content, (*table.path, "filename"), table.remarks)
     found = inside.tables("component")
     inside.text("type")
@@ -260,7 +261,7 @@ def _diversity(table: Table, stages: Sequence[Table]) -> dict[str, Any]:
     for stage, of_stage in zip(stages, of_stages, strict=True):
         if of_stage is not None and (own is not None or of_stage.content != (of_stages[0] or of_stage).content):
             stage.differs(
-                "diversity_filter", "one diversity memory counts in all stages: that of the run, or the first"
+                "diversity_filter", "all stages share one diversity memory: that of the run, or else the first one"
             )
     chosen = own or next((each for each in of_stages if each is not None), None)
     if chosen is not None:
@@ -289,7 +290,7 @@ def _sampling(table: Table, file: Path) -> _Made:
     filters = []
     if (alerts := table.table("filter")) is not None:
         filters = scoring_of([_as_component(alerts)], file.parent).filters
-    parameters.differs(None, "a sampling has no score; drug-likeness (qed) stands for one, and costs nothing")
+    parameters.differs(None, "a sampling has no score; a campaign needs one, and gets drug-likeness (qed)")
     data = {
         "campaign": _campaign(table, file, min(64, number), 1),
         "policy": {"prior": policy},
@@ -303,7 +304,7 @@ def _sampling(table: Table, file: Path) -> _Made:
 
 
 def _as_component(table: Table) -> Table:
-    """Return the filter of a sampling as the component that it would be."""
+    """Return the filter of a sampling in the form of the equivalent scoring component."""
     params = dict(table.content)
     content = {"custom_alerts": {"endpoint": [{"name": "filter", "params": params}]}}
     return Table(content, table.path, table.remarks)

@@ -1,4 +1,4 @@
-"""Reading of the tables of a foreign configuration: every key is asked for by its type, and none is forgotten."""
+"""Read the tables of a foreign configuration: each key is read with its expected type, and unread keys are reported."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from molbuffer.flows.settings import KeyPath, Problem, shown
 
 @dataclass
 class Remarks:
-    """What is to be said of a configuration.
+    """The remarks on a configuration.
 
     Attributes:
-        problems: what is wrong with the file itself, so that it cannot be converted.
-        differences: keys that have no counterpart, or one that does something else, each with the reason.
+        problems: errors of the file itself, so that it cannot be converted.
+        differences: keys without a counterpart, or with one that behaves differently, each with the reason.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -25,14 +25,14 @@ class Remarks:
 
 @dataclass
 class Table:
-    """A table of the file, which remembers the keys that it was asked for.
+    """A table of the file, which remembers the keys that were read.
 
-    A value of another type than the one that is asked for is a problem, and the default is returned.
+    A value of an unexpected type is a problem, and the default is returned instead.
 
     Attributes:
         content: the keys and values.
-        path: where the table is in the file.
-        remarks: where problems and differences are collected.
+        path: the path of the table in the file.
+        remarks: collects problems and differences.
     """
 
     content: Mapping[str, Any]
@@ -44,41 +44,41 @@ class Table:
         return key in self.content
 
     def text(self, key: str, default: str = "") -> str:
-        """Return a text."""
+        """Return the value of a key as a text."""
         return str(self._value(key, default, "a text", lambda value: isinstance(value, str)))
 
     def number(self, key: str, default: float) -> float:
-        """Return a finite number."""
+        """Return the value of a key as a finite number."""
         return float(self._value(key, default, "a finite number", _is_number))
 
     def count(self, key: str, default: int, least: int = 1) -> int:
-        """Return a whole number of at least ``least``; 5.0 counts as one."""
+        """Return the value of a key as a whole number of at least ``least``; 5.0 is accepted."""
         expected = f"a whole number of at least {least}"
         return int(
             self._value(key, default, expected, lambda value: _is_number(value) and value == int(value) >= least)
         )
 
     def flag(self, key: str, default: bool) -> bool:
-        """Return true or false."""
+        """Return the value of a key as true or false."""
         return bool(self._value(key, default, "true or false", lambda value: isinstance(value, bool)))
 
     def texts(self, key: str) -> list[str]:
-        """Return a list of texts; one text stands for a list of one."""
+        """Return the value of a key as a list of texts; a single text becomes a list of one."""
         value = self._value(key, [], "a list of texts", _is_texts)
         return [value] if isinstance(value, str) else list(value)
 
     def table(self, key: str) -> Table | None:
-        """Return a table below this one; None if there is none."""
+        """Return an inner table; None if the key is missing."""
         value = self._value(key, None, "a table", lambda value: isinstance(value, Mapping))
         return None if value is None else Table(value, (*self.path, key), self.remarks)
 
     def tables(self, key: str) -> list[Table]:
-        """Return a list of tables below this one; a single table is no list."""
+        """Return a list of inner tables; a single table is not accepted as a list."""
         value = self._value(key, [], f"a list of tables, [[{key}]]", _is_tables)
         return [Table(each, (*self.path, key, i), self.remarks) for i, each in enumerate(value)]
 
     def differs(self, key: str | None, reason: str) -> None:
-        """Say that a key, or the table itself, has no counterpart, and why; a key that is not there is passed over."""
+        """Record a difference of a key, or with None of the table itself; a missing key is ignored."""
         if key is None:
             self.remarks.differences.append(Problem(self.path, reason))
         elif key in self.content:
@@ -86,11 +86,11 @@ class Table:
             self.remarks.differences.append(Problem((*self.path, key), reason))
 
     def wrong(self, key: str, reason: str) -> None:
-        """Say that the value of a key cannot be meant."""
+        """Record a problem with the value of a key."""
         self.remarks.problems.append(Problem((*self.path, key), reason))
 
     def say_unknown(self) -> None:
-        """Say of every key that was not asked for that it is not known."""
+        """Record a difference for every key that was not read: it is unknown, and left out."""
         for key in self.content:
             if key not in self._asked:
                 self.differs(key, "this key is not known, and left out")
@@ -121,7 +121,7 @@ def _is_tables(value: object) -> bool:
 
 
 def single_entries(table: Table) -> Iterator[tuple[str, Table]]:
-    """Yield the tables of a table with the names that the file gives them; what is no table is a problem."""
+    """Yield the inner tables of a table with their names; a value that is no table is a problem."""
     for name in table.content:
         found = table.table(name)
         if found is not None:

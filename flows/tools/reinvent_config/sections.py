@@ -1,4 +1,4 @@
-"""What becomes of the tables of a staged learning other than its scoring: policies, learning, memory, stages."""
+"""Convert the tables of a staged learning except its scoring: policies, learning strategy, memory, stages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from molbuffer.flows.tools.reinvent_config.reading import Table
 from molbuffer.flows.tools.reinvent_config.transforms import plain_name
 
 STAND_IN = "zinc-gru"
-"""The policy in the place of one that is not there."""
+"""The policy that replaces a missing one."""
 
 _BUCKETS = {
     "identicalmurckoscaffold": "scaffold",
@@ -21,17 +21,20 @@ _LOG = "the store has what a run did: `molbuffer query`, `molbuffer top`"
 
 
 def policy_of(table: Table, key: str, folder: Path) -> str:
-    """Return the policy of a key that names a file: its sha256 in a store that the file is imported into."""
+    """Return the policy for a key that names a model file: the sha256 that the imported file has in a store.
+
+    A missing or unreadable file is a difference, and ``STAND_IN`` replaces it.
+    """
     name = table.text(key)
     if not name:
-        table.wrong(key, "the key is missing, which names the file of a model")
+        table.wrong(key, "the key is missing; expected the file of a model")
         return STAND_IN
     file = folder / name
     if not file.is_file():
         advice = "`molbuffer import-prior FILE --store DIR` prints the sha256 to put in its place"
-        table.differs(key, f"there is no file {file}; {STAND_IN} stands in for it, until you have it: {advice}")
+        table.differs(key, f"there is no file {file}; {STAND_IN} stands in for it; once you have the file, {advice}")
         return STAND_IN
-    # Only a configuration whose prior is there pays for torch.
+    # The import is here since it loads torch, which only a configuration with an existing prior needs.
     from molbuffer.samplers import SamplerError, fingerprint, read_reinvent_prior
 
     try:
@@ -45,10 +48,10 @@ def policy_of(table: Table, key: str, folder: Path) -> str:
 
 
 def say_parameters(table: Table, *, several_stages: bool) -> None:
-    """Say which keys of [parameters] have no counterpart."""
+    """Remark on the keys of [parameters] that have no counterpart."""
     table.differs("summary_csv_prefix", f"no summary is written; {_LOG}")
     if table.flag("use_checkpoint", False):
-        table.differs("use_checkpoint", 'the memory of another run counts with `runs = "all"` of [diversity]')
+        table.differs("use_checkpoint", '`runs = "all"` of [diversity] counts the molecules of other runs')
     if several_stages and table.flag("purge_memories", True):
         table.differs(
             "purge_memories" if "purge_memories" in table else None,
@@ -59,8 +62,8 @@ def say_parameters(table: Table, *, several_stages: bool) -> None:
     table.flag("unique_sequences", True)
     table.flag("randomize_smiles", True)
     if table.flag("tb_isim", False):
-        table.differs("tb_isim", "the metric internal_diversity stands for it")
-    # Of other generators, which have a file of molecules, and are refused.
+        table.differs("tb_isim", "the metric internal_diversity corresponds to it")
+    # These keys belong to other generators, which read a file of molecules and are refused.
     table.text("sample_strategy")
     table.count("distance_threshold", 0, least=0)
 
@@ -86,7 +89,7 @@ def diversity_of(table: Table) -> dict[str, Any] | None:
     similarity, multiplier = table.number("minsimilarity", 0.4), table.number("penalty_multiplier", 0.5)
     table.say_unknown()
     if kind not in _BUCKETS:
-        table.differs("type", f"expected one of {', '.join(_BUCKETS)}; there is no diversity memory then")
+        table.differs("type", f"expected one of {', '.join(_BUCKETS)}; the campaign has no diversity memory")
         return None
     if kind == "penalizesamesmiles":
         if multiplier:
@@ -98,7 +101,7 @@ def diversity_of(table: Table) -> dict[str, Any] | None:
     if kind == "scaffoldsimilarity":
         table.differs(
             "minsimilarity" if "minsimilarity" in table else None,
-            "similar are molecules here, by the Tanimoto similarity of Morgan counts, and not scaffolds by atom pairs",
+            "the similarity here is that of molecules, by Morgan counts, and not of scaffolds by atom pairs",
         )
         found["min_similarity"] = similarity
     table.differs(
@@ -121,15 +124,15 @@ def penalty_of(table: Table) -> dict[str, Any] | None:
 
 
 def replay_of(table: Table, batch_size: int, iterations: int) -> tuple[int, dict[str, Any], dict[str, Any]]:
-    """Return what becomes of an inception: the batch size, the table [buffer], and the keys of the live sampler.
+    """Convert an inception: return the batch size, the table [buffer], and the keys of the live sampler.
 
-    A batch is then that of REINVENT and, beside it, rows of the best molecules of the run.
+    A batch then has the rows of REINVENT's batch and, in addition, rows of the best molecules of the run.
     """
     kept, drawn = table.count("memory_size", 50), table.count("sample_size", 10)
     table.flag("deduplicate", True)
     table.differs(
         "smiles_file",
-        'the memory begins with what the run draws; a sampler of kind "dataset" gives molecules of a file',
+        'the memory starts empty; a sampler of kind "dataset" gives molecules of a file',
     )
     table.say_unknown()
     whole = batch_size + drawn
@@ -139,7 +142,7 @@ def replay_of(table: Table, batch_size: int, iterations: int) -> tuple[int, dict
 
 
 def stage_end_of(table: Table) -> dict[str, Any]:
-    """Return when a stage ends."""
+    """Return the keys for the end of a stage."""
     end: dict[str, Any] = {"iterations": table.count("max_steps", 100)}
     if "max_steps" not in table:
         table.wrong("max_steps", "the key is missing")
@@ -150,8 +153,8 @@ def stage_end_of(table: Table) -> dict[str, Any]:
         if steps:
             table.differs(
                 "min_steps" if "min_steps" in table else None,
-                f"a stage has no least length: it may reach {score:g} before {steps} steps; a larger `window` asks "
-                f"for more",
+                f"a stage has no minimum length, and may reach {score:g} before {steps} steps; a larger `window` makes "
+                f"it last longer",
             )
     elif kind not in ("simple", "null"):
         table.differs("termination", f"{kind} has no counterpart; the stage ends after max_steps")

@@ -1,4 +1,4 @@
-"""Writing of a configuration as TOML: tables of the first level, lists of tables, and inline tables below them."""
+"""Write a configuration as TOML: tables of the first level, lists of tables, and inline tables inside them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def toml_text(data: Mapping[str, Any], *, comment: Iterable[str] = ()) -> str:
-    """Return tables as the text of a file.
+    """Return tables as the text of a TOML file.
 
     Args:
-        data: tables by name; a list of tables is written as one ``[[name]]`` for each, and so is a list of tables in a
-            table of the first level.
-        comment: lines that come first, without their ``#``.
+        data: the tables by name; each table of a list is written as ``[[name]]``, also for a list inside a table of the
+            first level.
+        comment: the lines of a comment at the top, without ``#``.
     """
     head = [f"# {line}".rstrip() for line in comment]
     tables = ["\n".join(each) for name, value in data.items() for each in _tables(name, value)]
@@ -21,12 +21,12 @@ def toml_text(data: Mapping[str, Any], *, comment: Iterable[str] = ()) -> str:
 
 
 def commented_out(name: str, table: Mapping[str, Any]) -> str:
-    """Return a table of a list as lines that are comments, so that removing their ``#`` brings it into use."""
+    """Return a table of a list as commented-out lines, which become valid when each ``#`` is removed."""
     return "\n".join(f"#{line}" for line in _lines(f"[[{name}]]", table))
 
 
 def toml_value(value: object) -> str:
-    """Return a value as it stands behind a key.
+    """Return a value in TOML notation.
 
     Raises:
         TypeError: TOML has no such value.

@@ -1,9 +1,9 @@
-"""The transforms of REINVENT 4 as transforms of a campaign.
+"""Convert the transforms of REINVENT 4 to transforms of a campaign.
 
 The formulas are those of REINVENT 4 (Loeffler et al., Journal of Cheminformatics 16:20, 2024): with
-S(u) = 1 / (1 + 10^(−u)), ``sigmoid`` is S(10 k (x − (low + high)/2) / (high − low)), ``reverse_sigmoid`` 1 less that,
-and ``double_sigmoid`` the rising flank S(coef_si / coef_div (x − low)) below the middle and the falling one
-1 − S(coef_se / coef_div (x − high)) from it on.
+S(u) = 1 / (1 + 10^(−u)), ``sigmoid`` is S(10 k (x − (low + high)/2) / (high − low)), ``reverse_sigmoid`` is 1 minus
+that, and ``double_sigmoid`` is the rising flank S(coef_si / coef_div (x − low)) below the middle and the falling flank
+1 − S(coef_se / coef_div (x − high)) from the middle on.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from molbuffer.flows.tools.reinvent_config.reading import Table
 from molbuffer.scoring import DoubleSigmoid
 
 FAR = 1e300
-"""The end of a step that has one end only."""
+"""The value for the missing bound of a step with one bound."""
 NOTICEABLE = 1e-3
-"""How far a converted transform may be from its original before that is said."""
+"""The largest deviation of a converted transform from the original that is not reported."""
 
 UNLIKE = {
     "exponentialdecay": "no transform falls exponentially",
@@ -31,7 +31,7 @@ Settings = dict[str, Any]
 
 
 def transform_of(endpoint: Table) -> tuple[Settings | None, str | None]:
-    """Return the transform of an endpoint, None if it has none, and the reason why it has no counterpart."""
+    """Return the transform of an endpoint or None, and the reason if its transform has no counterpart, else None."""
     table = endpoint.table("transform")
     if table is None:
         return None, None
@@ -52,14 +52,14 @@ def transform_of(endpoint: Table) -> tuple[Settings | None, str | None]:
 
 
 def plain_name(name: str) -> str:
-    """Return a name as REINVENT compares it: case, hyphens and underscores do not count."""
+    """Return a name in the form in which REINVENT compares names: in lower case, without hyphens and underscores."""
     return name.lower().replace("-", "").replace("_", "")
 
 
 def double_sigmoid(
     x: NDArray[np.float64], low: float, high: float, coef_div: float, coef_si: float, coef_se: float
 ) -> NDArray[np.float64]:
-    """Return the double sigmoid of REINVENT 4."""
+    """Return the double sigmoid of REINVENT 4 at ``x`` [n], as values [n]."""
     with np.errstate(over="ignore"):
         left = 1 / (1 + 10 ** (-coef_si / coef_div * (x - low)))
         right = 1 - 1 / (1 + 10 ** (-coef_se / coef_div * (x - high)))
@@ -72,7 +72,7 @@ def _sigmoid(table: Table, kinds: tuple[str, str] = ("sigmoid", "reverse_sigmoid
         return "with k = 0 it is 0.5 for every molecule"
     if low == high:
         return _jump(low, rises=(k > 0) == (kinds[0] == "sigmoid"))
-    # Turned round by each: a negative steepness, and ends in the other order.
+    # A negative steepness reverses the sigmoid, and so do bounds in reverse order.
     turned = (k < 0) != (low > high)
     return {
         "kind": kinds[1] if turned else kinds[0],
@@ -87,7 +87,7 @@ def _reverse_sigmoid(table: Table) -> Settings | str:
 
 
 def _jump(at: float, *, rises: bool) -> Settings:
-    """Return what a sigmoid without width is: 1 beyond its place, 0 up to it, or the reverse."""
+    """Return the step that equals a sigmoid of width 0: 0 up to ``at`` and 1 above it if it rises, else the reverse."""
     if rises:
         return {"kind": "step", "low": math.nextafter(at, math.inf), "high": FAR}
     return {"kind": "step", "low": -FAR, "high": at}

@@ -185,8 +185,8 @@ def test_an_agent_is_resumed_with_its_group_alone(undisturbed: Group) -> None:
     ("key", "value", "words"),
     [
         ("campaign.agents", 0, "campaign.agents"),
-        ("campaign.offline", True, "nobody does offline"),
-        ("training.mode", "async", "actors draw for one learner"),
+        ("campaign.offline", True, "an offline training has one agent"),
+        ("training.mode", "async", "actors draw for a single learner"),
     ],
 )
 def test_what_cannot_have_agents_is_refused(

@@ -100,7 +100,7 @@ def test_each_stage_is_checked_as_a_whole_configuration(tiny_template: Path, tmp
     assert "key `stages[0]" in one
     assert "the policy in training has just drawn" in one
     (one,) = check('[[stages]]\nname = "endless"\n[[stages]]\n')
-    assert "key `stages[0]`: a stage that another one follows needs an end" in one
+    assert "key `stages[0]`: each stage but the last needs an end" in one
     (one,) = check("[[stages]]\niterations = 8\n[[stages]]\n")
     assert "key `stages`: the stages before the last one have 8 iterations, and the run has 8" in one
     (one,) = check('[[stages]]\nobjective = { components = [{ kind = "python", function = "nowhere:f" }] }\n')
@@ -134,8 +134,8 @@ def test_a_label_that_counts_calls_is_refused_and_a_guard_that_sees_nothing_is_t
     tiny_template: Path, tmp_path: Path
 ) -> None:
     (one,) = problems(tiny_template, tmp_path, '[[filters]]\nkind = "valence"\nlabel = "budget"\n')
-    assert 'key `filters[1].label`: "budget" says in the history why a run rejects rows itself' in one
+    assert 'key `filters[1].label`: "budget" is a reason for which a run itself rejects rows' in one
     watched = settings_of(tiny_template, tmp_path, "[guard]\n")
     assert not any("guard" in text for text in warnings_of(watched))
     blind = load_settings(tmp_path / "stages.toml", [Override.parse("samplers[live].p_batch=0")])
-    assert any("so that it sees nothing: give one a p_batch" in text for text in warnings_of(blind))
+    assert any("so that the guard sees nothing: give one a p_batch" in text for text in warnings_of(blind))

@@ -97,7 +97,7 @@ def test_files_of_settings_are_listed_and_missed_with_advice(tiny_config: Path) 
     }
     refuse_missing(settings)
     (tiny_config.parent / "some.smi").unlink()
-    with pytest.raises(UsageError, match=r"some\.smi \(key `samplers\.1\.path`\).*Copy it to the same place here"):
+    with pytest.raises(UsageError, match=r"some\.smi \(key `samplers\.1\.path`\).*Copy them to the same paths here"):
         refuse_missing(settings)
 
 

@@ -271,12 +271,12 @@ def test_a_look_at_what_a_night_lacks_names_the_pool_and_then_the_worker(night: 
     code, said = look()
     assert code == 1
     assert "ok       server:" in said
-    assert "missing  pool: there is none called other: `prefect work-pool create other --type process`" in said
+    assert "missing  pool: there is no pool other: `prefect work-pool create other --type process`" in said
     night.deploy(tiny_template, "unused", "--work-pool", "other")
     code, said = look()
     assert code == 1
     assert "ok       pool: other, of the type process" in said
-    assert "missing  worker: other has none at work, none has ever been: `prefect worker start --pool other`" in said
+    assert "missing  worker: other has no running worker, and never had one: `prefect worker" in said
     assert "ok       dead runs of unused: closed by automations" in said
 
 
@@ -430,7 +430,7 @@ def test_prefect_yaml_deploys_the_same_as_the_command(night: Night) -> None:
 def test_a_run_is_closed_whose_process_and_worker_are_both_gone(night: Night, asked: Asked) -> None:
     flow_run, store, run_id = asked.flow_runs["lost"], asked.stores["lost"], asked.run_id("lost")
     night.wait_for_state(flow_run, "CRASHED")
-    assert "no sign of life" in night.get(f"/flow_runs/{flow_run}")["state"]["message"]
+    assert "no heartbeat for" in night.get(f"/flow_runs/{flow_run}")["state"]["message"]
     assert [status for status, _ in events_of(store, run_id)] == ["started"]
     done = agree(str(store), "lost")
     assert (done.interrupted, done.resumed) == ([run_id], [run_id])

@@ -93,14 +93,14 @@ def test_further_updates_count_and_live_rows_do_not(tmp_path: Path) -> None:
             'mode = "async"',
             'mode = "async"\nloss = "reinforce"',
             "training.mode",
-            "the loss reinforce .* an earlier one",
+            "the loss reinforce .* an earlier policy",
         ),
         ("buffer_size = 24", "p_batch = 1.0\nbuffer_size = 24", "training.mode", "drawn live"),
         ("buffer_size = 24", "p_batch = 0.5", "samplers", "takes 8 rows .* no sampler has a buffer_size"),
         ("buffer_size = 24", "buffer_size = 24\nfrom_iteration = 5", "samplers", "for iteration 0, which takes 16"),
         ("[actors]", '[diversity]\nbuckets = "scaffold"\npurge = true\n[actors]', "diversity.purge", "set it to false"),
         ("[actors]", "[screening]\n[actors]", "screening", "its own scores alone"),
-        ("[actors]", "[[stages]]\niterations = 5\n[[stages]]\n[actors]", "stages[0]", "actors do not know of stages"),
+        ("[actors]", "[[stages]]\niterations = 5\n[[stages]]\n[actors]", "stages[0]", "actors cannot follow stages"),
     ],
 )
 def test_what_an_asynchronous_training_cannot_have(tmp_path: Path, old: str, new: str, key: str, message: str) -> None:

@@ -119,7 +119,7 @@ def test_a_table_of_any_list_is_named_by_what_it_is_known_by(
     [
         (
             "objective.components[similarity].weight=2.0",
-            "the items 2 and 3 have this kind; name one by its position, as [2]",
+            "the items 2 and 3 have this kind; name one by its position, such as [2]",
         ),
         ("objective.components[qud].weight=2.0", "the positions 0 to 3, and the names qed, logp, like, unlike"),
         ("filters.max=2", "the positions 0 to 2, and the names ring_size, tpsa, carbon"),

@@ -58,7 +58,7 @@ def test_selections_are_built_with_their_keys(tmp_path: Path, table: str, expect
 @pytest.mark.parametrize(
     ("parts", "key", "message"),
     [
-        ("[]", "parts", "at least 1"),
+        ("[]", "parts", "1 or more items"),
         ("[{ share = 0 }]", "parts[0].share", "expected a number > 0"),
         ('[{}, { where = "reward > (SELECT 1)" }]', "parts[1].where", "subquery"),
         ('[{ where = "no_such_column" }]', "parts[0].where", "no_such_column"),

@@ -53,7 +53,7 @@ def test_a_change_is_named_with_both_values(tmp_path: Path, option: str, expecte
 
 def test_tables_that_come_or_are_of_another_kind_are_changes_too(tmp_path: Path) -> None:
     more = '[[samplers]]\nkind = "model"\nname = "more"\np_batch = 0.1\n'
-    assert changed(tmp_path, more=more) == ["samplers: the run has 1 of them, now it is 2 of them"]
+    assert changed(tmp_path, more=more) == ["samplers: the run has 1 items, now it is 2 items"]
     assert changed(tmp_path) == []
 
 

@@ -369,7 +369,7 @@ def test_an_objective_needs_components(tmp_path: Path) -> None:
         "key `objective`: this key is missing. The objective: the components of the reward."
     )
     assert "key `objective.components`: this key is missing." in problem(tmp_path, "[objective]\n" + LIVE)
-    assert "expected at least 1 of them, got 0" in problem(tmp_path, "[objective]\ncomponents = []\n" + LIVE)
+    assert "expected 1 or more items, got 0" in problem(tmp_path, "[objective]\ncomponents = []\n" + LIVE)
 
 
 def test_a_file_that_is_no_configuration_at_all(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_demonstration_trains_and_compares_three_policies(report: DemoReport
 
 def test_the_summary_lists_all_that_was_stored_and_gained(report: DemoReport) -> None:
     text = printed(report)
-    assert "resemble celecoxib. The prior is poor at it:" in text
+    assert "resemble celecoxib. The prior has a low mean reward:" in text
     assert f"{report.rows} rows ({report.kept} kept)" in text
     assert f"{report.first_reward:.3f} in the first 10 iterations, {report.last_reward:.3f} in the last 10" in text
     assert "20 fresh draws of each policy" in text

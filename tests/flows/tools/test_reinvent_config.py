@@ -226,7 +226,7 @@ transform = {{ type = "reverse_sigmoid", low = -12, high = -6, k = 0.25 }}
     assert len(tomllib.loads(made.text)["objective"]["components"]) == 1
     assert said(made, "'ExternalProcess' is left out")
     assert '#kind = "external"' in made.text
-    with pytest.raises(UsageError, match="nothing can be scored"):
+    with pytest.raises(UsageError, match="no component is left"):
         convert(HEAD + STAGE + program.format(program="no-such-program"))
 
 
@@ -437,7 +437,7 @@ def test_the_command_writes_the_file_and_says_the_differences(molbuffer: Callabl
     done = molbuffer("config", "from-reinvent", tmp_path / "staged.toml", "--out", tmp_path / "campaign.toml")
     assert (done.returncode, done.stdout) == (0, "")
     next_step = f"molbuffer run {tmp_path / 'campaign.toml'} --store lab"
-    assert f"next, with zinc-gru in the place of the missing prior: {next_step}" in done.stderr
+    assert f"next, with zinc-gru in place of the missing prior: {next_step}" in done.stderr
     assert "line 7, key `parameters.prior_file`: there is no file" in done.stderr
     assert molbuffer("config", "check", tmp_path / "campaign.toml").returncode == 0
     done = molbuffer("config", "from-reinvent", tmp_path / "staged.toml", "--json")

@@ -111,7 +111,7 @@ def test_beyond_loopback_a_token_is_made_and_said(small_store, monkeypatch):
     run("--store", small_store)
     assert (served["host"], served["token"]) == ("127.0.0.1", None)
     said = run("--store", small_store, "--host", "0.0.0.0")
-    assert len(served["token"]) > 15 and "has the token sees the store" in said.stderr
+    assert len(served["token"]) > 15 and "has the token can read the store" in said.stderr
     run("--store", small_store, "--host", "0.0.0.0", "--token", "mine-is-long")
     assert served["token"] == "mine-is-long"
 

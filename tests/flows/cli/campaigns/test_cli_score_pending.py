@@ -100,7 +100,7 @@ def test_the_backlog_is_worked_off_but_for_what_the_machinery_loses(
     (built_template / "down").touch()
     done = scored("--batch", "4", code=1)
     assert (done["completed"], done["failed"], done["left"], done["given_up"]) == (3, 1, 2, 2)
-    assert "2 molecules were lost each time" in done["said"]
+    assert "2 molecules were lost at each attempt" in done["said"]
     expected = {"CCO": "ok", "CCF": "failed", "CCN": "pending", "CNC": "pending", "CCC": "ok", "CCCC": "ok"}
     assert statuses(built_template) == expected
     (built_template / "down").unlink()

@@ -136,7 +136,7 @@ def test_ctrl_c_ends_a_build_and_its_own_server_and_the_run_goes_on(campaign: Pa
         code, log = ended(process, campaign, [signal.SIGINT, signal.SIGINT])
     [(run_id, started), (_, interrupted)] = events(campaign / "lab")
     assert (code, started, interrupted) == (130, "started", "interrupted")
-    assert log[0] == "no Prefect server is configured: this command starts one for its own time"
+    assert log[0] == "no Prefect server is configured: this command starts one, which ends with it"
     assert log[1].startswith(f"run {run_id}; ")
     assert len(log) == 4, log
     assert log[3].split() == ["molbuffer", "build", "c.toml", "--prefect", "--store", "lab", "--resume", run_id]

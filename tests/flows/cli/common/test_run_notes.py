@@ -92,5 +92,5 @@ def test_a_signal_before_a_run_begins_is_told_in_one_line(
         store.interrupt_runs()
         # Another command, which does not get as far as to go on with it.
         monkeypatch.setattr(SampleStore, "interrupt_runs", lambda _: [])
-    assert said[0] == "interrupted before a run began: nothing is to be resumed\n"
-    assert said[1].startswith(f"interrupted before run {RUN} went on: it is as it was; go on with:\n  ")
+    assert said[0] == "interrupted before a run began: there is nothing to resume\n"
+    assert said[1].startswith(f"interrupted before run {RUN} was resumed: it is unchanged; go on with:\n  ")

@@ -91,9 +91,9 @@ def test_a_data_set_is_written_and_its_options_are_its_own(
     wrong = {
         "expected --as to be one of minari, huggingface": ["--as", "csv"],
         "leave --format and --molecules out": ["--as", "minari", "--molecules"],
-        "--objective is none of an export --as huggingface": ["--as", "huggingface", "--objective", "a"],
-        "--license is none of an export --as minari": ["--as", "minari", "--license", "mit"],
-        "belong to a data set": ["--license", "mit"],
+        "--objective does not apply to --as huggingface": ["--as", "huggingface", "--objective", "a"],
+        "--license does not apply to --as minari": ["--as", "minari", "--license", "mit"],
+        "apply only to a data set": ["--license", "mit"],
     }
     for said, options in wrong.items():
         refused = molbuffer("export", "--store", scored_store, "--out", tmp_path / "other.csv", *options)

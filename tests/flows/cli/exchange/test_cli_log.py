@@ -53,11 +53,11 @@ def test_a_campaign_is_logged_and_a_log_made_afterwards_is_the_same(
 def test_a_run_that_names_no_such_logger_asks_for_a_place(molbuffer: Command, scored_store: Path) -> None:
     refused = molbuffer("log", "--store", scored_store, "--to", "mlflow")
     assert refused.returncode == 1
-    assert "has no logger in [logging]" in refused.stderr and "--out says where mlflow" in refused.stderr
+    assert "has no logger in [logging]" in refused.stderr and "add --out PLACE, to which mlflow" in refused.stderr
     unknown = molbuffer("log", "--store", scored_store, "--to", "nope")
     assert "--to nope: there is no logger of this name; expected one of tensorboard, mlflow" in unknown.stderr
     strange = molbuffer("log", "--store", scored_store, "--to", "wandb", "--out", "somewhere")
-    assert strange.returncode == 1 and "--to wandb; leave it out" in strange.stderr
+    assert strange.returncode == 1 and "got --to wandb" in strange.stderr
 
 
 @pytest.mark.parametrize(("key", "value"), [("tensorboard", "runs"), ("mlflow", "sqlite:///mlflow.db")])

@@ -75,7 +75,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(lab, tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "c.toml").write_text("")
     done = invoke("report", "--store", tmp_path / "c.toml", "--out", tmp_path / "r.html")
-    assert "is a configuration: expected the folder of a store" in done.stderr
+    assert "is a configuration file: expected an archive or the folder of a store" in done.stderr
 
 
 def test_runs_are_compared_on_the_terminal(lab):

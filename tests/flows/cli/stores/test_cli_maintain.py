@@ -109,7 +109,7 @@ def test_segments_that_cannot_be_read_are_named(store: Path) -> None:
     shutil.rmtree(next((store / "arrays").iterdir()))
     said = output("maintain", "--store", store, "--compact")
     assert "rewrote 2 segments as 1" in said
-    assert "  not readable, left as it is: segment " in said
+    assert "  not readable, left unchanged: segment " in said
 
 
 def test_what_is_pinned_is_counted_and_listed(store: Path) -> None:
