@@ -1,1 +1,1 @@
-"""The Parquet files of tables: those of a snapshot, those in the folders, and their registration in a new catalog."""
+"""The Parquet files of tables: those of a snapshot, and those in the folders."""
