@@ -32,6 +32,7 @@
     ├── MergeConflictError      an archive contradicts the store that it is to be brought into
     └── QueryError              a query of a user failed; the message is one line
         ├── QueryRefusedError   anything but one statement that reads
+        ├── QueryNameError      a query names a table, view or function that is not there
         ├── QueryTimeoutError   a query took longer than it may
         ├── QueryTooLargeError  a query needs more memory than it may have
         └── PredicateError      a selection of rows cannot be made as asked
@@ -277,6 +278,10 @@ class QueryError(StoreError):
 
 class QueryRefusedError(QueryError):
     """A query is anything but one statement that reads."""
+
+
+class QueryNameError(QueryError):
+    """A query names a table, view or function that is not there."""
 
 
 class QueryTimeoutError(QueryError):

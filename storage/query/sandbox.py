@@ -22,7 +22,13 @@ import pyarrow as pa
 
 from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connection, quote, quote_name, reach_statements
 from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list, read_by
-from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
+from molbuffer.storage.errors import (
+    PredicateError,
+    QueryError,
+    QueryNameError,
+    QueryTimeoutError,
+    QueryTooLargeError,
+)
 from molbuffer.storage.files import Place
 from molbuffer.storage.query.counted import known_answer
 from molbuffer.storage.query.needed import EVERYTHING, needed_by
@@ -41,7 +47,6 @@ _VIEWS = {view: f"CREATE VIEW {quote_name(view)} AS {bind(sql, quote_name)}" for
 _HISTORY = read_by("sample_history")
 # The tables whose rows belong to builds and have no end; the others are read whole.
 _LARGE = ("rewards", "samples")
-_NO_SUCH_NAME = "Catalog Error"
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 
 
@@ -174,9 +179,9 @@ def run_query(
 
     try:
         return answer(needed)
-    except QueryError as error:
+    except QueryNameError:
         # Of a name that is put together, or a wrong one: with all names, there is an answer, or what to write instead.
-        if needed is EVERYTHING or _NO_SUCH_NAME not in str(error):
+        if needed is EVERYTHING:
             raise
     return answer(EVERYTHING)
 
@@ -211,19 +216,19 @@ def matching_rows(
     return _apply(where, database, limits, sql.replace("[confined]", confined))
 
 
-def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> str:
-    """Return the predicate once it was applied to a snapshot within the limits: it can be used in a process of ours.
+def check_condition(catalog: ReadableCatalog, where: str, snapshot: int) -> str:
+    """Return the predicate once it was applied to a snapshot within ``QueryLimits``: a process of ours may use it.
 
     Raises:
         PredicateError: it is none, or cannot be applied.
         QueryTimeoutError: it takes longer than the limit.
         QueryTooLargeError: it needs more memory than the limit.
     """
-    _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY), limits, _COUNT)
+    _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY), QueryLimits(), _COUNT)
     return where
 
 
-def check_unapplied(where: str, limits: QueryLimits = _OF_NO_ROWS) -> str:
+def check_unapplied(where: str) -> str:
     """Return the predicate once it was applied to a history without rows: there need be no store yet.
 
     Raises:
@@ -231,7 +236,7 @@ def check_unapplied(where: str, limits: QueryLimits = _OF_NO_ROWS) -> str:
         QueryTimeoutError: it takes longer than the limit even so.
         QueryTooLargeError: it needs more memory than the limit even so.
     """
-    _apply(where, ClosedDatabase.without_rows(), limits, _COUNT)
+    _apply(where, ClosedDatabase.without_rows(), _OF_NO_ROWS, _COUNT)
     return where
 
 
