@@ -11,6 +11,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from molbuffer.pages.facts import BITS, RADIUS, Neighbour, Scope, sample_molecules
 from molbuffer.scoring import parse_smiles
 
+NEAREST = 12
 MOST_COMPARED = 10_000
 """The molecules that one is compared with: their fingerprints take a second or two, once a snapshot."""
 
@@ -37,8 +38,8 @@ class Neighbourhood:
         """How many molecules are compared; ``total`` says of how many they are a sample."""
         return len(self._smiles)
 
-    def nearest(self, scope: Scope, objective_sha256: str, smiles: str, n: int = 12) -> list[Neighbour]:
-        """Return the molecules nearest to one, the nearest first, without itself; none where it cannot be read."""
+    def nearest(self, scope: Scope, objective_sha256: str, smiles: str) -> list[Neighbour]:
+        """Return the ``NEAREST`` molecules to one, the nearest first, without itself; none where it cannot be read."""
         molecule = parse_smiles(smiles)
         if molecule is None:
             return []
@@ -49,7 +50,7 @@ class Neighbourhood:
         if not known:
             return []
         similarities = np.array(DataStructs.BulkTanimotoSimilarity(wanted, [fingerprint for _, fingerprint in known]))
-        order = np.argsort(-similarities, kind="stable")[:n]
+        order = np.argsort(-similarities, kind="stable")[:NEAREST]
         return [Neighbour(smiles, known[at][0], float(similarities[at])) for at in order.tolist()]
 
     def _follow(self, scope: Scope, objective_sha256: str) -> None:
