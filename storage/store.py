@@ -175,17 +175,17 @@ class SampleStore:
         return cls(open_store(root, read_only=read_only, sync=sync, migrations=migrations))
 
     @classmethod
-    def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
+    def open_or_create(cls, path: str | Path) -> Self:
         """Open the store at a path, or make one in that folder; processes that race to make it share one."""
         root = Path(path).resolve()
         if not (is_archive(root) or Layout(root).description.exists()):
             try:
-                return cls.create(path, sync=sync)
+                return cls.create(path)
             except StoreExistsError:
                 # Another process may have made it since; anything else in the folder is the user's.
                 if not Layout(root).description.exists():
                     raise
-        return cls.open(path, sync=sync)
+        return cls.open(path)
 
     def close(self) -> None:
         """Detach the catalog; closing twice is no error."""

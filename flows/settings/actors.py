@@ -131,7 +131,7 @@ def broken_actors(settings: Settings) -> Iterator[Problem]:
         unfit = [*_unfit(settings)]
         rates = Rates(settings)
         yield from unfit
-        yield from _draws(settings, rates)
+        yield from _draws(rates)
     except ValueError:  # another rule says what is wrong with the shares of samplers
         return
     if not unfit and rates.inserted and rates.sampled:
@@ -169,7 +169,7 @@ def _unfit(settings: Settings) -> Iterator[Problem]:
             yield Problem(("samplers", i, "optimise"), message)
 
 
-def _draws(settings: Settings, rates: Rates) -> Iterator[Problem]:
+def _draws(rates: Rates) -> Iterator[Problem]:
     if not rates.sampled:
         message = "every row of a batch is drawn live, so that nothing of what actors draw is used; lower some p_batch"
         yield Problem(MODE, message)
