@@ -174,7 +174,14 @@ class Posterior:
         mean = float(ones @ whitened / (ones @ ones))
         whitened = whitened - mean * ones
         variance = (whitened @ whitened + PRIOR_TARGETS) / (len(targets) - 1 + PRIOR_TARGETS)
-        return Posterior(factor, ones, _solved(factor, whitened, transposed=True), mean, float(variance), noise)
+        return Posterior(
+            factor=factor,
+            ones=ones,
+            weights=_solved(factor, whitened, transposed=True),
+            mean=mean,
+            variance=float(variance),
+            noise=noise,
+        )
 
     def at(self, kernel: Values) -> tuple[Values, Values]:
         """Return the means and standard deviations [m] where the kernel with the targets is [n, m]."""
