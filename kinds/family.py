@@ -155,7 +155,18 @@ class Family:
         known = self.kinds.get(name)
         if known is not None and (known not in self.added or known.registered is not registered):
             raise KindError(f"the kind {name!r} of {self.name} is taken by that of {known.source}; change the name")
-        self._added.setdefault(name, Kind(name, self.name, package, "", value, lambda: registered, lambda each: each))
+        self._added.setdefault(
+            name,
+            Kind(
+                name=name,
+                family=self.name,
+                package=package,
+                version="",
+                value=value,
+                _load=lambda: registered,
+                _adapt=lambda each: each,
+            ),
+        )
 
     def usable(self) -> dict[str, Any]:
         """Return the classes of the kinds that can be used, by name; this imports all of them."""
@@ -237,7 +248,15 @@ def class_with(*names: str) -> Adapt:
 @cache
 def _registered(family: Family) -> tuple[Kind, ...]:
     kinds = [
-        Kind(entry.name, family.name, package, version, entry.value, entry.load, family.adapt)
+        Kind(
+            name=entry.name,
+            family=family.name,
+            package=package,
+            version=version,
+            value=entry.value,
+            _load=entry.load,
+            _adapt=family.adapt,
+        )
         for package, version, entry in _entry_points()
         if entry.group == f"{OWN}.{family.name}"
     ]

@@ -278,7 +278,12 @@ class Lab(StoredLab):
         plan = RunPlan("score", RunKind.SCORE, objective, filters=filters, standardisation=standardisation, seed=0)
         with scoring_run(plan, self.store, uuid.uuid4().hex) as scorer:
             return score_in_portions(
-                scorer, texts, plan.all_filters(), plan.full_standardisation(), SCORED_TOGETHER, progress
+                scorer=scorer,
+                smiles=texts,
+                filters=plan.all_filters(),
+                standardisation=plan.full_standardisation(),
+                portion=SCORED_TOGETHER,
+                progress=progress,
             )
 
     def ingest(
@@ -320,7 +325,14 @@ class Lab(StoredLab):
         from molbuffer.lab.provenance import described_import
         from molbuffer.scoring import Identity
 
-        plan = IngestPlan(form, name, self._policy(policy), column, reward, transform or Identity())
+        plan = IngestPlan(
+            form=form,
+            name=name,
+            policy=self._policy(policy),
+            column=column,
+            reward=reward,
+            transform=transform or Identity(),
+        )
         return ingest_file(self.store, Path(file), plan, described_import, progress)
 
     def score_pending(

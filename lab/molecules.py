@@ -87,6 +87,7 @@ def score_molecules(
 
 
 def score_in_portions(
+    *,
     scorer: Scorer,
     smiles: Sequence[str],
     filters: Sequence[Filter],

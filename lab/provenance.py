@@ -109,12 +109,12 @@ def objective_definition(objective: Objective) -> ObjectiveDefinition:
     """Return the record of an objective for a store."""
     parts = [
         ObjectiveComponent(
-            part.component.name,
-            part.component.version,
-            part.weight,
-            json.dumps(part.transform.settings(), sort_keys=True),
-            _gate(objective, part),
-            part.pessimism,
+            component=part.component.name,
+            version=part.component.version,
+            weight=part.weight,
+            transform=json.dumps(part.transform.settings(), sort_keys=True),
+            gate=_gate(objective, part),
+            pessimism=part.pessimism,
         )
         for part in objective.components
     ]

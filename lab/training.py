@@ -173,7 +173,14 @@ def online_training(
     live = LiveSamplers(made, pipeline, run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn)
     resumed = checkpoint is not None
     memory = None if plan.diversity is None else diversity_memory(plan.diversity, context, resumed=resumed)
-    buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay, memory)
+    buffer = Buffer(
+        store=store,
+        view=view,
+        selection=plan.selection,
+        vocabulary=vocabulary,
+        replay=plan.batches.replay,
+        diversity=memory,
+    )
     loader = MixedLoader(plan.batches, buffer, live, diversity=memory)
     training = Training(
         learner,

@@ -3,7 +3,7 @@ from .facts.costs import CostFacts, list_costs
 from .facts.diversity import Cluster, DiversityFacts, Neighbour, diversity, nearest_of
 from .facts.failures import FailureFacts, list_failures
 from .facts.funnel import Funnel, funnel, funnel_of, funnel_over_time
-from .facts.learning import CallCurve, call_rewards, drawn_rewards, learning_curve, metric_names, rewards_by_calls
+from .facts.learning import CallCurve, call_rewards, drawn_rewards, learning_curve, rewards_by_calls
 from .facts.lineage import Ancestor, PolicyStep, descent, draws_of, policy_descent, scores_of
 from .facts.molecules import BestMolecule, ComponentValue, best_molecules, first_rows
 from .facts.objectives import ComponentFacts, ObjectiveFacts, list_objectives
@@ -63,7 +63,6 @@ __all__ = [
     "make_report",
     "map_space",
     "mean_of_top",
-    "metric_names",
     "nearest_of",
     "pareto_front",
     "picture",

@@ -85,12 +85,12 @@ class GraphGASampler(Sampler):
             share = np.full(len(fresh), self.immigrants / len(fresh))
             probabilities = np.concatenate([(1 - self.immigrants) * probabilities, share])
         found = children(
-            [*parents, *fresh],
-            probabilities,
-            n,
-            numpy_generator(seed, "children"),
-            self.breeding,
-            self._token_changes,
+            parents=[*parents, *fresh],
+            probabilities=probabilities,
+            n=n,
+            rng=numpy_generator(seed, "children"),
+            breeding=self.breeding,
+            change_tokens=self._token_changes,
         )
         return Draw(list(found), encode_rows(list(found), self.vocabulary), parents=list(found.values()))
 

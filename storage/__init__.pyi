@@ -1,7 +1,7 @@
 from .archive.manifest import ArchiveLimits, is_archive
 from .archive.terms import ArchiveTerms
 from .backends.waiting import ClaimWait
-from .catalog.schema.migrate import MigrationReceipt, migrate_store
+from .catalog.migrate import MigrationReceipt, migrate_store
 from .catalog.schema.views import ACTORS_OF_RUN, RUN_AND_ACTORS
 from .commits.claimants import new_claimant, release_ended
 from .commits.commit import find_receipts

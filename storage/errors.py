@@ -32,6 +32,7 @@
     ├── MergeConflictError      an archive contradicts the store that it is merged into
     └── QueryError              a query of a user failed; the message is one line
         ├── QueryRefusedError   the query is not exactly one statement that reads
+        ├── QueryNameError      a query names an unknown table, view or function
         ├── QueryTimeoutError   a query exceeds its time limit
         ├── QueryTooLargeError  a query exceeds its memory limit
         └── PredicateError      a predicate over rows cannot be applied
@@ -278,6 +279,10 @@ class QueryError(StoreError):
 
 class QueryRefusedError(QueryError):
     """A query is not exactly one statement that reads."""
+
+
+class QueryNameError(QueryError):
+    """A query names a table, view or function that is not there."""
 
 
 class QueryTimeoutError(QueryError):

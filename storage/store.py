@@ -179,17 +179,17 @@ class SampleStore:
         return cls(open_store(root, read_only=read_only, sync=sync, migrations=migrations))
 
     @classmethod
-    def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
+    def open_or_create(cls, path: str | Path) -> Self:
         """Open the store at a path, or make one there; processes that make it at the same time share one store."""
         root = Path(path).resolve()
         if not (is_archive(root) or Layout(root).description.exists()):
             try:
-                return cls.create(path, sync=sync)
+                return cls.create(path)
             except StoreExistsError:
                 # Another process may have made it since; anything else in the folder is the user's.
                 if not Layout(root).description.exists():
                     raise
-        return cls.open(path, sync=sync)
+        return cls.open(path)
 
     def close(self) -> None:
         """Close the store; a second call does nothing."""

@@ -174,7 +174,15 @@ def evaluate_policy(
         scorer.store.record_scores(scored.new, run_id=scorer.run_id)
     reward_of = scored.reward_of()
     if iteration is not None:
-        _store(sampler, drawn, judged, reward_of, scorer, iteration, seed)
+        _store(
+            sampler=sampler,
+            drawn=drawn,
+            judged=judged,
+            reward_of=reward_of,
+            scorer=scorer,
+            iteration=iteration,
+            seed=seed,
+        )
     rewards = [
         reward_of[judgement.smiles] if judgement.smiles is not None and judgement.rejected_by is None else 0.0
         for judgement in judged
@@ -188,6 +196,7 @@ def evaluate_policy(
 
 
 def _store(
+    *,
     sampler: ModelSampler,
     drawn: Draw,
     judged: Sequence[Judgement],

@@ -85,7 +85,7 @@ def export_huggingface(
         if not parts:
             none = f"{store.path} has no rows yet" if where is None else f"no row of {store.path} fulfils {where}"
             raise ExportError(f"{none}: there is nothing to export")
-        card = "\n".join(_card(store, version, where, license, out.name, parts))
+        card = "\n".join(_card(store=store, snapshot=version, where=where, license=license, name=out.name, parts=parts))
         (folder / "README.md").write_text(card + "\n", encoding="utf-8")
     return HuggingFaceExport(out, {name: rows for name, (rows, _) in parts.items()}, version)
 
@@ -123,6 +123,7 @@ def _shard(at: int, number: int) -> str:
 
 
 def _card(
+    *,
     store: SampleStore,
     snapshot: int,
     where: str | None,

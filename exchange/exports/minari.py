@@ -85,8 +85,16 @@ def export_minari(
     dataset_id = _dataset_id(out)
     with new_folder(out) as folder:
         steps = _write(folder / "data", index, vocabulary, dataset_id, progress)
-        _describe(folder / "data", dataset_id, store, objective, where, vocabulary)
-    return MinariExport(out, dataset_id, len(index), steps, version, objective)
+        _describe(
+            folder=folder / "data",
+            store=store,
+            objective=objective,
+            where=where,
+            vocabulary=vocabulary,
+        )
+    return MinariExport(
+        path=out, dataset_id=dataset_id, episodes=len(index), steps=steps, snapshot=version, objective_sha256=objective
+    )
 
 
 def _only_objective(store: SampleStore, snapshot: int) -> str:
@@ -176,9 +184,7 @@ def _dataset_id(out: Path) -> str:
     return f"{plain[0]}/{plain[1]}-v0"
 
 
-def _describe(
-    folder: Path, dataset_id: str, store: SampleStore, objective: str, where: str | None, vocabulary: Vocabulary
-) -> None:
+def _describe(folder: Path, store: SampleStore, objective: str, where: str | None, vocabulary: Vocabulary) -> None:
     """Add a description of the episodes and the list of tokens to the metadata of a data set."""
     path = folder / "metadata.json"
     metadata = json.loads(path.read_text())

@@ -158,7 +158,7 @@ def ingest_file(
                 chunk = chunks.get(step, 0)
                 chunks[step] = chunk + 1
                 judged = judge.judge(group)
-                builds.append(_build(plan, run_id, step, chunk, judged, path))
+                builds.append(_build(plan=plan, run_id=run_id, step=step, chunk=chunk, rows=judged, path=path))
                 known_scores += _scores(plan, judged)
                 kept += sum(row.rejected_by is None for row in judged)
                 done += len(group)
@@ -166,13 +166,13 @@ def ingest_file(
             store.commit(Commit(builds, message=f"run {run_id}, rows up to {done} of {path.name}"))
             progress(done)
     return IngestReceipt(
-        run_id,
-        plan.objective.sha256,
-        len(rows),
-        kept,
-        dict(sorted(judge.rejected.items())),
-        judge.contradictions,
-        scores,
+        run_id=run_id,
+        objective_sha256=plan.objective.sha256,
+        rows=len(rows),
+        kept=kept,
+        rejected=dict(sorted(judge.rejected.items())),
+        contradictions=judge.contradictions,
+        scores=scores,
     )
 
 
@@ -216,7 +216,7 @@ def _check_rewards(plan: IngestPlan, column: str, rows: Sequence[ImportedRow]) -
 
 
 _OF_RUN = """
-    SELECT (SELECT arg_max(status, created) FROM {run_events} WHERE run_id = ?) AS status,
+    SELECT (SELECT status FROM {run_states} WHERE run_id = ?) AS status,
         count(*) AS rows, count(*) FILTER (kept) AS kept FROM {samples} AS samples
     WHERE build_id IN (SELECT build_id FROM {builds} WHERE run_id = ?)"""
 _REJECTED = """SELECT rejected_by, count(*) AS n FROM {samples} AS samples
@@ -233,10 +233,19 @@ def _known(store: SampleStore, run_id: str, plan: IngestPlan) -> IngestReceipt |
     if found["status"] != RunStatus.FINISHED:
         return None
     rejected = {row["rejected_by"]: row["n"] for row in store.read_arrow(_REJECTED, parameters=[run_id]).to_pylist()}
-    return IngestReceipt(run_id, plan.objective.sha256, found["rows"], found["kept"], rejected, 0, 0, repeated=True)
+    return IngestReceipt(
+        run_id=run_id,
+        objective_sha256=plan.objective.sha256,
+        rows=found["rows"],
+        kept=found["kept"],
+        rejected=rejected,
+        contradictions=0,
+        scores=0,
+        repeated=True,
+    )
 
 
-def _build(plan: IngestPlan, run_id: str, step: int, chunk: int, rows: Sequence[ImportedRow], path: Path) -> Build:
+def _build(*, plan: IngestPlan, run_id: str, step: int, chunk: int, rows: Sequence[ImportedRow], path: Path) -> Build:
     """Return the build of the rows of an iteration."""
     objective, started = plan.objective, now()
     raw = np.array([row.reward for row in rows])

@@ -69,7 +69,17 @@ class RowJudge:
             raw = row.raw
             if judgement.smiles is not None and not self.vocabulary.can_encode(raw):
                 raw = judgement.smiles
-            found.append(ImportedRow(row.line, row.step, raw, judgement.smiles, reason, row.reward, row.scores))
+            found.append(
+                ImportedRow(
+                    line=row.line,
+                    step=row.step,
+                    raw=raw,
+                    smiles=judgement.smiles,
+                    rejected_by=reason,
+                    reward=row.reward,
+                    scores=row.scores,
+                )
+            )
         return found
 
     def _reason(self, row: ImportedRow, smiles: str | None) -> str | None:
@@ -99,7 +109,15 @@ def read_rows(table: MoleculeTable, columns: FileColumns) -> list[ImportedRow]:
         raise IngestError(f"no row has a number in the column {columns.reward!r}: there is no score to import")
     steps = _steps(table, columns.step)
     return [
-        ImportedRow(row.line, steps[i], row.smiles, None, None, rewards[i], {name: scores[name][i] for name in scores})
+        ImportedRow(
+            line=row.line,
+            step=steps[i],
+            raw=row.smiles,
+            smiles=None,
+            rejected_by=None,
+            reward=rewards[i],
+            scores={name: scores[name][i] for name in scores},
+        )
         for i, row in enumerate(table.rows)
     ]
 

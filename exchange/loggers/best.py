@@ -120,4 +120,4 @@ class BestMolecules:
         self._pictured = shown
         if last_picture is None or step > last_picture:
             png, width, height = molecule_grid(self._best)
-            yield LogPicture(PICTURES, step, png, width, height, created)
+            yield LogPicture(tag=PICTURES, step=step, png=png, width=width, height=height, created=created)

@@ -25,8 +25,7 @@ SUMMED = ("drawn", "parseable", "kept", "duplicates", "shortfall", "seconds")
 
 _STATE = """
     SELECT (SELECT max(iteration) FROM {checkpoints} WHERE run_id = ?) AS checkpointed,
-        (SELECT arg_max(status, created) FROM {run_events}
-            WHERE run_id = ? AND status NOT IN ('given', 'reconfigured')) AS status"""
+        (SELECT status FROM {run_states} WHERE run_id = ?) AS status"""
 _RUN = "SELECT run_id, name, kind, seed, config, code_version, created FROM {runs} WHERE run_id = ?"
 _OF_TRAINING = """
     SELECT 'training/' || name AS tag, iteration, arg_max(value, created) AS value, max(created) AS created

@@ -16,10 +16,9 @@ from molbuffer.storage import Run, RunConflictError, RunKind, SampleStore
 
 # A run may have gone on with another configuration, but not in another mode.
 _AT_WORK = """
-    SELECT runs.run_id FROM {runs} AS runs JOIN {run_events} AS e USING (run_id)
+    SELECT runs.run_id FROM {runs} AS runs JOIN {run_states} AS states USING (run_id)
     WHERE runs.kind = 'train' AND (runs.config->>'$.training.mode') = 'async' AND (? IS NULL OR runs.name = ?)
-        AND e.status NOT IN ('given', 'reconfigured')
-    GROUP BY runs.run_id, runs.created HAVING arg_max(e.status, e.created) NOT IN ('finished', 'failed')
+        AND states.status NOT IN ('finished', 'failed')
     ORDER BY runs.created DESC LIMIT 1"""
 
 

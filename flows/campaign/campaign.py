@@ -239,13 +239,13 @@ def campaign_run(
     run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection, agent=agent)
     prior, start = _open_policies(settings, store, found)
     campaign = Campaign(
-        settings,
-        store,
-        run_id,
-        run.seed,
-        prior,
-        start,
-        device,
+        settings=settings,
+        store=store,
+        run_id=run_id,
+        seed=run.seed,
+        prior=prior,
+        agent=start,
+        device=device,
         first_agent=None if agent is None else agent.first,
     )
     sources = sources_of(settings, [version.kind for version in campaign.policy_versions()])
@@ -279,7 +279,16 @@ def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None, 
         settings = settings.of_stage(stage)
     device = device or settings.campaign.device
     prior, agent = _open_policies(settings, store, find_device(device))
-    return Campaign(settings, store, run_id, run.seed, prior, agent, device, stage)
+    return Campaign(
+        settings=settings,
+        store=store,
+        run_id=run_id,
+        seed=run.seed,
+        prior=prior,
+        agent=agent,
+        device=device,
+        stage=stage,
+    )
 
 
 def _open_policies(settings: Settings, store: SampleStore, device: torch.device) -> tuple[Policy, Policy | None]:

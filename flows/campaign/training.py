@@ -178,7 +178,7 @@ def _has_begun(store: SampleStore, run_id: str) -> bool:
 
 
 def relabel_first(
-    settings: Settings, store: SampleStore, run_id: str, rows: OfflineRows, where: str | None, device: str | None
+    *, settings: Settings, store: SampleStore, run_id: str, rows: OfflineRows, where: str | None, device: str | None
 ) -> Relabelled | None:
     """Score the rows without a reward under the objective, if the settings say so, before the training begins.
 

@@ -211,12 +211,10 @@ class RunEvent:
 def run_event(store: SampleStore, run_id: str) -> RunEvent | None:
     """Return the newest event that changed the status of a run; None for a run that the store does not know."""
     found = store.read_arrow(
-        """SELECT status, detail, created FROM {run_events}
-        WHERE run_id = ? AND status NOT IN ('given', 'reconfigured') ORDER BY created DESC LIMIT 1""",
-        parameters=[run_id],
+        "SELECT status, detail, changed FROM {run_states} WHERE run_id = ?", parameters=[run_id]
     ).to_pylist()
     return (
-        RunEvent(RunStatus(found[0]["status"]), found[0]["created"], Process.parse(found[0]["detail"]))
+        RunEvent(RunStatus(found[0]["status"]), found[0]["changed"], Process.parse(found[0]["detail"]))
         if found
         else None
     )

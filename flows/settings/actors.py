@@ -130,7 +130,7 @@ def broken_actors(settings: Settings) -> Iterator[Problem]:
         unfit = [*_unfit(settings)]
         rates = Rates(settings)
         yield from unfit
-        yield from _draws(settings, rates)
+        yield from _draws(rates)
     except ValueError:  # another rule reports the wrong shares of samplers
         return
     if not unfit and rates.inserted and rates.sampled:
@@ -167,7 +167,7 @@ def _unfit(settings: Settings) -> Iterator[Problem]:
             yield Problem(("samplers", i, "optimise"), message)
 
 
-def _draws(settings: Settings, rates: Rates) -> Iterator[Problem]:
+def _draws(rates: Rates) -> Iterator[Problem]:
     if not rates.sampled:
         message = "every row of a batch is drawn live, so that no row of an actor is used; lower some p_batch"
         yield Problem(MODE, message)

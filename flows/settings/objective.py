@@ -66,7 +66,13 @@ class ComponentSettings(KindTable):
             component = foreign(component, self.foreign_sha256)
         transform = Identity() if self.transform is None else self.transform.build()
         return WeightedComponent(
-            component, self.weight, transform, self.after, self.otherwise, self.pessimism, self.mode
+            component=component,
+            weight=self.weight,
+            transform=transform,
+            after=self.after,
+            otherwise=self.otherwise,
+            pessimism=self.pessimism,
+            mode=self.mode,
         )
 
     @model_validator(mode="after")

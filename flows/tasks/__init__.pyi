@@ -3,7 +3,7 @@ from .building import made_by_tasks, task_builder
 from .chunks import MakeChunk, Maker, MakesAhead, chunk_builder, local_builder, made_here, make_chunks
 from .maintenance import MaintenanceRequest, maintain_store
 from .retries import can_pass
-from .workers import opened_workers
+from .runner_workers import opened_workers
 
 __all__ = [
     "MaintenanceRequest",

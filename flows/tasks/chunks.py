@@ -9,11 +9,11 @@ from typing import Protocol, runtime_checkable
 from molbuffer.flows.campaign import Campaign
 from molbuffer.flows.tasks.attempts import Attempt, attempt_of_run
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
+from molbuffer.flows.tasks.requested_chunk import chunk_of
 from molbuffer.flows.tasks.retries import tried_again
 from molbuffer.flows.tasks.shared_chunks import SharedChunks, shares_chunks
 from molbuffer.flows.tasks.workers import TaskWorkers
-from molbuffer.lab import BufferBuilder, Chunk, ScoreFailures, Training, commit_chunk
-from molbuffer.samplers import Sampler, load_policy
+from molbuffer.lab import BufferBuilder, ScoreFailures, Training, commit_chunk
 from molbuffer.storage import BuildReceipt
 
 MakeChunk = Callable[[BuildRequest], BuildReceipt]
@@ -31,25 +31,6 @@ class MakesAhead(Protocol):
 
     def forget(self) -> None:
         """Drop all chunks that were begun: none of them will be requested."""
-
-
-def chunk_of(campaign: Campaign, request: BuildRequest, attempt: Attempt = Attempt()) -> tuple[Sampler, Chunk]:
-    """Return the sampler of a request, with the requested policy and latents, and the chunk to draw from it."""
-    agent = load_policy(campaign.store.policies.folder(request.agent), campaign.prior.model.device)
-    # When the buffer is built, all rows of earlier iterations are committed.
-    sampler = campaign.samplers(lambda: agent, lambda: request.iteration, request.latents)[request.sampler]
-    chunk = Chunk(
-        request.iteration,
-        request.sampler,
-        request.chunk,
-        request.wanted,
-        drawn_before=request.drawn_before,
-        flow_run_id=attempt.flow_run_id,
-        task_run_id=attempt.task_run_id,
-        attempt_id=attempt.attempt_id,
-        asked=request.asked,
-    )
-    return sampler, chunk
 
 
 def build_chunk(campaign: Campaign, request: BuildRequest, attempt: Attempt = Attempt()) -> BuildReceipt:
@@ -114,7 +95,9 @@ def chunk_builder(campaign: Campaign, training: Training, failures: ScoreFailure
     """Return a builder of the buffer of a training, which makes chunks by ``make`` with the present policy."""
 
     def chunks(iteration: int, agent: str, latents: Mapping[str, str], asked: Sequence[str]) -> list[BuildReceipt]:
-        requests = build_requests(campaign, iteration, agent, training.drawn, latents, asked)
+        requests = build_requests(
+            campaign=campaign, iteration=iteration, agent=agent, drawn=training.drawn, latents=latents, asked=asked
+        )
         return make_chunks(requests, make, failures)
 
     return BufferBuilder(training, failures, chunks)

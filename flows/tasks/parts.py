@@ -45,7 +45,7 @@ def make_part_apart(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
 
 def _make(store: SampleStore, request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
     from molbuffer.flows.campaign import reopen_campaign
-    from molbuffer.flows.tasks.chunks import chunk_of
+    from molbuffer.flows.tasks.requested_chunk import chunk_of
     from molbuffer.lab import stage_chunk
 
     campaign = reopen_campaign(store, request.run_id, request.device, request.stage)

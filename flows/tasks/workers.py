@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,8 +16,6 @@ from threading import Event, Thread
 from typing import Any, Protocol
 
 from molbuffer.flows.campaign import Campaign
-from molbuffer.flows.errors import UsageError
-from molbuffer.flows.settings import RunnerSettings
 from molbuffer.flows.tasks.attempts import attempt_of_run
 from molbuffer.flows.tasks.build_request import BuildRequest, ScoreRequest
 from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part, score_part_apart
@@ -157,41 +154,3 @@ class LocalWorkers(TaskWorkers):
 
     def _submit(self, attempt: Callable[[int], dict[str, Any]], what: str) -> Future[dict[str, Any]]:
         return self._threads.submit(tried_again, attempt, what, wait=self._ended.wait)
-
-
-@contextmanager
-def opened_workers(settings: RunnerSettings) -> Iterator[TaskWorkers | None]:
-    """Yield the workers of a run, and stop them at the end of the block; yield None if the run works alone.
-
-    In a flow run, the workers make parts in Prefect tasks.
-
-    Raises:
-        UsageError: the settings name a cluster, which needs Prefect, and this is no flow run.
-        WorkersError: the cluster cannot be reached.
-    """
-    if not settings.shares:
-        yield None
-    elif _in_flow_run():
-        from molbuffer.flows.tasks.prefect_workers import prefect_workers
-
-        with prefect_workers(settings) as workers:
-            yield workers
-    elif settings.needs_prefect:
-        raise UsageError(
-            f"the runner {settings.kind} makes parts of a build in tasks of Prefect: leave --no-prefect out, or set "
-            'runner.kind = "processes"'
-        )
-    else:
-        local = LocalWorkers(settings.workers, WorkerProcesses(settings.workers) if settings.apart else None)
-        try:
-            yield local
-        finally:
-            local.close()
-
-
-def _in_flow_run() -> bool:
-    if "prefect" not in sys.modules:
-        return False
-    from prefect.context import FlowRunContext
-
-    return FlowRunContext.get() is not None

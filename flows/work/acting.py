@@ -76,4 +76,11 @@ def make_actor(campaign: Campaign, learner_id: str, parent_process: int | None =
 
     rates = settings.rates
     plan = ActorPlan(rates.limit, chunks, patience=60 * rates.table.wait_minutes, deserted=deserted)
-    return Actor(campaign.context, learner_id, plan, present, samplers, campaign.failures())
+    return Actor(
+        context=campaign.context,
+        learner_id=learner_id,
+        plan=plan,
+        present=present,
+        samplers=samplers,
+        failures=campaign.failures(),
+    )

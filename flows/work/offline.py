@@ -48,8 +48,10 @@ def run_offline(
         opened_rows(sample_store, sources, ArchiveLimits(archive_limit_bytes)) as opened,
     ):
         rows = rows_of_run(sample_store, run, opened)
-        check_rows(settings, sample_store, run, rows, condition, snapshot)
-        scored = relabel_first(settings, sample_store, run, rows, condition, device)
+        check_rows(settings=settings, store=sample_store, run_id=run, rows=rows, where=condition, snapshot=snapshot)
+        scored = relabel_first(
+            settings=settings, store=sample_store, run_id=run, rows=rows, where=condition, device=device
+        )
         chosen = settings.model_dump(mode="json")["offline"]["selection"]
         selection = rows.record({"selection": chosen, "where": condition})
         with (

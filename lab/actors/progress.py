@@ -29,15 +29,11 @@ _BUILDS = """
     SELECT build_id FROM {builds}
     WHERE event = 'build_buffer' AND run_id IN [actors]
     ORDER BY iteration, run_id, sampler_order, chunk""".replace("[actors]", ACTORS_OF_RUN)
-_STATUS = """
-    SELECT run_id, arg_max(status, created) AS status, arg_max(detail, created) AS detail
-    FROM {run_events} WHERE run_id = ? AND status NOT IN ('given', 'reconfigured') GROUP BY run_id"""
+_STATUS = "SELECT run_id, status, detail FROM {run_states} WHERE run_id = ?"
 _ACTORS = """
-    SELECT runs.run_id, any_value(runs.host) AS host, arg_max(e.status, e.created) AS status,
-        arg_max(e.detail, e.created) AS detail
-    FROM {runs} AS runs JOIN {run_events} AS e USING (run_id)
-    WHERE runs.parent_run_id = ? AND runs.kind = 'build' AND e.status NOT IN ('given', 'reconfigured')
-    GROUP BY runs.run_id ORDER BY min(runs.created), runs.run_id"""
+    SELECT runs.run_id, runs.host, states.status, states.detail
+    FROM {runs} AS runs JOIN {run_states} AS states USING (run_id)
+    WHERE runs.parent_run_id = ? AND runs.kind = 'build' ORDER BY runs.created, runs.run_id"""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ stores and in archives, which cannot be written to, are computed from the stored
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,7 +64,6 @@ def relabel_rows(
     where: str | None,
     *,
     expensive: bool,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Relabelled:
     """Give stored rows rewards under the objective of a run, by computing the scores that they lack.
 
@@ -73,12 +72,11 @@ def relabel_rows(
         rows: the sources.
         where: an SQL condition on ``sample_history``, in which ``reward`` is the reward that the row was drawn for.
         expensive: compute components with ``cost = "high"``; otherwise only their stored scores count.
-        progress: called with the number of molecules done and the number of all, for each source.
     """
     done, before = Relabelled(), set[str]()
     for source in rows.sources:
         lacking = lacking_rows(context, source, source.store.snapshot(), where)
-        done += _relabel(context, source, lacking, before, expensive=expensive, progress=progress)
+        done += _relabel(context, source, lacking, before, expensive=expensive)
     return done
 
 
@@ -116,7 +114,6 @@ def _relabel(
     before: set[str],
     *,
     expensive: bool,
-    progress: Callable[[int, int], None],
 ) -> Relabelled:
     """Relabel the rows of a source; molecules in ``before`` do not count again, and its own are added to ``before``."""
     molecules = _molecules(lacking, context)
@@ -127,7 +124,6 @@ def _relabel(
         found, more = _score(context, source, part, before, expensive=expensive)
         rewards |= found
         counts += more
-        progress(min(start + SCORED_TOGETHER, len(molecules)), len(molecules))
     before.update(molecules)
     table = _rewards(context, lacking, rewards)
     if source.is_own:

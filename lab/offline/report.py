@@ -16,7 +16,6 @@ from molbuffer.training import DrawEvaluation, MoleculeQuality, OffPolicyEstimat
 
 LAST_ROWS = 1_000
 """The number of last rows of the data that a policy is compared with, and the most whose diversity is computed."""
-QUALITIES = ("rows", "mean", "top_10", "top_100", "uniqueness", "internal_diversity")
 
 
 @dataclass(frozen=True)

@@ -101,13 +101,13 @@ def offline_training(
     evaluation, held_out = judging.evaluation, pinned.chosen.held_out
     batches = held_out_batches(held_out, vocabulary, batch_size=plan.batches.batch_size, seed=context.seed)
     checks = OfflineChecks(
-        learner,
-        loader,
-        writer,
-        judging.validation,
-        batches,
-        _evaluator(context, evaluation, buffer.index),
-        evaluation.every,
+        learner=learner,
+        loader=loader,
+        writer=writer,
+        plan=judging.validation,
+        held_out=batches,
+        evaluate=_evaluator(context, evaluation, buffer.index),
+        evaluate_every=evaluation.every,
         kept_calls=evaluation.kept_calls,
     )
     return OfflineTraining(

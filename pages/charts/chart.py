@@ -51,11 +51,9 @@ class Chart:
         }
 
 
-def one_chart(
-    title: str, description: str, layers: alt.Chart | alt.LayerChart, *, canvas: bool = False, **data: pl.DataFrame
-) -> Chart:
+def one_chart(title: str, description: str, layers: alt.Chart | alt.LayerChart, **data: pl.DataFrame) -> Chart:
     """Return a chart with one specification; ``data`` are its named data."""
-    return Chart(title, description, {title: spec_of(layers)}, {name: columns_of(data[name]) for name in data}, canvas)
+    return Chart(title, description, {title: spec_of(layers)}, {name: columns_of(data[name]) for name in data})
 
 
 def spec_of(layers: alt.Chart | alt.LayerChart, height: int = HEIGHT) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def _(ex, get_cleared, get_turned, mark, mo, open_molecule, scope, session, tab,
 def _(ex, found, mo, session, turn, wanted):
     back = mo.ui.button(label="Previous", on_change=lambda _: turn(-1), disabled=not session.page)
     on = mo.ui.button(label="Next", on_change=lambda _: turn(1), disabled=session.is_last(found.page))
-    mo.hstack([mo.Html(ex.found_title(session, found.page, wanted)), back, on], wrap=True, justify="start")
+    mo.hstack([mo.Html(ex.found_title(found.page, wanted)), back, on], wrap=True, justify="start")
     return
 
 

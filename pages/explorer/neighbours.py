@@ -11,6 +11,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from molbuffer.pages.facts import BITS, RADIUS, Neighbour, Scope, sample_molecules
 from molbuffer.scoring import parse_small
 
+NEAREST = 12
 MOST_COMPARED = 10_000
 """The most molecules to compare with; their fingerprints take a second or two, once a snapshot."""
 
@@ -37,8 +38,10 @@ class Neighbourhood:
         """The number of molecules that are compared, a sample of ``total`` molecules."""
         return len(self._smiles)
 
-    def nearest(self, scope: Scope, objective_sha256: str, smiles: str, n: int = 12) -> list[Neighbour]:
-        """Return the n molecules most similar to another one, the nearest first; empty if its SMILES cannot be read."""
+    def nearest(self, scope: Scope, objective_sha256: str, smiles: str) -> list[Neighbour]:
+        """Return the ``NEAREST`` molecules most similar to another one, nearest first; empty if its SMILES cannot be
+        read.
+        """
         molecule = parse_small(smiles)
         if molecule is None:
             return []
@@ -49,7 +52,7 @@ class Neighbourhood:
         if not known:
             return []
         similarities = np.array(DataStructs.BulkTanimotoSimilarity(wanted, [fingerprint for _, fingerprint in known]))
-        order = np.argsort(-similarities, kind="stable")[:n]
+        order = np.argsort(-similarities, kind="stable")[:NEAREST]
         return [Neighbour(smiles, known[at][0], float(similarities[at])) for at in order.tolist()]
 
     def _follow(self, scope: Scope, objective_sha256: str) -> None:

@@ -84,7 +84,14 @@ def filter_of(
     if len(charts) > 1 and x is not None and y is not None:
         box = session.box("components", (objective, x, y), "x", "y", charts[1])
         components = {name: ends for name, ends in zip((x, y), box, strict=True) if ends is not None}
-    return MoleculeFilter(objective, where, reward, iteration, components, Order(order))
+    return MoleculeFilter(
+        objective_sha256=objective,
+        where=where,
+        reward=reward,
+        iteration=iteration,
+        components=components,
+        order=Order(order),
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def find_or_say(session: Session, scope: Scope, wanted: MoleculeFilter) -> Found
         return Found(None, str(error))
 
 
-def found_title(session: Session, page: MoleculePage, wanted: MoleculeFilter) -> str:
+def found_title(page: MoleculePage, wanted: MoleculeFilter) -> str:
     """Return the title above a page of molecules as HTML: its place, the number of molecules, and the filter."""
     last = page.first + len(page.molecules)
     shown = f"Molecules {page.first + 1:,} to {last:,} of {page.total:,}" if page.molecules else "No molecule"

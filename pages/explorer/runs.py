@@ -8,6 +8,7 @@ from typing import Any
 from molbuffer.pages.charts import Chart, calls_chart, metric_chart, outcomes_chart, reward_chart
 from molbuffer.pages.explorer import html
 from molbuffer.pages.facts import (
+    REWARDS,
     RunFacts,
     Scope,
     funnel_of,
@@ -18,7 +19,6 @@ from molbuffer.pages.facts import (
 )
 from molbuffer.pages.report import compare_runs
 
-REWARDS = {"reward_live": "live", "reward_buffer": "stored"}
 MOST_RUNS = 8
 _CHANGED = "last change (UTC)"
 """The title of a time; an age would not advance while the store does not change."""

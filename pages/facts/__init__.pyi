@@ -15,7 +15,7 @@ from .funnel import (
     funnel_of,
     funnel_over_time,
 )
-from .learning import TOP, CallCurve, call_rewards, drawn_rewards, learning_curve, metric_names, rewards_by_calls
+from .learning import REWARDS, TOP, CallCurve, call_rewards, drawn_rewards, learning_curve, rewards_by_calls
 from .lineage import Ancestor, PolicyStep, descent, draws_of, policy_descent, scores_of
 from .molecules import BestMolecule, ComponentValue, best_molecules, first_rows
 from .objectives import ComponentFacts, ObjectiveFacts, list_objectives
@@ -36,6 +36,7 @@ __all__ = [
     "PENDING",
     "RADIUS",
     "REFUSED",
+    "REWARDS",
     "SHORT_ID",
     "TOP",
     "WITHOUT",
@@ -74,7 +75,6 @@ __all__ = [
     "list_run_facts",
     "map_space",
     "mean_of_top",
-    "metric_names",
     "nearest_of",
     "pareto_front",
     "policy_descent",

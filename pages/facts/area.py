@@ -14,18 +14,17 @@ CALLS_BETWEEN = 100
 """The number of calls between two points of the curve."""
 
 
-def area_under_best(rewards: Sequence[float], budget: int, top: int = 10, every: int = CALLS_BETWEEN) -> float:
+def area_under_best(rewards: Sequence[float], budget: int, top: int = 10) -> float:
     """Return the area under the mean of the best rewards over the calls, divided by the budget: in [0, 1].
 
-    The curve begins at 0 before the first call. It has a point after every ``every`` calls and after the last call,
-    connected by straight lines. A run that ends before its budget keeps its last value up to the budget.
+    The curve begins at 0 before the first call. It has a point after every ``CALLS_BETWEEN`` calls and after the last
+    call, connected by straight lines. A run that ends before its budget keeps its last value up to the budget.
 
     Args:
         rewards: the reward of each call [n], one for each different molecule, in the order of the calls; calls beyond
             the budget do not count. NaN is a call without a reward, because the score failed.
         budget: the number of calls that the run may make.
         top: the number of best molecules; while there are fewer, their mean counts.
-        every: the number of calls between two points.
     """
     made = rewards[:budget]
     if not made:
@@ -36,7 +35,7 @@ def area_under_best(rewards: Sequence[float], budget: int, top: int = 10, every:
     for call, reward in enumerate(made, 1):
         if not math.isnan(reward):
             (heapq.heappush if len(best) < top else heapq.heappushpop)(best, reward)
-        if call % every == 0 or call == len(made):
+        if call % CALLS_BETWEEN == 0 or call == len(made):
             now = sum(best) / len(best) if best else 0.0
             area += (call - last) * (before + now) / 2
             before, last = now, call

@@ -13,6 +13,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from molbuffer.pages.facts.sample import MoleculeSample
 from molbuffer.scoring import diversity_of, parse_small, scaffold_of
 
+MOST_CLUSTERS = 12
 MOST_COMPARED = 500
 """The most molecules whose pairs are compared: 125,000 pairs, in a tenth of a second."""
 MOST_REFERENCES = 20_000
@@ -57,7 +58,7 @@ class DiversityFacts:
     clusters: tuple[Cluster, ...] = field(repr=False)
 
 
-def diversity(sample: MoleculeSample, *, most_clusters: int = 12) -> DiversityFacts:
+def diversity(sample: MoleculeSample) -> DiversityFacts:
     """Return the diversity of a sample; strings that RDKit cannot read are left out."""
     smiles, rewards = sample.molecules["smiles"].to_list(), sample.molecules["reward"].to_list()
     members: dict[str, list[int]] = {}
@@ -74,7 +75,7 @@ def diversity(sample: MoleculeSample, *, most_clusters: int = 12) -> DiversityFa
         {"molecules": rows, "scaffolds": [counts[n - 1] for n in rows]},
         schema={"molecules": pl.Int64, "scaffolds": pl.Int64},
     )
-    largest = sorted(members.items(), key=lambda each: (-len(each[1]), each[0]))[:most_clusters]
+    largest = sorted(members.items(), key=lambda each: (-len(each[1]), each[0]))[:MOST_CLUSTERS]
     step = max(1, -(-len(readable) // MOST_COMPARED))
     return DiversityFacts(
         scaffolds=len(members),

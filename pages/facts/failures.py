@@ -9,6 +9,7 @@ from molbuffer.pages.facts.scope import Scope
 from molbuffer.scoring import ERROR_VALUES
 
 MOST_ERROR_CHARACTERS = 2_000
+MOST_REASONS = 50
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class FailureFacts:
     newest: datetime
 
 
-def list_failures(scope: Scope, most: int = 50) -> list[FailureFacts]:
-    """Return the reasons of failed and lost scores of the runs of a scope, the most frequent first.
+def list_failures(scope: Scope) -> list[FailureFacts]:
+    """Return the reasons of failed and lost scores of the runs of a scope, the most frequent first, ``MOST_REASONS`` at
+    most.
 
     Args:
         scope: the runs; scores without a run are included if the scope has all runs of the store.
-        most: the most reasons to return.
     """
-    rows = scope.read(_FAILURES, [scope.whole, most, ERROR_VALUES]).to_dicts()
+    rows = scope.read(_FAILURES, [scope.whole, MOST_REASONS, ERROR_VALUES]).to_dicts()
     return [FailureFacts(**{**row, "examples": tuple(row["examples"])}) for row in rows]
 
 

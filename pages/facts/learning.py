@@ -17,6 +17,8 @@ from molbuffer.pages.facts.scope import NUMBERED, Scope, bin_sizes
 BINS = 200
 """The most points of a curve; more cannot be told apart on a page."""
 TOP = 10
+REWARDS = {"reward_live": "live", "reward_buffer": "stored"}
+"""The metrics with the mean reward of the rows of a batch, and what these rows are."""
 
 Floats = NDArray[np.float64]
 
@@ -65,12 +67,6 @@ def learning_curve(scope: Scope, names: Sequence[str], *, bins: int = BINS) -> p
     return scope.named(found)
 
 
-def metric_names(scope: Scope) -> list[str]:
-    """Return the names of all metrics of iterations of the runs of a scope, in alphabetical order."""
-    names: list[str] = scope.read(_NAMES)["name"].to_list()
-    return names
-
-
 def drawn_rewards(scope: Scope, objective_sha256: str, *, bins: int = BINS) -> pl.DataFrame:
     """Return the rewards of drawn rows over iterations.
 
@@ -114,13 +110,10 @@ def _curve(run_id: str, rewards: Floats, budget: int | None) -> CallCurve:
         {"calls": ends, "best": pl.Series(best, dtype=pl.Float64), "top_10": pl.Series(means, dtype=pl.Float64)}
     )
     area = area_under_best(rewards.tolist(), over, TOP)
-    return CallCurve(run_id, calls, int(np.isnan(rewards).sum()), over, area, points)
+    return CallCurve(
+        run_id=run_id, calls=calls, failed=int(np.isnan(rewards).sum()), budget=over, auc_top_10=area, points=points
+    )
 
-
-_NAMES = """
-SELECT DISTINCT name FROM {metrics} AS metrics SEMI JOIN wanted ON wanted.run_id = metrics.run_id
-WHERE sampler IS NULL ORDER BY name
-"""
 
 _METRICS = """
 SELECT wanted.number AS run, metrics.name, max(metrics.iteration) AS iteration, avg(metrics.value) AS value

@@ -14,7 +14,6 @@ from molbuffer.kinds import KindError
 from molbuffer.pages.facts.scope import NUMBERED, SHORT_ID, Scope
 from molbuffer.scoring import TRANSFORMS, ScoringError
 
-HISTOGRAM_BINS = 30
 CURVE_POINTS = 120
 
 

@@ -110,17 +110,14 @@ def _parsed(text: str | None) -> Mapping[str, Any]:
 
 
 _RUNS = """
-SELECT runs.run_id, runs.name, runs.kind, events.status, events.detail, runs.seed, runs.objective_sha256,
+SELECT runs.run_id, runs.name, runs.kind, states.status, states.detail, runs.seed, runs.objective_sha256,
     runs.code_version, runs.libraries, runs.host, runs.created AS started,
-    greatest(runs.created, events.changed, totals.newest, learnt.newest) AS changed, runs.config,
+    greatest(runs.created, states.changed, totals.newest, learnt.newest) AS changed, runs.config,
     coalesce(totals.drawn, 0)::BIGINT AS drawn, coalesce(totals.kept, 0)::BIGINT AS kept,
     coalesce(greatest(totals.iterations, learnt.iterations), 0)::BIGINT AS iterations, learnt.oracle_calls,
     totals.mean_reward
 FROM {runs} AS runs JOIN wanted ON wanted.run_id = runs.run_id AND NOT wanted.acts
-LEFT JOIN (
-    SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
-    FROM {run_events} AS run_events WHERE status <> 'given' GROUP BY run_id
-) AS events ON events.run_id = runs.run_id
+LEFT JOIN {run_states} AS states ON states.run_id = runs.run_id
 LEFT JOIN (
     SELECT wanted.number, sum(drawn) AS drawn, sum(kept) AS kept, max(iteration) + 1 AS iterations,
         max(created) AS newest,

@@ -10,6 +10,7 @@ from molbuffer.pages.charts import Chart
 
 MOST_CHARACTERS = 400
 """The most characters of a text that a page shows; for a longer text, it shows the number of characters."""
+MOST_SMILES = 300
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,9 @@ def context_of(scope: Scope, options: ReportOptions, objective: str | None = Non
     runs = list_run_facts(scope)
     known = [each for each in list_objectives(scope) if objective is None or each.sha256 == objective]
     shown = [each for each in known if each.rewarded or each.runs][:MOST_OBJECTIVES]
-    return Context(scope, options, runs, shown, known[len(shown) :], _groups(runs))
+    return Context(
+        scope=scope, options=options, runs=runs, objectives=shown, others=known[len(shown) :], groups=_groups(runs)
+    )
 
 
 def objective_named(scope: Scope, name: str) -> str:

@@ -9,7 +9,7 @@ from molbuffer.pages.facts import scope_of
 from molbuffer.pages.report.blocks import Section, shown
 from molbuffer.pages.report.context import Context, ReportOptions, context_of, objective_named
 from molbuffer.pages.report.html import write_html
-from molbuffer.pages.report.sections import how_it_went, what_came_out, what_it_took, what_was_run
+from molbuffer.pages.report.sections import how_it_went, how_varied, what_came_out, what_it_took, what_was_run
 from molbuffer.storage import SampleStore
 
 SECTIONS: Sequence[Callable[[Context], Section]] = (
@@ -18,9 +18,9 @@ SECTIONS: Sequence[Callable[[Context], Section]] = (
     how_it_went.drawn_funnel,
     how_it_went.drawn_samplers,
     what_came_out.best,
-    what_came_out.variety,
-    what_came_out.trade_offs,
-    what_came_out.chemical_space,
+    how_varied.variety,
+    how_varied.trade_offs,
+    how_varied.chemical_space,
     what_it_took.failures,
     what_it_took.costs,
     what_came_out.lineage,

@@ -118,7 +118,15 @@ def open_table(path: Path, lines: Iterator[str], columns: Sequence[str | None]) 
     fitting = [each for each in layouts if named or each.delimiter == _NONE or len(each.header) > 1]
     best = max(fitting, key=lambda layout: layout.fitness)
     wanted = find_columns(path, columns, best.header, before + 1)
-    return TextTable(best.header, wanted, path, chain(head, lines), before, best.delimiter, best.width)
+    return TextTable(
+        header=best.header,
+        wanted=wanted,
+        _path=path,
+        _lines=chain(head, lines),
+        _lines_before=before,
+        _delimiter=best.delimiter,
+        _width=best.width,
+    )
 
 
 def _head_of(first: str, lines: Iterator[str]) -> tuple[list[str], bool]:

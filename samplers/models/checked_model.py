@@ -12,7 +12,7 @@ from molbuffer.samplers.models.protocol import GenerativeModel, Sequences
 
 
 def draw_sequences(
-    model: GenerativeModel, n: int, condition: Condition, sampling: Sampling, generator: torch.Generator, tokens: int
+    *, model: GenerativeModel, n: int, condition: Condition, sampling: Sampling, generator: torch.Generator, tokens: int
 ) -> Sequences:
     """Return n sequences that a model draws.
 

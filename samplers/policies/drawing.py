@@ -43,12 +43,12 @@ def draw_rows(
     with products_in(policy.precision), keeping(policy.drawn_states):
         parts = [
             draw_sequences(
-                policy.model,
-                min(ROWS_AT_ONCE, n - start),
-                condition[start : start + ROWS_AT_ONCE].to(policy.model.device),
-                sampling,
-                generator,
-                len(policy.vocabulary),
+                model=policy.model,
+                n=min(ROWS_AT_ONCE, n - start),
+                condition=condition[start : start + ROWS_AT_ONCE].to(policy.model.device),
+                sampling=sampling,
+                generator=generator,
+                tokens=len(policy.vocabulary),
             )
             for start in range(0, n, ROWS_AT_ONCE)
         ]

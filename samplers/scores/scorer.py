@@ -73,14 +73,9 @@ class ScoredMolecules:
     stds: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
 
-    def pending(self, *, of_backlog: bool = True) -> set[str]:
-        """Return the molecules with a pending reward: they lack a score, and no score has failed.
-
-        Args:
-            of_backlog: whether lost scores count as pending, since they are computed again, and not as failed.
-        """
-        open_yet = self.unknown - (self.errors.keys() - self.lost)
-        return set(open_yet | self.lost if of_backlog else open_yet)
+    def pending(self) -> set[str]:
+        """Return the molecules with a pending reward: they lack a score, or one was lost, and no score has failed."""
+        return set((self.unknown - (self.errors.keys() - self.lost)) | self.lost)
 
     def reward_of(self) -> dict[str, float]:
         """Return the rewards by canonical SMILES."""
@@ -158,16 +153,16 @@ class Scorer:
                     gated[name] = frozenset(distinct) - frozenset(open_to)
         errors, lost = self._errors(found)
         return ScoredMolecules(
-            distinct,
-            {each.component.name: values[each.component.name] for each in self.objective.components},
-            self.objective.rewards(values, stds),
-            new,
-            errors,
-            gated,
-            frozenset(unknown),
-            computed,
-            stds,
-            lost,
+            smiles=distinct,
+            values={each.component.name: values[each.component.name] for each in self.objective.components},
+            rewards=self.objective.rewards(values, stds),
+            new=new,
+            errors=errors,
+            gated=gated,
+            unknown=frozenset(unknown),
+            computed=computed,
+            stds=stds,
+            lost=lost,
         )
 
     def open_to(self, weighted: WeightedComponent, smiles: Sequence[str]) -> list[str]:
@@ -275,7 +270,13 @@ class Scorer:
                 return scored
         wait = ClaimWait(store.claims, *claimed_as(components[0]))
         with ExpensiveScores(
-            store, self.run_id, self.owner, components[0], self.pace, self.recorded, self.hands_over
+            store=store,
+            run_id=self.run_id,
+            owner=self.owner,
+            component=components[0],
+            pace=self.pace,
+            recorded=self.recorded,
+            hands_over=self.hands_over,
         ) as expensive:
             while waiting:
                 expensive.insist(partial(release_ended, store.claims, *claimed_as(components[0]), waiting))

@@ -151,7 +151,15 @@ class ExternalProgram(JointCalls):
             ScoringConfigurationError: a file has changed since the component was made.
         """
         self._digests.check()
-        call = ProgramCall(self._command, self.folder, self.protocol, self.timeout, self.retries, self.pause, outputs)
+        call = ProgramCall(
+            command=self._command,
+            folder=self.folder,
+            protocol=self.protocol,
+            timeout=self.timeout,
+            retries=self.retries,
+            pause=self.pause,
+            outputs=outputs,
+        )
         return external_call.score, (call,)
 
     @cached_property

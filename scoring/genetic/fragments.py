@@ -166,7 +166,16 @@ def _read(tokens: Sequence[str]) -> tuple[list[_Atom], int] | None:
             last, of_branch = branches.pop()
             bond, branch = "", -1
         else:
-            atom = _Atom(start, place, bond, last, 0 if last is None else last.passed, branch, rings, count)
+            atom = _Atom(
+                start=start,
+                stop=place,
+                bond=bond,
+                before=last,
+                place=0 if last is None else last.passed,
+                branch=branch,
+                rings=rings,
+                count=count,
+            )
             if last is not None:
                 last.passed += 1
             last, bond, branch = atom, "", -1
@@ -194,7 +203,18 @@ def _cut(atom: _Atom, text: str) -> _Cut:
     # An implicit hydrogen counts as the first neighbour that is written after the atom.
     inverted = text[stop - 2] == "H"
     atoms = atom.count_at_end - atom.count
-    return _Cut(near.start, near.stop, atom.place % 2 == 1, atom.start, stop, inverted, atom.end, start, end, atoms)
+    return _Cut(
+        near_start=near.start,
+        near_stop=near.stop,
+        near_inverted=atom.place % 2 == 1,
+        far_start=atom.start,
+        far_stop=stop,
+        far_inverted=inverted,
+        stop=atom.end,
+        start=start,
+        end=end,
+        far_atoms=atoms,
+    )
 
 
 def _inverted(token: str, inverted: bool) -> str:

@@ -175,7 +175,14 @@ class Posterior:
         mean = float(ones @ whitened / (ones @ ones))
         whitened = whitened - mean * ones
         variance = (whitened @ whitened + PRIOR_TARGETS) / (len(targets) - 1 + PRIOR_TARGETS)
-        return Posterior(factor, ones, _solved(factor, whitened, transposed=True), mean, float(variance), noise)
+        return Posterior(
+            factor=factor,
+            ones=ones,
+            weights=_solved(factor, whitened, transposed=True),
+            mean=mean,
+            variance=float(variance),
+            noise=noise,
+        )
 
     def at(self, kernel: Values) -> tuple[Values, Values]:
         """Return the means [m] and standard deviations [m] of m points, by their kernel with the targets [n, m]."""

@@ -80,7 +80,7 @@ _SEGMENTS = """SELECT DISTINCT builds.run_id, placed.segment FROM placed JOIN bu
 
 
 def crate_runs(
-    store: OpenStore, snapshot: int, run_ids: Iterable[str], builds: pa.Table, placed: pa.Table, lineage: pa.Table
+    *, store: OpenStore, snapshot: int, run_ids: Iterable[str], builds: pa.Table, placed: pa.Table, lineage: pa.Table
 ) -> list[CrateRun]:
     """Return the runs that made the arrays and policies of an archive, the oldest first.
 

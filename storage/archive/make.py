@@ -228,7 +228,9 @@ def _fill(store: OpenStore, contents: _Contents, folder: Path, uuid: str, terms:
         molbuffer=release,
     )
     files, made = listed_files(folder), contents.whole_runs["run_id"].to_pylist()
-    runs = crate_runs(store, contents.snapshot, made, contents.builds, placed, lineage)
+    runs = crate_runs(
+        store=store, snapshot=contents.snapshot, run_ids=made, builds=contents.builds, placed=placed, lineage=lineage
+    )
     write_private(folder / CRATE, crate_bytes(files, runs, origin, terms))
     manifest = Manifest(
         uuid=uuid,

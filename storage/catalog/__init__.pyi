@@ -4,11 +4,11 @@ from .descriptions import DESCRIPTIONS, Description
 from .identity import check_identity, read_identity, set_identity
 from .journal import Journal, JournalContent, JournalEntry, JournalFile
 from .metadata import change_metadata, expire_versions
+from .migrate import check_schema, create_schema
 from .parquet.parquet_files import Column, TableFiles, TableSource, file_list, select_nothing
 from .parquet.parquet_folder import ParquetFile, ParquetFolder, find_parquet
-from .parquet.registration import RegisteredFile, drop_files, register, renumber
 from .readable import BATCH_ROWS, Addition, ReadableCatalog, Version
-from .schema.migrate import check_schema, create_schema
+from .registration import RegisteredFile, drop_files, register, renumber
 from .schema.migrations import MIGRATIONS, TABLES, Migration
 from .schema.score_views import molecule_scores
 from .schema.views import ACTORS_OF_RUN, QUERYABLE_TABLES, RUN_AND_ACTORS, VIEWS, bind, in_added, read_by

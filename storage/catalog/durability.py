@@ -69,7 +69,16 @@ class DurableCommits:
                     if of_table and table not in transaction.merged
                 }
                 created = time.time_ns() // 1000
-                self._journal.append(JournalEntry(transaction.snapshot + 1, created, author, message, recorded, added))
+                self._journal.append(
+                    JournalEntry(
+                        snapshot=transaction.snapshot + 1,
+                        created=created,
+                        author=author,
+                        message=message,
+                        extra=recorded,
+                        files=added,
+                    )
+                )
                 durable.append(self._journal.path)
             self._sync(durable)
         return [author, message, json.dumps({CHECKSUMS_KEY: {}, **recorded})]

@@ -219,7 +219,9 @@ def entries_of(
         added.setdefault(first, {}).setdefault(table, []).append(JournalFile(name, partial_max))
     for number in sorted(added):
         _, created, author, message, extra = known.get(number, (number, None, None, None, None))
-        yield JournalEntry(number, created, author, message, _object(extra), added[number])
+        yield JournalEntry(
+            snapshot=number, created=created, author=author, message=message, extra=_object(extra), files=added[number]
+        )
 
 
 def _object(text: str | None) -> dict[str, Any]:

@@ -58,7 +58,14 @@ class PreparedCommit:
         if any(more) or posed or not self.takes_others or not self.placed or rows > MOST_ROWS_OFFERED:
             return None
         said, extra = self.provenance([])
-        return CommitRequest(self.keys, self.columns, self.written, said, extra, commit.policies)
+        return CommitRequest(
+            builds=self.keys,
+            tables=self.columns,
+            written=self.written,
+            message=said,
+            extra=extra,
+            policies=commit.policies,
+        )
 
     def provenance(self, others: Sequence[CommitRequest]) -> tuple[str, dict[str, Any]]:
         """Return the message and the provenance of the snapshot of this commit and of other requests."""

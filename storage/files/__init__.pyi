@@ -1,5 +1,5 @@
 from .checksums import CHECKSUMS_KEY, checksums_in, file_checksums, file_sha256, place_of
-from .durable import Sync, sync_paths, sync_tree, write_aside, write_files, write_folder, write_private
+from .durable import Sync, replacing, sync_paths, sync_tree, write_aside, write_files, write_folder, write_private
 from .object_store import ObjectPath, credentials, server
 from .places import (
     PRIVATE_FILE,
@@ -43,6 +43,7 @@ __all__ = [
     "place_at",
     "place_of",
     "plain_file",
+    "replacing",
     "server",
     "set_aside",
     "sync_paths",

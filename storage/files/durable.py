@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -83,13 +84,32 @@ def _sendable(content: bytes | Place) -> bytes | Path:
     return content if isinstance(content, (bytes, Path)) else content.read_bytes()
 
 
-def write_aside(path: Path, content: bytes, sync: Sync) -> None:
-    """Write a file so that a crash leaves the old one, or none, or the whole new one."""
+@contextmanager
+def replacing(path: Path, sync: Sync, *, after: Iterable[Path] = ()) -> Iterator[Path]:
+    """Give a private new file, which takes the place of ``path`` durably when all went well, and else is removed.
+
+    A crash leaves the old file, or none, or the whole new one.
+
+    Args:
+        path: the file.
+        sync: makes files and folders durable.
+        after: what must be on the disk before the new file has its name.
+    """
     aside = _aside(path)
-    write_private(aside, content)
-    sync([aside])
-    aside.rename(path)
-    sync([path.parent])
+    write_private(aside, b"")
+    try:
+        yield aside
+        sync([*after, aside])
+        aside.rename(path)
+        sync([path.parent])
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_aside(path: Path, content: bytes, sync: Sync, *, after: Iterable[Path] = ()) -> None:
+    """Write a file as ``replacing`` does: a crash leaves the old one, or none, or the whole new one."""
+    with replacing(path, sync, after=after) as aside:
+        aside.write_bytes(content)
 
 
 def write_files(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from molbuffer.storage.files import sync_paths
+from molbuffer.storage.files import sync_paths, write_aside
 from molbuffer.storage.history.record_layout import RowLayout
 
 MANIFEST_NAME = "manifest.json"
@@ -99,12 +98,9 @@ def read_manifest(folder: Path) -> CacheManifest | None:
 
 def write_manifest(folder: Path, manifest: CacheManifest) -> None:
     """Sync the rows file, replace the manifest in one step, and delete the rows files that it does not list."""
-    aside = folder / f"{MANIFEST_NAME}.new"
-    aside.write_bytes(_CONTENT.dump_json(replace(manifest, sha256=_sha256(manifest))))
+    content = _CONTENT.dump_json(replace(manifest, sha256=_sha256(manifest)))
     # If the manifest reached the disk before the rows, a power cut could leave rows of zeros that count as data.
-    sync_paths([folder / manifest.file, aside])
-    os.replace(aside, folder / MANIFEST_NAME)
-    sync_paths([folder])
+    write_aside(folder / MANIFEST_NAME, content, sync_paths, after=[folder / manifest.file])
     for leftover in folder.glob("rows-*.bin"):
         if leftover.name != manifest.file:
             leftover.unlink()

@@ -174,7 +174,9 @@ def forward_rows(
         own=splice.column(old.own, own.take(read.build_numbers)),
         builds_of_parts=tuple(len(part.changed) for part in merged),
     )
-    return ForwardRows(rows, splice, read, changed, queries, any(part.moved for part in merged))
+    return ForwardRows(
+        rows=rows, splice=splice, read=read, changed=changed, queries=queries, moved=any(part.moved for part in merged)
+    )
 
 
 def _follow(before: Sequence[HistoryPart], parts: Sequence[HistoryPart]) -> bool:

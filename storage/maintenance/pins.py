@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from molbuffer.storage.files import Place, delete, entries, write_private
 from molbuffer.storage.layout import Layout
@@ -57,9 +56,7 @@ def snapshot_kept(layout: Layout, version: int, archive_id: str) -> Iterator[Non
     path = _folder(layout) / f".archiving-{version}-{archive_id}"
     with layout.backend.archiving(path).held():
         # With a SQLite catalog, the lock is a lock on this file, and has made it.
-        if not isinstance(path, Path):
-            path.write_bytes(b"")
-        elif not path.exists():
+        with suppress(FileExistsError):
             write_private(path, b"")
         try:
             yield

@@ -26,9 +26,7 @@ KEPT_CHECKPOINTS = 2
 # The newest checkpoints of each run; the others can be removed.
 KEPT = """SELECT run_id, iteration, folder, snapshot FROM (
         SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY iteration DESC) AS place FROM {checkpoints}
-    ) LEFT JOIN (
-        SELECT run_id, arg_max(status, created) AS status FROM {run_events} WHERE status <> 'given' GROUP BY run_id
-    ) USING (run_id)
+    ) LEFT JOIN {run_states} AS states USING (run_id)
     WHERE place <= CASE status WHEN 'finished' THEN 1 ELSE ? END"""
 _PINS = f"""
     SELECT pinned_snapshot AS snapshot, 'run ' || run_id AS pinned_by FROM {{runs}}

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -24,7 +23,7 @@ import pyarrow.parquet as pq
 from molbuffer.storage.backends import one_line, quote_name
 from molbuffer.storage.catalog import ReadableCatalog, bind
 from molbuffer.storage.errors import PredicateError, QueryError
-from molbuffer.storage.files import sync_paths, write_private
+from molbuffer.storage.files import replacing, sync_paths
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.query.molecules import all_molecules_sql, component_names, molecule_columns
 from molbuffer.storage.query.sandbox import QueryLimits, check_condition, sandbox
@@ -144,7 +143,7 @@ def export_history(
         names = ", ".join(f'history."{name}"' for name in EXPORT_COLUMNS)
         sql, columns = _HISTORY.format(columns=names, where=condition), dict(EXPORT_COLUMNS)
     rows = 0
-    with _replacing(out) as aside, _result(store.catalog, version, sql, condition, memory_limit) as reader:
+    with replacing(out, sync_paths) as aside, _result(store.catalog, version, sql, condition, memory_limit) as reader:
         schema = _described(reader.schema, columns)
         with opened(aside, schema) as file:
             for batch in reader:
@@ -173,20 +172,6 @@ def _result(
             raise PredicateError(f"the condition {condition!r} cannot be applied: {one_line(error)}") from error
         except duckdb.Error as error:
             raise QueryError(f"the history cannot be read: {one_line(error)}") from error
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """Give a private file beside ``out``, which replaces ``out`` at the end, or is removed after an error."""
-    aside = out.with_name(f".{out.name}.{uuid4().hex}")
-    write_private(aside, b"")
-    try:
-        yield aside
-        sync_paths([aside])
-        aside.rename(out)
-        sync_paths([out.absolute().parent])
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _described(schema: pa.Schema, columns: Mapping[str, str]) -> pa.Schema:

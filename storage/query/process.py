@@ -23,7 +23,13 @@ from typing import IO, Any
 import pyarrow as pa
 
 from molbuffer.storage.backends import one_line
-from molbuffer.storage.errors import QueryError, QueryRefusedError, QueryTimeoutError, QueryTooLargeError
+from molbuffer.storage.errors import (
+    QueryError,
+    QueryNameError,
+    QueryRefusedError,
+    QueryTimeoutError,
+    QueryTooLargeError,
+)
 
 _WORKER = Path(__file__).with_name("worker.py")
 _WATCH_SECONDS = 0.02
@@ -33,6 +39,7 @@ _INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 # Fixed, so that the answer of a query does not depend on the location of the machine.
 _FIXED = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_BY_KIND = {"refused": QueryRefusedError, "name": QueryNameError}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +224,7 @@ def _error(kind: str, message: str, *, memory: str) -> QueryError:
         return QueryTooLargeError(f"the result is larger than {memory}; add a LIMIT or aggregate")
     if kind == "memory":
         return QueryTooLargeError(f"the query needs more than {memory} of memory: {one_line(message)}")
-    return (QueryRefusedError if kind == "refused" else QueryError)(one_line(message))
+    return _BY_KIND.get(kind, QueryError)(one_line(message))
 
 
 def _resident_bytes(process_id: int) -> int:

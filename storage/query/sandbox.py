@@ -22,7 +22,13 @@ import pyarrow as pa
 
 from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connection, quote, quote_name, reach_statements
 from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list, read_by
-from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
+from molbuffer.storage.errors import (
+    PredicateError,
+    QueryError,
+    QueryNameError,
+    QueryTimeoutError,
+    QueryTooLargeError,
+)
 from molbuffer.storage.files import Place
 from molbuffer.storage.query.counted import known_answer
 from molbuffer.storage.query.needed import EVERYTHING, needed_by
@@ -41,7 +47,6 @@ _VIEWS = {view: f"CREATE VIEW {quote_name(view)} AS {bind(sql, quote_name)}" for
 _HISTORY = read_by("sample_history")
 # The large tables, whose rows belong to builds; the others are read as a whole.
 _LARGE = ("rewards", "samples")
-_NO_SUCH_NAME = "Catalog Error"
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 
 
@@ -175,9 +180,9 @@ def run_query(
 
     try:
         return answer(needed)
-    except QueryError as error:
+    except QueryNameError:
         # The statement composes a name, or has a wrong one: with all names it works, or the error suggests a name.
-        if needed is EVERYTHING or _NO_SUCH_NAME not in str(error):
+        if needed is EVERYTHING:
             raise
     return answer(EVERYTHING)
 
@@ -212,19 +217,20 @@ def matching_rows(
     return _apply(where, database, limits, sql.replace("[confined]", confined))
 
 
-def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> str:
-    """Return a predicate after it was applied to a snapshot within the limits, so that this process may evaluate it.
+def check_condition(catalog: ReadableCatalog, where: str, snapshot: int) -> str:
+    """Return a predicate after it was applied to a snapshot within ``QueryLimits``, so that this process may evaluate
+    it.
 
     Raises:
         PredicateError: the text is not a predicate, or cannot be applied.
         QueryTimeoutError: the predicate takes longer than the limit.
         QueryTooLargeError: the predicate needs more memory than the limit.
     """
-    _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY), limits, _COUNT)
+    _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY), QueryLimits(), _COUNT)
     return where
 
 
-def check_unapplied(where: str, limits: QueryLimits = _OF_NO_ROWS) -> str:
+def check_unapplied(where: str) -> str:
     """Return a predicate after it was applied to a history without rows, for which no store is needed.
 
     Raises:
@@ -232,7 +238,7 @@ def check_unapplied(where: str, limits: QueryLimits = _OF_NO_ROWS) -> str:
         QueryTimeoutError: the predicate takes longer than the limit even without rows.
         QueryTooLargeError: the predicate needs more memory than the limit even without rows.
     """
-    _apply(where, ClosedDatabase.without_rows(), limits, _COUNT)
+    _apply(where, ClosedDatabase.without_rows(), _OF_NO_ROWS, _COUNT)
     return where
 
 

@@ -8,7 +8,7 @@ process can be killed at any moment without other effects. ``query.process`` sta
 
 REQUESTS and RESULTS are descriptors of pipes. A request is a line of JSON; the answer is the byte ``+`` once the
 database is ready for the query, the result as an Arrow stream, and a line of JSON: null, or the error as [kind,
-message], where the kind is refused, failed, memory or result. The process ends with its pipe.
+message], where the kind is refused, name, failed, memory or result. The process ends with its pipe.
 
 The columns of a user's query have types that Arrow and Python represent exactly. DuckDB converts some types for Arrow
 with a loss (the offset of a TIMETZ is lost, 2^128 - 1 becomes -1); these are cast to text or decimals, or refused.
@@ -84,7 +84,8 @@ def _answer(request: dict[str, Any], results: IO[bytes]) -> tuple[str, str] | No
         except duckdb.OutOfMemoryException as error:
             return "memory", str(error)
         except (duckdb.Error, pa.ArrowException, RuntimeError, ValueError) as error:
-            return "failed", "; ".join([str(error), *failed_views[:1]])
+            kind = "name" if isinstance(error, duckdb.CatalogException) else "failed"
+            return kind, "; ".join([str(error), *failed_views[:1]])
         finally:
             if not started:
                 pa.ipc.new_stream(results, pa.schema([])).close()

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from molbuffer.storage.catalog.schema.migrate import migrate_store
+from molbuffer.storage.catalog.migrate import migrate_store
 from molbuffer.storage.catalog.schema.migrations import MIGRATIONS, Migration
 from molbuffer.storage.files.durable import sync_paths
 

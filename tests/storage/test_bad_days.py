@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-import molbuffer.storage.catalog.schema.migrate
+import molbuffer.storage.catalog.migrate
 import molbuffer.storage.commits.runs
 from molbuffer.storage import SampleStore
 from molbuffer.storage.backends.sqlite import SqliteClaims
-from molbuffer.storage.catalog.schema.migrate import migrate_store
+from molbuffer.storage.catalog.migrate import migrate_store
 from molbuffer.storage.catalog.schema.migrations import MIGRATIONS, Migration
 from molbuffer.storage.errors import StoreFormatError, StorePlaceError, StoreWriteError
 from molbuffer.storage.records import Checkpoint, Commit, RunStatus
@@ -178,7 +178,7 @@ def test_a_migration_waits_for_a_catalog_that_another_program_has_locked(old):
 
 
 def test_migrations_are_in_their_order_though_the_clock_goes_back(old, monkeypatch):
-    monkeypatch.setattr(molbuffer.storage.catalog.schema.migrate, "now", lambda: datetime(1999, 1, 1))
+    monkeypatch.setattr(molbuffer.storage.catalog.migrate, "now", lambda: datetime(1999, 1, 1))
     later = Migration(LATER, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
     assert migrate_store(old, migrations=[*MIGRATIONS, later]).schema == LATER
     with pytest.raises(StoreFormatError, match=f"schema {LATER}"):

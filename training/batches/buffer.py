@@ -242,7 +242,8 @@ class Buffer:
         before, self._counted = self._counted, self.index
         if before is None or before is self.index:
             return [], np.zeros(0)
-        positions = _late_rows(before, self.index, iteration)
+        positions = _new_rows(before, self.index)
+        positions = positions[self.index.iterations[positions] < iteration]
         return self.index.read("smiles", positions) if len(positions) else [], self.index.rewards[positions]
 
     def built_at(self, iteration: int) -> tuple[list[str | None], NDArray[np.float64]]:
@@ -299,13 +300,13 @@ class Buffer:
             build = newest.builds.slice(number, 1).to_pylist()[0]
             found.append(
                 LiveRows(
-                    build["build_id"],
-                    build["iteration"],
-                    build["sampler"],
-                    build["latent_sha256"],
-                    newest.row_numbers[positions[start:stop]],
-                    rows.take(slice(start, stop)),
-                    smiles[start:stop],
+                    build_id=build["build_id"],
+                    iteration=build["iteration"],
+                    sampler=build["sampler"],
+                    latent_sha256=build["latent_sha256"],
+                    numbers=newest.row_numbers[positions[start:stop]],
+                    rows=rows.take(slice(start, stop)),
+                    smiles=smiles[start:stop],
                 )
             )
         return found
@@ -329,16 +330,6 @@ class Buffer:
         for row_id in self.candidates.row_ids(positions):
             by_build.setdefault(row_id.build_id, []).append(row_id.row)
         return [Consumed(build_id, rows, iteration=-1) for build_id, rows in by_build.items()]
-
-
-def _late_rows(before: HistoryIndex, index: HistoryIndex, iteration: int) -> NDArray[np.int64]:
-    """Return the positions of own rows of the buffer before an iteration that an earlier index does not have."""
-    old = np.flatnonzero(index.own & ~index.live & (index.iterations < iteration))
-    numbers = {build_id: number for number, build_id in enumerate(before.build_ids)}
-    there = np.array([numbers.get(build_id, -1) for build_id in index.build_ids], np.int64)[index.build_numbers[old]]
-    known = (before.build_numbers.astype(np.int64) << 32) | before.row_numbers
-    found: NDArray[np.int64] = old[~np.isin((there << 32) | index.row_numbers[old], known)]
-    return found
 
 
 def _new_rows(before: HistoryIndex | None, index: HistoryIndex) -> NDArray[np.int64]:

@@ -49,7 +49,15 @@ class LiveRows:
         order = np.argsort(numbers, kind="stable")
         numbers, rows = numbers[order], Rows.concat([part.rows for part in parts]).take(order)
         smiles = NumberedRows(numbers, rows).smiles(build)
-        return cls(build.build_id, build.iteration, build.sampler, build.latent_sha256, numbers, rows, smiles)
+        return cls(
+            build_id=build.build_id,
+            iteration=build.iteration,
+            sampler=build.sampler,
+            latent_sha256=build.latent_sha256,
+            numbers=numbers,
+            rows=rows,
+            smiles=smiles,
+        )
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -121,7 +121,13 @@ class RowsInFlight:
 
     def _look(self) -> PendingCount:
         found = self.store.count_pending(self.run_id, objectives=[self.objective_sha256])
-        count = found[0] if found else PendingCount(self.run_id, self.objective_sha256, 0, None, 0, 0)
+        count = (
+            found[0]
+            if found
+            else PendingCount(
+                run_id=self.run_id, objective_sha256=self.objective_sha256, rows=0, since=None, completed=0, failed=0
+            )
+        )
         if count.completed + count.failed != self._settled:
             self._settled, self._signed = count.completed + count.failed, self.clock()
         return count

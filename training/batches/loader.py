@@ -31,7 +31,7 @@ from molbuffer.training.batches.in_flight import RowsInFlight
 from molbuffer.training.batches.live_samplers import LiveDraw, LiveSamplers, in_order
 from molbuffer.training.batches.mixed_batch import BatchOrigin, MixedBatch
 from molbuffer.training.batches.replay import Replay
-from molbuffer.training.batches.supply import FAILED_SCORES, BufferBuilder, Supply
+from molbuffer.training.batches.supply import FAILED_SCORES, BuildBuffer, Supply
 from molbuffer.training.diversity import DiversityMemory
 from molbuffer.training.errors import BatchShortError, LoaderUseError, TooFewRowsError
 
@@ -106,7 +106,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
     plan: BatchPlan
     buffer: Buffer
     live: LiveSamplers | None = None
-    build_buffer: BufferBuilder | None = None
+    build_buffer: BuildBuffer | None = None
     diversity: DiversityMemory | None = None
     in_flight: RowsInFlight | None = None
     actors: Actors | None = None

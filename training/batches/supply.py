@@ -21,7 +21,7 @@ FAILED_SCORES = (
 )
 
 
-class BufferBuilder(Protocol):
+class BuildBuffer(Protocol):
     """A function that makes the builds of the buffer; it first commits all earlier rows of the run."""
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]: ...
@@ -44,7 +44,7 @@ class Supply:
     buffer: Buffer
     iteration: int
     _: KW_ONLY
-    build_buffer: BufferBuilder | None
+    build_buffer: BuildBuffer | None
     live: LiveSamplers | None
     in_flight: RowsInFlight | None
     built: Sequence[BuildReceipt] = field(default=(), init=False)
@@ -119,7 +119,7 @@ class Supply:
                 self.in_flight.settle()
                 self._pin()
 
-    def _build(self, build_buffer: BufferBuilder) -> None:
+    def _build(self, build_buffer: BuildBuffer) -> None:
         self.built = build_buffer(self.iteration)
         if self.live is not None:
             for receipt in self.built:

@@ -65,8 +65,21 @@ class StageEnd(Observer):
     def state(self) -> Any:
         """Return the number and the progress of the stage that the next iteration belongs to."""
         if not self.last and (met := self._met()) is not None:
-            return _state(self.number + 1, self._done, self._done, self.calls.count, [], met)
-        return _state(self.number, self._began, self._done, self._calls_before, self._rewards)
+            return _state(
+                stage=self.number + 1,
+                began=self._done,
+                done=self._done,
+                calls_before=self.calls.count,
+                rewards=[],
+                before=met,
+            )
+        return _state(
+            stage=self.number,
+            began=self._began,
+            done=self._done,
+            calls_before=self._calls_before,
+            rewards=self._rewards,
+        )
 
     def load_state(self, state: Any) -> None:
         """Restore a state: of this stage, go on with it; of an earlier stage, begin; of a later stage, this is over."""
@@ -92,7 +105,7 @@ class StageEnd(Observer):
 
 
 def _state(
-    stage: int, began: int, done: int, calls_before: int, rewards: list[float], before: str | None = None
+    *, stage: int, began: int, done: int, calls_before: int, rewards: list[float], before: str | None = None
 ) -> dict[str, Any]:
     state = {"stage": stage, "began": began, "done": done, "calls_before": calls_before, "rewards": rewards}
     return state if before is None else {**state, "before": before}

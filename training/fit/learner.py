@@ -115,15 +115,15 @@ class Learner:
             agent = likelihoods(self._model, batch.tokens, batch.lengths, condition=condition)
         self._keep_states(frozenset(batch.origins))
         rows = ScoredSequences(
-            agent,
-            prior,
-            batch.behaviour_log_probs,
-            batch.lengths,
-            batch.learned_rewards,
-            groups_of(condition),
-            batch.columns.get("weights"),
-            batch.tokens,
-            self._reminders(batch),
+            agent=agent,
+            prior=prior,
+            behaviour=batch.behaviour_log_probs,
+            lengths=batch.lengths,
+            rewards=batch.learned_rewards,
+            groups=groups_of(condition),
+            weights=batch.columns.get("weights"),
+            tokens=batch.tokens,
+            reminders=self._reminders(batch),
         )
         loss = self._loss_in_training(rows)
         if not bool(loss.isfinite()):
@@ -238,14 +238,14 @@ class Learner:
                 for model in (self.prior.model, self._model)
             )
         rows = ScoredSequences(
-            agent,
-            prior,
-            batch.behaviour_log_probs,
-            batch.lengths,
-            batch.rewards,
-            groups_of(condition),
-            None,
-            batch.tokens,
+            agent=agent,
+            prior=prior,
+            behaviour=batch.behaviour_log_probs,
+            lengths=batch.lengths,
+            rewards=batch.rewards,
+            groups=groups_of(condition),
+            weights=None,
+            tokens=batch.tokens,
         )
         return rows, float(self._loss_in_training.unchanged()(rows))
 

@@ -181,7 +181,9 @@ class AugmentedHillClimb:
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
         agent, prior = rows.agent.sum(1), rows.prior.sum(1)
-        return augmented_hill_climb(agent, prior, rows.rewards, self.sigma, self.share, rows.weights)
+        return augmented_hill_climb(
+            agent=agent, prior=prior, rewards=rows.rewards, sigma=self.sigma, share=self.share, weights=rows.weights
+        )
 
 
 @checked
@@ -203,7 +205,15 @@ class OffPolicyReinvent:
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
         agent, prior, behaviour = rows.agent.sum(1), rows.prior.sum(1), rows.behaviour.sum(1)
-        return off_policy_reinvent(agent, prior, behaviour, rows.rewards, self.sigma, self.max_weight, rows.weights)
+        return off_policy_reinvent(
+            agent=agent,
+            prior=prior,
+            behaviour=behaviour,
+            rewards=rows.rewards,
+            sigma=self.sigma,
+            max_weight=self.max_weight,
+            weights=rows.weights,
+        )
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the rows whose weight is bounded."""
@@ -231,4 +241,13 @@ class BestAgentReminder:
     def __call__(self, rows: ScoredSequences) -> Tensor:
         agent, prior, best = rows.agent.sum(1), rows.prior.sum(1), rows.behaviour.sum(1)
         reminders = agent.new_zeros(agent.shape).bool() if rows.reminders is None else rows.reminders
-        return best_agent_reminder(agent, prior, best, reminders, rows.rewards, self.sigma, self.share, rows.weights)
+        return best_agent_reminder(
+            agent=agent,
+            prior=prior,
+            best=best,
+            reminders=reminders,
+            rewards=rows.rewards,
+            sigma=self.sigma,
+            share=self.share,
+            weights=rows.weights,
+        )

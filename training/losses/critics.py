@@ -119,4 +119,11 @@ class PPOState(_WithCritic):
     def actor(self, rows: ScoredSequences, advantages: Tensor) -> Tensor:
         clip, counted = self._clip, inside(rows.lengths, rows.agent.shape[1])
         self.metrics["clipped"] = share_outside(rows.agent - rows.behaviour, advantages, counted, clip, clip)
-        return ppo(rows.agent, rows.behaviour, advantages, rows.lengths, clip, rows.weights)
+        return ppo(
+            agent=rows.agent,
+            behaviour=rows.behaviour,
+            advantages=advantages,
+            lengths=rows.lengths,
+            clip=clip,
+            weights=rows.weights,
+        )

@@ -175,7 +175,14 @@ class PPO:
         if (state := self.critic_state(rows.vocabulary_size)) is not None:
             made: Tensor = state(rows)
             return made
-        return ppo(rows.agent, rows.behaviour, self._advantages(rows), rows.lengths, self.clip, rows.weights)
+        return ppo(
+            agent=rows.agent,
+            behaviour=rows.behaviour,
+            advantages=self._advantages(rows),
+            lengths=rows.lengths,
+            clip=self.clip,
+            weights=rows.weights,
+        )
 
     @property
     def state_learning_rate(self) -> float:
@@ -229,9 +236,16 @@ class GRPO:
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
         advantages = group_advantages(rows.rewards, rows.groups, normalise=self.normalise)
-        bounds = (self.clip, self.clip_high)
         return grpo(
-            rows.agent, rows.prior, rows.behaviour, advantages, rows.lengths, *bounds, self.kl_weight, rows.weights
+            agent=rows.agent,
+            prior=rows.prior,
+            behaviour=rows.behaviour,
+            advantages=advantages,
+            lengths=rows.lengths,
+            clip=self.clip,
+            clip_high=self.clip_high,
+            kl_weight=self.kl_weight,
+            weights=rows.weights,
         )
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
@@ -264,8 +278,15 @@ class GSPO:
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
         advantages = self._advantages(rows)
-        bounds = (self.clip, self.clip_high)
-        return gspo(rows.agent, rows.behaviour, advantages, rows.lengths, *bounds, rows.weights)
+        return gspo(
+            agent=rows.agent,
+            behaviour=rows.behaviour,
+            advantages=advantages,
+            lengths=rows.lengths,
+            clip=self.clip,
+            clip_high=self.clip_high,
+            weights=rows.weights,
+        )
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the rows without a gradient, a scalar."""

@@ -62,7 +62,15 @@ class TrajectoryBalanceState(nn.Module):
     def forward(self, rows: ScoredSequences) -> Tensor:
         """Return the loss of rows."""
         of, agent, prior = self._settings, rows.agent.sum(1), rows.prior.sum(1)
-        return trajectory_balance(agent, prior, rows.rewards, self.log_z, of.beta, of.prior_weight, rows.weights)
+        return trajectory_balance(
+            agent=agent,
+            prior=prior,
+            rewards=rows.rewards,
+            log_z=self.log_z,
+            beta=of.beta,
+            prior_weight=of.prior_weight,
+            weights=rows.weights,
+        )
 
 
 class ConservativeState(nn.Module):

@@ -74,7 +74,16 @@ def pmo(
     Each task and seed is a run in a store of its own. After any interruption, the same command resumes the runs.
     """
     if not only_table:
-        _run(_names(tasks), _numbers(seeds), config, overrides_of(sets), budget, out, limit_minutes, jobs)
+        _run(
+            tasks=_names(tasks),
+            seeds=_numbers(seeds),
+            config=config,
+            overrides=overrides_of(sets),
+            budget=budget,
+            out=out,
+            limit_minutes=limit_minutes,
+            jobs=jobs,
+        )
     from molbuffer.flows.tools import archive_runs, bench_table, results_of_folder
 
     with output_kept_for_results():
@@ -85,6 +94,7 @@ def pmo(
 
 
 def _run(
+    *,
     tasks: list[str],
     seeds: list[int],
     config: Path,

@@ -109,7 +109,9 @@ def offline(
     drawn = [] if draws is None else [f"offline.evaluation.draws={draws}"]
     overrides = [*OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
     ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=not sources)
-    check_rows_there(ready, given.store, sources or (), where, snapshot, limits(max_size))
+    check_rows_there(
+        ready=ready, store=given.store, sources=sources or (), where=where, snapshot=snapshot, limits=limits(max_size)
+    )
     flows = by_prefect(given.prefect, ready.settings)
     with surroundings(given.store, ready.run_id, flows=flows, longer=True):
         result = offline_work(flows=flows)(

@@ -158,7 +158,9 @@ def sample(
         from molbuffer.flows.tools import draw, quality
         from molbuffer.samplers.models import Sampling
 
-    drawn = draw(policy, n, Sampling(temperature, top_k, top_p), seed, store, device or "cpu")
+    drawn = draw(
+        policy=policy, n=n, sampling=Sampling(temperature, top_k, top_p), seed=seed, store=store, device=device or "cpu"
+    )
     write_frame(drawn, written, out)
     note(quality(drawn))
 

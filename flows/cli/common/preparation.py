@@ -124,7 +124,14 @@ def check_rows_there(
         own = opened.enter_context(SampleStore.open(store, read_only=True)) if there else None
         rows = opened.enter_context(opened_rows(own, places, limits or ArchiveLimits()))
         opened.enter_context(output_kept_for_results())
-        check_rows(ready.settings, own, ready.run_id, rows, offline_condition(ready.settings, where), snapshot)
+        check_rows(
+            settings=ready.settings,
+            store=own,
+            run_id=ready.run_id,
+            rows=rows,
+            where=offline_condition(ready.settings, where),
+            snapshot=snapshot,
+        )
 
 
 def checked_settings(file: Path, overrides: Sequence[Override], *, check_device: bool = True) -> Settings:

@@ -74,7 +74,14 @@ def ingest(
     from molbuffer.storage import SampleStore
 
     with told_how_to_go_on(store, resumable=False), SampleStore.open_or_create(store) as opened:
-        plan = IngestPlan(form, name, load_policy(find_policy(policy, opened)), column, reward, transform)
+        plan = IngestPlan(
+            form=form,
+            name=name,
+            policy=load_policy(find_policy(policy, opened)),
+            column=column,
+            reward=reward,
+            transform=transform,
+        )
         with progress_of("importing", None) as report:
             receipt = ingest_file(opened, file, plan, described_import, report)
     _report(receipt, name, transform, json)

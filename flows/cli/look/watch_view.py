@@ -61,7 +61,7 @@ def frame(facts: WatchFacts, width: int, height: int, now: datetime, *, ascii_on
         used = len(curves) + len(steps) + 4
     rows = max(1, height - len(head) - used - 4)
     best = _best(facts, rows, width - 4)
-    foot = _foot(facts, width)
+    foot = _foot(facts)
     return Group(*head, *middle, Panel(best, title="best molecules", box=around, title_align="left"), foot)
 
 
@@ -198,7 +198,7 @@ def _best(facts: WatchFacts, rows: int, width: int) -> RenderableType:
     return table
 
 
-def _foot(facts: WatchFacts, width: int) -> Text:
+def _foot(facts: WatchFacts) -> Text:
     working = ", ".join(_place(run) for run in facts.working) or "no run is at work"
     text = printable(f"snapshot {facts.snapshot} · {working}")
     return Text(text, style="dim", no_wrap=True, overflow="ellipsis")

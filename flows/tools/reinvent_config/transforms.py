@@ -57,7 +57,7 @@ def plain_name(name: str) -> str:
 
 
 def double_sigmoid(
-    x: NDArray[np.float64], low: float, high: float, coef_div: float, coef_si: float, coef_se: float
+    *, x: NDArray[np.float64], low: float, high: float, coef_div: float, coef_si: float, coef_se: float
 ) -> NDArray[np.float64]:
     """Return the double sigmoid of REINVENT 4 at ``x`` [n], as values [n]."""
     with np.errstate(over="ignore"):
@@ -106,7 +106,9 @@ def _double_sigmoid(table: Table) -> Settings | str:
         return "its coefficients give a flank that does not rise towards the middle"
     x = np.linspace(low - 3 * (high - low), high + 3 * (high - low), 7001)
     ours = DoubleSigmoid(low, high, steepness_low, steepness_high)
-    most = float(np.abs(ours(x) - double_sigmoid(x, low, high, divisor, left, right)).max())
+    most = float(
+        np.abs(ours(x) - double_sigmoid(x=x, low=low, high=high, coef_div=divisor, coef_si=left, coef_se=right)).max()
+    )
     if most > NOTICEABLE:
         table.differs(
             None,

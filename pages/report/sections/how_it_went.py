@@ -16,6 +16,7 @@ from molbuffer.pages.charts import (
     short_labels,
 )
 from molbuffer.pages.facts import (
+    REWARDS,
     CallCurve,
     Funnel,
     ObjectiveFacts,
@@ -44,7 +45,6 @@ from molbuffer.pages.report.blocks import (
 )
 from molbuffer.pages.report.context import Context
 
-REWARDS = {"reward_live": "live", "reward_buffer": "stored"}
 EVENTS = {"sample_batch": "drawn live", "build_buffer": "drawn for the buffer", "evaluation": "drawn to evaluate"}
 METRICS = (
     ("loss", "Loss", "loss", False),

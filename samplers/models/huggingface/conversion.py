@@ -106,7 +106,10 @@ def _tokens(
             f"its tokenizer has ids up to {largest}, its embedding has {embeddings} rows: they belong to two models"
         )
     listed = ", ".join(f"{added[i].content} ({i})" for i in sorted(special)) or "none"
-    start, end = (_special_id(which, names, config, known, embeddings, listed) for which in ("bos", "eos"))
+    start, end = (
+        _special_id(which=which, names=names, config=config, known=known, embeddings=embeddings, listed=listed)
+        for which in ("bos", "eos")
+    )
     pad = known.get(names.get("pad_token", ""), end)
     unknown = getattr(tokenizer.model, "unk_token", None)
     left_out = {start, end, pad, *special, *(known[name] for name in (unknown,) if name in known)}
@@ -131,6 +134,7 @@ def _names_of_special_tokens(folder: Path) -> dict[str, str]:
 
 
 def _special_id(
+    *,
     which: str,
     names: Mapping[str, str],
     config: Mapping[str, Any],

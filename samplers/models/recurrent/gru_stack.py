@@ -58,7 +58,14 @@ class GRUStack(nn.GRU):
             if layer:
                 gates = linear(output, from_input, input_bias, gradient_only=known is not None)
             before = None if first is None else first[layer][packing.order]
-            output = gated_recurrence(gates, from_state, state_bias, packing.sizes, before, of_layers[layer])
+            output = gated_recurrence(
+                gates=gates,
+                weight=from_state,
+                bias=state_bias,
+                sizes=packing.sizes,
+                first=before,
+                known=of_layers[layer],
+            )
             output = functional.dropout(output, dropout, self.training)
         return output
 

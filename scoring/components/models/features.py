@@ -18,11 +18,6 @@ FeatureKind = Literal["morgan", "morgan_counts", "descriptors"]
 _DESCRIPTORS: dict[str, Callable[[Chem.Mol], float]] = dict(Descriptors.descList)
 
 
-def descriptor_names() -> list[str]:
-    """Return the names of RDKit's 2D descriptors."""
-    return sorted(_DESCRIPTORS)
-
-
 @dataclass(frozen=True)
 class Features:
     """The features of molecules that a model was trained on.

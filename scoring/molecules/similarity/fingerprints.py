@@ -48,16 +48,16 @@ def count_fingerprint(molecule: Chem.Mol, kind: Fingerprint, radius: int = 2) ->
     return fingerprint
 
 
-def bit_fingerprints(smiles: Sequence[str], bits: int, radius: int = 2) -> NDArray[np.float32]:
-    """Return the folded Morgan fingerprints of canonical SMILES, float32 [n, bits], of 0 and 1."""
-    generator = _bit_generator(bits, radius)
+def bit_fingerprints(smiles: Sequence[str], bits: int) -> NDArray[np.float32]:
+    """Return the folded Morgan fingerprints, of radius 2, of canonical SMILES, float32 [n, bits], of 0 and 1."""
+    generator = _bit_generator(bits)
     found = [generator.GetFingerprintAsNumPy(parse_canonical(text)) for text in smiles]
     return np.array(found, np.float32).reshape(len(smiles), bits)
 
 
 @cache
-def _bit_generator(bits: int, radius: int) -> Any:
-    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=bits)
+def _bit_generator(bits: int) -> Any:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=bits)
 
 
 def has_pairs(molecule: Chem.Mol) -> bool:

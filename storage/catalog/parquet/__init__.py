@@ -1,1 +1,1 @@
-"""The Parquet files of tables: at a snapshot, in the folders of a store, and their registration in a new catalog."""
+"""The Parquet files of tables: at a snapshot, and in the folders of a store."""

@@ -118,11 +118,15 @@ OWN_VIEWS: Mapping[str, str] = {
             coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset),
             coalesce(moved.generation, 0) AS generation
         FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id""",
+    "run_states": """
+        SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
+        FROM {run_events} WHERE status NOT IN ('given', 'reconfigured') GROUP BY run_id""",
 }
 """Views for the SQL of this package alone, which no catalog has, so that they may change without a migration.
 
 ``placed_builds`` is ``builds`` with the present segment and offset of the arrays of each build, and with the generation
-of that placement, which is 0 if the arrays were never moved.
+of that placement, which is 0 if the arrays were never moved. ``run_states`` has the newest event of each run that tells
+its status.
 """
 
 NAMES = (*TABLES, *VIEWS, *OWN_VIEWS)

@@ -22,7 +22,8 @@ from molbuffer.flows.tasks.build_request import ScoreRequest
 from molbuffer.flows.tasks.chunks import made_here
 from molbuffer.flows.tasks.parts import score_part
 from molbuffer.flows.tasks.processes import WorkerProcesses
-from molbuffer.flows.tasks.workers import molecules_of_a_part, opened_workers
+from molbuffer.flows.tasks.runner_workers import opened_workers
+from molbuffer.flows.tasks.workers import molecules_of_a_part
 from molbuffer.flows.work.building import run_build
 from molbuffer.flows.work.online import run_online
 from molbuffer.storage import SampleStore

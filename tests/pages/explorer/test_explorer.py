@@ -232,9 +232,7 @@ def test_a_selection_is_exported_in_three_formats(every_run, small):
     assert session.exported(every_run, of_alpha(small)) == [molecules[3]]
     page = find_molecules(every_run, of_alpha(small))
     assert export_title(session, page) == "Export the 1 selected:"
-    assert "1 to 4 of 4, filtered by reward from 0 to 1" in found_title(
-        session, page, of_alpha(small, reward=Interval(0, 1))
-    )
+    assert "1 to 4 of 4, filtered by reward from 0 to 1" in found_title(page, of_alpha(small, reward=Interval(0, 1)))
 
 
 def test_queries_are_answered_or_say_what_is_wrong(opened):
@@ -334,7 +332,7 @@ def test_hostile_texts_are_texts_in_every_piece(hostile, small, monkeypatch):
         comparison(scope),
         live_status(scope),
         title(SimpleNamespace(name=small.HOSTILE[0]), 1),
-        found_title(session, find_molecules(scope, MoleculeFilter(small.A)), wanted),
+        found_title(find_molecules(scope, MoleculeFilter(small.A)), wanted),
         find_or_say(session, scope, replace(wanted, where=small.HOSTILE[0])).error and "",
         run_query(hostile, "SELECT DISTINCT smiles, run_name FROM samples, runs", None).html(),
         run_query(hostile, f'SELECT "{small.HOSTILE[1].replace(chr(34), "")}"', None).html(),

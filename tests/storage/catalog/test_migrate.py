@@ -16,7 +16,7 @@ import pytest
 from molbuffer.storage import SampleStore
 from molbuffer.storage.archive.files import verify_files
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.schema.migrate import migrate_store
+from molbuffer.storage.catalog.migrate import migrate_store
 from molbuffer.storage.catalog.schema.migrations import MIGRATIONS, Migration
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import CatalogDamagedError, StoreError, StoreFormatError, StoreNotFoundError

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.catalog.schema.migrate import migrate_store
+from molbuffer.storage.catalog.migrate import migrate_store
 from molbuffer.storage.errors import (
     CatalogDamagedError,
     CatalogLostError,

@@ -71,7 +71,7 @@ def applied(catalog: Catalog) -> int:
     return int(catalog.read("SELECT max(number) AS newest FROM {migrations}")["newest"][0].as_py() or 0)
 
 
-def create_schema(catalog: Catalog, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+def create_schema(catalog: Catalog) -> None:
     """Make the tables of a new store, or the missing tables of a store whose creation was interrupted.
 
     Raises:
@@ -79,12 +79,12 @@ def create_schema(catalog: Catalog, migrations: Sequence[Migration] = MIGRATIONS
     """
     with catalog.locked():
         found = applied(catalog)
-        _refuse_newer(found, migrations)
+        _refuse_newer(found, MIGRATIONS)
         if not found:
             set_compression(catalog, COMPRESSION)
-            _make(catalog, migrations)
+            _make(catalog, MIGRATIONS)
         else:
-            _apply(catalog, [migration for migration in migrations if migration.number > found])
+            _apply(catalog, [migration for migration in MIGRATIONS if migration.number > found])
 
 
 def check_schema(
@@ -92,7 +92,6 @@ def check_schema(
     layout: Layout,
     description: Description,
     migrations: Sequence[Migration] = MIGRATIONS,
-    newest_format: int = STORE_FORMAT,
 ) -> None:
     """Refuse a store whose schema or format differs from that of this release.
 
@@ -101,11 +100,11 @@ def check_schema(
     """
     found, newest = applied(catalog), migrations[-1].number
     _refuse_newer(found, migrations)
-    if (found, description.format) == (newest, newest_format):
+    if (found, description.format) == (newest, STORE_FORMAT):
         return
     raise StoreFormatError(
         f"the store {layout.root} has schema {found} and format {description.format}, this release uses schema "
-        f"{newest} and format {newest_format}: run `molbuffer migrate --store {shlex.quote(str(layout.root))}`, which "
+        f"{newest} and format {STORE_FORMAT}: run `molbuffer migrate --store {shlex.quote(str(layout.root))}`, which "
         "keeps a backup"
     )
 
