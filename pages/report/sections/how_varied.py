@@ -125,10 +125,10 @@ def trade_offs(context: Context) -> Section:
     return Section(
         "trade-offs",
         "Trade-offs",
-        "The transformed values of two components, with the Pareto front of the molecules that none beats in both; "
-        "watch for an empty upper right corner: the two ask for different molecules, and weights decide.",
+        "The transformed values of two components, with their Pareto front; watch for an empty upper right corner: the "
+        "two components then prefer different molecules, and their weights decide.",
         of_objectives(context, _trade_offs),
-        "No objective has two components with scores, so that there is nothing to trade off.",
+        "No objective has two components with scores.",
     )
 
 
@@ -151,8 +151,8 @@ def chemical_space(context: Context) -> Section:
     return Section(
         "space",
         "Chemical space over time",
-        "Molecules as points, near each other where they share features of their fingerprints; watch for how the "
-        "colour moves: late molecules in one corner only mean that the run has settled there.",
+        "Molecules as points, which are close if they share features of their fingerprints; watch for how the "
+        "colour moves: if late molecules are in one corner only, the run has settled there.",
         of_objectives(context, _chemical_space),
         "Fewer than three different molecules have a reward: too few for a map.",
     )
