@@ -17,6 +17,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise, product
 from typing import Any
 
@@ -165,12 +166,12 @@ def order_by_gates(names: Sequence[str], gates: Mapping[str, Gate]) -> list[str]
 
 def circle(gates: Mapping[str, Gate]) -> list[str]:
     """Return the names of components whose gates need each other in a cycle, in its order; empty without a cycle."""
-    for start in gates:
-        path = [start]
-        while (following := next((name for name in gates[path[-1]].components if name in gates), None)) is not None:
-            if following in path:
-                return path[path.index(following) :]
-            path.append(following)
+    compared = {name: [each for each in gate.components if each in gates] for name, gate in gates.items()}
+    try:
+        TopologicalSorter(compared).prepare()
+    except CycleError as error:
+        # Its last name is its first one again, and each name stands after those that its gate compares.
+        return list(reversed(error.args[1][1:]))
     return []
 
 

@@ -31,6 +31,7 @@ class JoinedIndex(HistoryIndex):
         members: the indexes, whose builds follow one another in ``builds``.
     """
 
+    arrays: JoinedArrays
     members: tuple[HistoryIndex, ...] = ()
 
     def read(self, column: str, positions: Positions) -> list[str | None]:
@@ -63,7 +64,7 @@ class JoinedIndex(HistoryIndex):
         order = np.argsort(np.concatenate(places), kind="stable")
         return pa.concat_arrays(texts).take(pa.array(order))
 
-    def _find(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> tuple[Positions, NDArray[np.bool_]]:
+    def positions_of(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> Positions:
         wanted = np.asarray(rows, np.int64)
         positions, found = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
         # Several stores may each have some rows of a build.
@@ -74,7 +75,16 @@ class JoinedIndex(HistoryIndex):
                 offsets = np.searchsorted(here, wanted)
                 now = here.take(offsets, mode="clip") == wanted
                 positions[now], found = start + offsets[now], found | now
-        return positions, found
+        return positions[found]
+
+    def matching(self, where: str) -> NDArray[np.bool_]:
+        if where not in self._fulfil:
+            found = np.zeros(len(self), bool)
+            for number, member in enumerate(self.members):
+                here = np.flatnonzero(self.arrays.of == number)
+                found[here] = member.matching(where)[self.arrays.at[here]]
+            self._fulfil[where] = found
+        return self._fulfil[where]
 
     @cached_property
     def _every_number(self) -> Mapping[str, list[int]]:

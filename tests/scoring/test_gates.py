@@ -170,6 +170,7 @@ def replace_otherwise(of: Objective, otherwise: float) -> Objective:
         ({"c": "c > 0.5"}, "its own value"),
         ({"b": "c > 0.5", "c": "b > 0.5"}, "the gates of 'b' and 'c' need each other"),
         ({"a": "b > 0.5", "b": "c > 0.5", "c": "a > 0.5"}, "the gates of 'a' and 'b' and 'c' need each other"),
+        ({"d": "e > 0 and f > 0", "e": "a > 0", "f": "d > 0"}, "the gates of 'd' and 'f' need each other"),
     ],
 )
 def test_gates_that_cannot_be_are_refused(gates: dict[str, str], expected: str) -> None:

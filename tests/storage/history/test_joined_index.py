@@ -82,6 +82,27 @@ def test_some_rows_can_be_left_out_and_consumed_ones_found(joined: HistoryIndex,
     assert joined.times_consumed([Consumed(last, [3, 5, 1], 0)]).tolist() == [0] * 9 + [1, 0, 1]
 
 
+def test_rows_of_a_build_are_found_in_each_store_that_has_some(
+    stores: list[SampleStore], tmp_path: Path, make: ModuleType
+) -> None:
+    first, second = (index_of(store, tmp_path) for store in stores[:2])
+    build = make.make_build(1).build_id
+    joined = join_indexes([first.without(first.positions_of(build, [0, 4])), second])
+    places = joined.positions_of(build, [5, 0, 99, 4, 3])
+    assert joined.row_ids(places) == [RowId(build, row) for row in (5, 0, 4, 3)]
+    times = joined.times_consumed([Consumed(build, TRAINABLE, 0)])
+    assert [times[place] for place in places] == [1] * 4
+    assert times.sum() == 4
+
+
+def test_a_predicate_applies_to_the_rows_of_all_stores(joined: HistoryIndex) -> None:
+    assert joined.matching("iteration IN (0, 2) AND reward > 0.35").tolist() == [
+        iteration != 1 and reward > 0.35 for iteration in range(3) for reward in (0, 0.3, 0.4, 0.5)
+    ]
+    fewer = joined.without(np.array([0, 11]))
+    assert fewer.matching("iteration = 2").tolist() == [False] * 7 + [True] * 3
+
+
 def test_one_index_is_itself(stores: list[SampleStore], tmp_path: Path) -> None:
     index = index_of(stores[0], tmp_path)
     assert join_indexes([index]) is index
