@@ -83,14 +83,8 @@ def engine(process_id: int) -> duckdb.DuckDBPyConnection:
     Args:
         process_id: the number of this process, so that a forked process does not use its parent's database.
     """
-    own = {
-        # A commit is dozens of tiny statements on the catalog's tables; several threads double its time.
-        "threads": 1,
-        # DuckLake queries optional tables, and takes an error to mean that one does not exist. A search of the catalog
-        # for similar names, for the text of that error, takes ten times as long as the query.
-        "catalog_error_max_schemas": 0,
-    }
-    database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | own)
+    # A commit is dozens of tiny statements on the catalog's tables; several threads double its time.
+    database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | {"threads": 1})
     for statement in SESSION:
         database.execute(statement)
     load(database, "ducklake")
