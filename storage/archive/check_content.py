@@ -61,8 +61,7 @@ def _unlisted(column: str, values: type[StrEnum]) -> str:
 
 # Each SELECT returns the subjects of a problem, by the text of the problem.
 _WRONG_ROWS = {
-    # First, since what follows joins tables by these: a build and a sample that are there a million times each are a
-    # million million rows.
+    # Before any join: a build and a sample that occur a million times each would give a million million rows.
     "it has a policy twice": "SELECT sha256 FROM {policies} GROUP BY ALL HAVING count(*) > 1",
     "it has a run twice": "SELECT run_id FROM {runs} GROUP BY ALL HAVING count(*) > 1",
     "it has a build twice": "SELECT build_id FROM {builds} GROUP BY ALL HAVING count(*) > 1",
@@ -75,15 +74,16 @@ _WRONG_ROWS = {
         ANTI JOIN {samples} USING (build_id, "row")""",
     "a consumed row is not there": """SELECT build_id || ' row ' || "row" FROM {consumed} AS whole
         ANTI JOIN {samples} USING (build_id, "row")""",
-    "a reward is none": f"""SELECT build_id || ' row ' || "row" FROM {{rewards}}
+    "a reward has an unknown status": f"""SELECT build_id || ' row ' || "row" FROM {{rewards}}
         WHERE {_unlisted("status", ScoreStatus)}""",
-    "a score is none": f"""SELECT smiles || ' ' || component FROM {{scores}}
+    "a score has an unknown status, or no finite value": f"""SELECT smiles || ' ' || component FROM {{scores}}
         WHERE {_unlisted("status", ScoreStatus)} OR (status = 'ok' AND NOT coalesce(isfinite(value), false))""",
     "a build has an unknown event": f"SELECT build_id FROM {{builds}} WHERE {_unlisted('event', Event)}",
     "a run is of an unknown kind": f"SELECT run_id FROM {{runs}} WHERE {_unlisted('kind', RunKind)}",
     "a run has another configuration than its hash": """SELECT run_id FROM {runs}
         WHERE sha256(config) IS DISTINCT FROM config_sha256""",
-    "a component of an objective is none": """SELECT objective_sha256 || ' component ' || component FROM {objectives}
+    "a component of an objective lacks a value, or has a wrong one": """
+        SELECT objective_sha256 || ' component ' || component FROM {objectives}
         WHERE NOT coalesce(position >= 0 AND component <> '' AND version <> '' AND weight >= 0 AND isfinite(weight)
             AND json_extract_string(TRY_CAST(transform AS JSON), '$.kind') <> '', false)""",
     "an event of a run is unknown": f"SELECT run_id FROM {{run_events}} WHERE {_unlisted('status', RunStatus)}",
@@ -91,13 +91,13 @@ _WRONG_ROWS = {
 
 
 def _wrong_times() -> dict[str, str]:
-    """Return the SELECTs of times that Python has not, by the words that name them, for ``_WRONG_ROWS``."""
+    """Return the SELECTs of times before year 1 or after year 9999, which Python cannot represent, by their text."""
     found = {}
     for table in ARCHIVED_TABLES:
         columns = columns_of(tuple(MIGRATIONS))[table]
         for name in (quote_name(column.name) for column in columns if column.kind == "TIMESTAMP"):
             possible = f"coalesce({name} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31', true)"
-            found[f"the time {name} of {table} is none"] = (
+            found[f"a time {name} of {table} is out of range"] = (
                 f"SELECT {name}::VARCHAR FROM {{{table}}} WHERE NOT {possible}"
             )
     return found

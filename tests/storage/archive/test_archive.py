@@ -134,7 +134,7 @@ def test_a_build_may_be_there_in_part_under_its_own_row_numbers(filled, tmp_path
         assert archive.query('SELECT DISTINCT "row" FROM samples ORDER BY ALL').rows() == [(3,), (5,)]
         build = archive.receipts("run-1")[0]
         assert build.drawn == 6
-        with pytest.raises(PartialBuildError, match=r"^2 .* 6 "):
+        with pytest.raises(PartialBuildError, match=r"\b2 .* 6 "):
             archive.build(build.build_id)
         ours = filled.index(IndexScope(objective_sha256=OBJECTIVE, where="run_id = 'run-1' AND \"row\" IN (3, 5)"))
         theirs = archive.index(IndexScope(objective_sha256=OBJECTIVE))
