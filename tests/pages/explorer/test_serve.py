@@ -132,5 +132,5 @@ def test_edit_writes_a_notebook_of_ones_own_and_never_over_one(tmp_path, small_s
     assert run("--store", small_store, "--edit", mine).exit_code == 0
     assert repr(str(Path(small_store).absolute())) in mine.read_text() and opened[0][0] == mine
     mine.write_text("# work of hours\n")
-    assert "as it is" in run("--store", small_store, "--edit", mine).stderr
+    assert "unchanged" in run("--store", small_store, "--edit", mine).stderr
     assert mine.read_text() == "# work of hours\n" and len(opened) == 2

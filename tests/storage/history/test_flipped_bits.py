@@ -62,7 +62,7 @@ KINDS = {
     "descriptions of arrays": ("store", "arrays/*/*/zarr.json", ArraysError),
     "descriptions of segments": ("store", "arrays/*/zarr.json", ArraysError),
     "archived tables": ("archive", "tables/*/*.parquet", (FileDamagedError, ArchiveError)),
-    "archived arrays": ("archive", "arrays/*/*/*", ArraysError),
+    "archived arrays": ("archive", "arrays/*/*/*", (ArraysError, ArchiveError)),
 }
 
 
