@@ -141,7 +141,7 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
         ),
         (
             'kind = "similarity"',
-            "line 1, key `objective.components[0].target`: this key is missing. The molecule, as SMILES.",
+            "line 1, key `objective.components[0].target`: this key is missing. The target molecule",
         ),
         (
             'kind = "qed"\nweight = -2',
