@@ -77,7 +77,7 @@ def load_latents(folder: Place) -> LatentSource:
             known = ", ".join(sorted(_SOURCES))
             raise PolicyFormatError(f"{folder} is of kind {config['kind']!r}, expected a source of latents: {known}")
         weights = load((folder / WEIGHTS).read_bytes())
-        # Sizes that the weights do not have could take any memory.
+        # Sizes that are larger than the weights could take any amount of memory.
         if (expected := math.prod(config["architecture"].values())) > sum(map(Tensor.numel, weights.values())):
             raise ValueError(f"the architecture has {expected} numbers or more, and the weights fewer")
         source = _SOURCES[config["kind"]](**config["architecture"])

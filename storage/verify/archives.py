@@ -80,7 +80,7 @@ def check_content(archive: ArchiveCatalog, findings: Findings, *, quick: bool = 
     """
     wrong = list(islice(wrong_content(archive), _MAX_CONTENT_FINDINGS)) if not findings.broken_tables else []
     for problem in wrong:
-        message = f"no archive is such: {problem.text}"
+        message = f"the archive is inconsistent: {problem.text}"
         findings.error(FindingKind.ARCHIVE, message, advice=_ADVICE, fault=problem.fault)
     if wrong:
         findings.unchecked.append("arrays, policies and rows: they are not as molbuffer writes them")

@@ -153,6 +153,8 @@ def test_runs_without_a_seed_differ_and_runs_with_one_do_not(lab: mb.Lab, policy
 
 # A signal within os.scandir leaves its iterator open.
 @pytest.mark.filterwarnings("ignore:unclosed scandir:ResourceWarning")
+# It may come between the opening of a file and the block that closes it.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_signal_at_any_moment_leaves_a_run_that_can_be_gone_on_with(
     lab: mb.Lab, policy: mb.Policy, qed: mb.Objective
 ) -> None:

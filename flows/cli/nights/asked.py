@@ -37,7 +37,9 @@ class NightOptions:
     ] = None
     store: Annotated[
         Path | None,
-        typer.Option("--store", metavar="DIR", help="The folder of the store; only --check works without it."),
+        typer.Option(
+            "--store", metavar="DIR", help="The folder of the store; default: none, with which only --check works."
+        ),
     ] = None
     cron: Annotated[
         list[str] | None,

@@ -168,7 +168,8 @@ def policies(
 def checkpoints(
     store: StoreOption,
     run: Annotated[
-        str | None, typer.Option(metavar="RUN_ID", help="Only checkpoints of this run, by the start of its id.")
+        str | None,
+        typer.Option(metavar="RUN_ID", help="Only checkpoints of this run, by the start of its id; default: all runs."),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Also list removed checkpoints; a run removes older ones while it goes on.")
