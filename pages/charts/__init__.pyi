@@ -1,6 +1,14 @@
 from .chart import SCHEME, Chart, short_labels
 from .learning import calls_chart, metric_chart, reward_chart
-from .molecules import map_chart, neighbour_chart, reward_histogram, scaffold_chart, tradeoff_chart, transform_chart
+from .molecules import (
+    map_chart,
+    neighbour_chart,
+    reward_histogram,
+    scaffold_chart,
+    shortened,
+    tradeoff_chart,
+    transform_chart,
+)
 from .over_time import outcomes_chart, sampler_chart, shares_chart
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "scaffold_chart",
     "shares_chart",
     "short_labels",
+    "shortened",
     "tradeoff_chart",
     "transform_chart",
 ]

@@ -30,7 +30,7 @@ def map_chart(space: SpaceMap, colour: str) -> Chart | None:
     """Return a map of chemical space with points coloured by "iteration" or "reward"; None for too few molecules."""
     if len(space.points) < 3 or not any(space.explained):
         return None
-    points = space.points.select("x", "y", "reward", "iteration", _cut("smiles"))
+    points = space.points.select("x", "y", "reward", "iteration", shortened("smiles"))
     # The last points are drawn on top: those of the best or the newest molecules.
     points = points.sort(colour)
     x, y = (f"component {at + 1} ({share:.1%} of the variance)" for at, share in enumerate(space.explained))
@@ -54,8 +54,8 @@ def tradeoff_chart(found: Tradeoffs) -> Chart:
     for x, y in combinations(range(len(labels)), 2):
         specs[f"{labels[x]} and {labels[y]}"] = spec_of(_pair(x, y, labels), MAP_HEIGHT)
     raw = [f"r{at}" for at in range(len(labels))]
-    points = found.points.select(_cut("smiles"), "reward", *(f"t{at}" for at in range(len(labels))), *raw)
-    fronts = found.fronts.select("x", "y", "tx", "ty", _cut("smiles"))
+    points = found.points.select(shortened("smiles"), "reward", *(f"t{at}" for at in range(len(labels))), *raw)
+    fronts = found.fronts.select("x", "y", "tx", "ty", shortened("smiles"))
     said = (
         f"Transformed values of {len(points):,} of {found.total:,} molecules, for each two components, with the front"
     )
@@ -156,7 +156,7 @@ def transform_chart(component: ComponentFacts) -> Chart | None:
     )  # fmt: skip
 
 
-def _cut(name: str) -> pl.Expr:
+def shortened(name: str) -> pl.Expr:
     """Return a column of texts, each cut to ``MOST_SMILES`` characters for a tooltip."""
     cut = pl.col(name).str.head(MOST_SMILES) + pl.lit("…")
     return pl.when(pl.col(name).str.len_chars() > MOST_SMILES).then(cut).otherwise(pl.col(name)).alias(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from molbuffer.pages.charts import SCHEME, Chart, short_labels
+from molbuffer.pages.charts import SCHEME, Chart, short_labels, shortened
 from molbuffer.pages.explorer import html
 from molbuffer.pages.explorer.export import Selection
 from molbuffer.pages.explorer.filters import NO_BOX, Box
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     import marimo as mo
 
 HEIGHT = 260
-MOST_SMILES = 120
 
 
 def reward_points(sample: MoleculeSample, box: Box = NO_BOX) -> alt.Chart:
     """Return a chart of the molecules of a sample by reward and first iteration, on which a reader can draw a box."""
-    rows = sample.molecules.select(_cut("smiles"), "reward", "iteration")
+    rows = sample.molecules.select(shortened("smiles"), "reward", "iteration")
     return _points(rows, ("iteration", "first iteration"), ("reward", "reward"), box)
 
 
@@ -34,7 +33,7 @@ def tradeoff_points(found: Tradeoffs, x: str, y: str, box: Box = NO_BOX) -> alt.
     places = [found.components.index(name) for name in (x, y)]
     columns = [pl.col(f"t{place}").alias(axis) for place, axis in zip(places, "xy", strict=True)]
     labels = short_labels(found.components)
-    rows = found.points.select(_cut("smiles"), "reward", *columns).drop_nulls()
+    rows = found.points.select(shortened("smiles"), "reward", *columns).drop_nulls()
     return _points(rows, ("x", labels[x]), ("y", labels[y]), box)
 
 
@@ -151,9 +150,3 @@ class Cards:
             drawn = picture(molecule.smiles, core=core)
             items.append(html.card(drawn, title, lines, molecule.smiles, controls))
         return mo.Html(html.block(html.cards(items)))
-
-
-def _cut(name: str) -> pl.Expr:
-    """Return a column of texts, each cut to ``MOST_SMILES`` characters for a tooltip."""
-    cut = pl.col(name).str.head(MOST_SMILES) + pl.lit("…")
-    return pl.when(pl.col(name).str.len_chars() > MOST_SMILES).then(cut).otherwise(pl.col(name)).alias(name)

@@ -66,8 +66,9 @@ def costs(context: Context) -> Section:
         if any(each.computed > each.asked for each in found):
             blocks.append(
                 Note(
-                    "The column asked counts the molecules of the rows of these runs. The column computed has more: "
-                    "it includes fresh draws for evaluations that were scored but not stored as rows."
+                    "The column asked counts the molecules of these runs whose reward is settled. The column "
+                    "computed has more: it includes scores of other molecules, such as those of rows of other runs "
+                    "that were relabelled."
                 )
             )
     return Section(
