@@ -51,9 +51,10 @@ class ArchiveCatalog(ReadableCatalog):
         ArchiveError: the columns of a file differ from molbuffer's, or its footer is inconsistent.
     """
 
+    session = (_DISTRUST,)
+
     def __init__(self, folder: Path, manifest: Manifest, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self.manifest = manifest
-        self.session = (_DISTRUST,)
         self.read_only = True
         self.refusal = (
             f"{folder} is an archive, which is read-only: add its rows to a store with "

@@ -310,14 +310,16 @@ class HistoryIndex:
 
     def positions_of(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> Positions:
         """Return the positions of rows of a build; rows that are not in the index are left out."""
-        wanted = np.asarray(rows, np.int64)
-        build = self._numbers_by_id.get(build_id, -1)
+        positions, found = self._places(self._numbers_by_id.get(build_id, -1), np.asarray(rows, np.int64))
+        return positions[found]
+
+    def _places(self, build: int, wanted: NDArray[np.int64]) -> tuple[Positions, NDArray[np.bool_]]:
+        """Return the positions [m] of rows of the build with a number, and whether the index has each, bool [m]."""
         start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
         here = self.row_numbers[start:stop]
         offsets = np.searchsorted(here, wanted)
         found = here.take(offsets, mode="clip") == wanted if len(here) else np.zeros(len(wanted), bool)
-        positions: Positions = np.add(start, offsets, dtype=np.int64)[found]
-        return positions
+        return np.add(start, offsets, dtype=np.int64), found
 
     def times_consumed(self, consumed: Iterable[Consumed]) -> NDArray[np.int32]:
         """Return how often each row was delivered, int32 [n], given the consumed rows of a training run."""
@@ -334,11 +336,14 @@ class HistoryIndex:
             PredicateError: ``where`` is not a predicate over a row.
         """
         if where not in self._fulfil:
-            found = np.zeros(len(self), bool)
-            for part in self.parts:
-                self._mark(found, matching_rows(self.store.catalog, where, part.snapshot), own=part.own)
-            self._fulfil[where] = found
+            self._fulfil[where] = self._evaluate(where)
         return self._fulfil[where]
+
+    def _evaluate(self, where: str) -> NDArray[np.bool_]:
+        found = np.zeros(len(self), bool)
+        for part in self.parts:
+            self._mark(found, matching_rows(self.store.catalog, where, part.snapshot), own=part.own)
+        return found
 
     def _mark(self, found: NDArray[np.bool_], rows: pa.Table, *, own: bool) -> None:
         """Set ``found`` to true for rows (build_id, row) that are own rows, or that are rows of others."""

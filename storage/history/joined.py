@@ -69,22 +69,16 @@ class JoinedIndex(HistoryIndex):
         positions, found = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
         # Several stores may each have some rows of a build.
         for build in self._every_number.get(build_id, ()):
-            start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
-            here = self.row_numbers[start:stop]
-            if len(here):
-                offsets = np.searchsorted(here, wanted)
-                now = here.take(offsets, mode="clip") == wanted
-                positions[now], found = start + offsets[now], found | now
+            places, now = self._places(build, wanted)
+            positions[now], found = places[now], found | now
         return positions[found]
 
-    def matching(self, where: str) -> NDArray[np.bool_]:
-        if where not in self._fulfil:
-            found = np.zeros(len(self), bool)
-            for number, member in enumerate(self.members):
-                here = np.flatnonzero(self.arrays.of == number)
-                found[here] = member.matching(where)[self.arrays.at[here]]
-            self._fulfil[where] = found
-        return self._fulfil[where]
+    def _evaluate(self, where: str) -> NDArray[np.bool_]:
+        found = np.zeros(len(self), bool)
+        for number, member in enumerate(self.members):
+            here = np.flatnonzero(self.arrays.of == number)
+            found[here] = member.matching(where)[self.arrays.at[here]]
+        return found
 
     @cached_property
     def _every_number(self) -> Mapping[str, list[int]]:

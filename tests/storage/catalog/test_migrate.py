@@ -330,7 +330,7 @@ def test_a_damaged_catalog_is_not_migrated(old):
     content = bytearray(catalog.read_bytes())
     content[start : start + 4096] = b"\xff" * 4096
     catalog.write_bytes(content)
-    with pytest.raises(CatalogDamagedError, match="molbuffer recover"):
+    with pytest.raises(CatalogDamagedError, match="could not be backed up"):
         migrated(old)
     assert not (old / "backups").exists()
 
